@@ -7,8 +7,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use lmbatch_core::Error;
 
+use crate::format::{self, number};
 use crate::terminal::{self, plain};
-use crate::words::{self, number};
 
 /// Requests of a run, and how many were done when its batches were polled last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Board {
             1 => format!(
                 "run {run}: {}; {}",
                 plain(&error.to_string()),
-                words::soon(wait)
+                format::soon(wait)
             ),
             count if count.is_power_of_two() => {
                 format!(
@@ -130,7 +130,7 @@ impl Board {
             }
             _ => return,
         };
-        terminal::say(&text);
+        terminal::message(&text);
     }
 
     /// Takes the live line off the screen.

@@ -69,6 +69,7 @@ impl fmt::Debug for Start {
     }
 }
 
+/// Emulations that the program adds; like its providers, they never change.
 static ADDED: OnceLock<Vec<Start>> = OnceLock::new();
 
 /// Adds emulations, before the first is asked for.
@@ -81,7 +82,7 @@ fn added(provider: &Provider) -> Option<&'static Start> {
     starts.find(|start| start.provider == provider.id())
 }
 
-/// Whether a provider can be emulated.
+/// Reports whether a provider can be emulated.
 pub(crate) fn exists(provider: &Provider) -> bool {
     added(provider).is_some() || base_url(provider).is_some()
 }

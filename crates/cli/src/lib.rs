@@ -6,16 +6,18 @@ mod commands;
 mod counts;
 mod emulation;
 mod exit;
+mod format;
+mod hints;
 mod input;
 mod limits;
 mod max_failed;
 mod model;
-mod next;
 mod output;
 mod plain;
 mod progress;
 mod providers;
 mod rendering;
+mod session;
 mod settings;
 mod signals;
 mod sink;
@@ -23,7 +25,6 @@ mod summary;
 mod target;
 mod terminal;
 mod text_file;
-mod words;
 mod written;
 
 pub use emulation::Emulation;
@@ -33,6 +34,7 @@ use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::FromArgMatches as _;
 use lmbatch_core::ProviderFactory;
@@ -40,6 +42,7 @@ use lmbatch_core::ProviderFactory;
 use crate::args::{Args, Command};
 use crate::emulation::Start;
 use crate::exit::{Exit, Failure};
+use crate::session::Session;
 
 /// The command, with the providers of others beside ours.
 ///
@@ -108,13 +111,13 @@ fn main() -> ExitCode {
     limits::raise_open_files();
     providers::hide_keys();
     let arg0 = std::env::args_os().next();
-    let program = next::program(arg0.as_deref());
+    let program = hints::program(arg0.as_deref());
     let matches = args::command(program).try_get_matches();
     let matches = match matches {
         Ok(matches) => matches,
         Err(error) => return misused(&error),
     };
-    next::called(program, &matches);
+    hints::called(program, &matches);
     let args = match Args::from_arg_matches(&matches) {
         Ok(args) => args,
         Err(error) => return misused(&error),
@@ -136,8 +139,9 @@ fn main() -> ExitCode {
     let exit = runtime.block_on(async {
         signals::survive_file_size_limit();
         tokio::spawn(signals::end_process());
-        let ended = dispatch(args.command).await;
-        commands::state::close().await;
+        let session = Arc::new(Session::default());
+        let ended = dispatch(&session, args.command).await;
+        session.close(&*commands::clock()).await;
         terminal::end_live();
         ended.unwrap_or_else(|failure| report(&failure, json))
     });
@@ -165,7 +169,7 @@ fn misused(error: &clap::Error) -> ExitCode {
         }
         terminal::json(&usage(&text).json());
     }
-    terminal::say(text.trim_end());
+    terminal::message(text.trim_end());
     Exit::Usage.into()
 }
 
@@ -266,27 +270,27 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(refused)
 }
 
-async fn dispatch(command: Command) -> Result<Exit, Failure> {
+async fn dispatch(session: &Arc<Session>, command: Command) -> Result<Exit, Failure> {
     match command {
-        Command::Run(args) => Box::pin(commands::run::run(args)).await,
+        Command::Run(args) => Box::pin(commands::run::run(session, args)).await,
         Command::Create(args) => commands::create::create(args).await,
-        Command::List(args) => commands::batch::list(args).await,
-        Command::Cancel(args) => commands::batch::cancel(args).await,
-        Command::Resume(args) if args.all => Box::pin(commands::many::all(args)).await,
-        Command::Resume(args) => commands::resume::resume(args).await,
-        Command::Doctor(args) => commands::doctor::doctor(args).await,
-        Command::Adopt(args) => commands::adopt::adopt(args).await,
-        Command::Init { folder } => commands::state::init(folder).await,
-        Command::Requeue(args) => Box::pin(commands::requeue::requeue(args)).await,
-        Command::Runs(args) => commands::runs::runs(args).await,
-        Command::Show(args) => commands::runs::show(args).await,
-        Command::Audit(args) => commands::audit::audit(args).await,
-        Command::Purge(args) => commands::purge::purge(args).await,
-        Command::Status(args) => commands::batch::status(args).await,
-        Command::Retrieve(args) => commands::batch::retrieve(args).await,
+        Command::List(args) => commands::list::list(args).await,
+        Command::Cancel(args) => commands::cancel::cancel(session, args).await,
+        Command::Resume(args) if args.all => Box::pin(commands::many::all(session, args)).await,
+        Command::Resume(args) => commands::resume::resume(session, args).await,
+        Command::Doctor(args) => commands::doctor::doctor(session, args).await,
+        Command::Adopt(args) => commands::adopt::adopt(session, args).await,
+        Command::Init { folder } => commands::init::init(session, folder).await,
+        Command::Requeue(args) => Box::pin(commands::requeue::requeue(session, args)).await,
+        Command::Runs(args) => commands::runs::runs(session, args).await,
+        Command::Show(args) => commands::show::show(session, args).await,
+        Command::Audit(args) => commands::audit::audit(session, args).await,
+        Command::Purge(args) => commands::purge::purge(session, args).await,
+        Command::Status(args) => commands::status::status(session, args).await,
+        Command::Retrieve(args) => commands::retrieve::retrieve(session, args).await,
         Command::Validate(args) => commands::validate::validate(args).await,
-        Command::Providers => commands::show::providers(),
-        Command::Schema { of } => commands::show::schema(of),
+        Command::Providers => commands::providers::providers(),
+        Command::Schema { of } => commands::schema::schema(of),
         Command::Emulate { addr } => commands::emulate::emulate(addr).await,
     }
 }

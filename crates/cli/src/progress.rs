@@ -11,9 +11,9 @@ use lmbatch_core::{BatchId, BatchSnapshot, Error, Label};
 use lmbatch_engine::{Event, HandleParts, Observer};
 
 use crate::board::Board;
-use crate::next;
+use crate::format::{self, number};
+use crate::hints;
 use crate::terminal::{self, plain};
-use crate::words::{self, number};
 
 #[derive(Debug)]
 enum Show {
@@ -159,7 +159,7 @@ impl Progress {
             Show::Lines(last) => {
                 let mut last = locked(last);
                 if *last != text {
-                    terminal::say(&text);
+                    terminal::message(&text);
                     *last = text;
                 }
             }
@@ -184,13 +184,13 @@ impl Progress {
         let next = match self.run() {
             Some(run) => format!(
                 "; Ctrl-C ends the wait, and the search is repeated by: {}",
-                next::on_runs(["resume", &run])
+                hints::on_runs(["resume", &run])
             ),
             None => String::new(),
         };
         self.warn(&format!(
             "the provider did not confirm the create of {batch}: searching for it for up to {}; until then it is not sent again{next}",
-            words::wait(patience)
+            format::wait(patience)
         ));
         if let Show::Live(bar) = &self.show {
             bar.set_message(format!("searching for {batch}"));
@@ -206,7 +206,7 @@ impl Progress {
         if let (Show::Together(board), Some(run)) = (&self.show, self.run()) {
             return board.retrying(&run, error, wait);
         }
-        let again = words::soon(wait);
+        let again = format::soon(wait);
         let text = error.to_string();
         let count = {
             let mut failures = locked(&self.failures);
@@ -283,11 +283,11 @@ impl Observer for Progress {
         match event {
             Event::Planned { requests, bytes } => self.tell(&format!(
                 "read {}, {} to send",
-                words::count(*requests, "request", "requests"),
+                format::count(*requests, "request", "requests"),
                 size(*bytes)
             )),
             Event::SchemaChanged { notes } if !matches!(self.show, Show::Nothing) => {
-                terminal::say(&schema_note(notes));
+                terminal::message(&schema_note(notes));
             }
             Event::Staging { bytes, .. } => self.tell(&format!("sending {}", size(*bytes))),
             Event::Creating { .. } => self.tell("creating the batch"),
@@ -307,12 +307,12 @@ impl Observer for Progress {
             }
             Event::Retrying { error, wait } => self.retrying(error, *wait),
             Event::Fetching { rows, bytes } if matches!(self.show, Show::Live(_)) => {
-                let rows = words::count(*rows, "row", "rows");
+                let rows = format::count(*rows, "row", "rows");
                 self.tell(&format!("reading results · {rows}, {}", size(*bytes)));
             }
             Event::Requeued { requests, attempt } => self.tell(&format!(
                 "retrying {} (attempt {attempt})",
-                words::count(*requests, "request", "requests"),
+                format::count(*requests, "request", "requests"),
             )),
             Event::Following {
                 held,
@@ -323,7 +323,7 @@ impl Observer for Progress {
                 _ => format!("{held}; waiting for it · batches {ended}/{batches}"),
             }),
             Event::Fetched { rows } => {
-                let rows = words::count(*rows, "row", "rows");
+                let rows = format::count(*rows, "row", "rows");
                 self.tell(&format!("read {rows} of results"));
             }
             Event::Warning { message } => self.warn(message),

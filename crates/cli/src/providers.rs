@@ -10,10 +10,11 @@ pub(crate) type Provider = dyn ProviderFactory;
 /// One of a provider's routes.
 pub(crate) type Route = &'static str;
 
+/// Providers of the program. They are linked into it and never change, so that records of runs may borrow them.
 static ALL: OnceLock<Vec<Box<Provider>>> = OnceLock::new();
 
-/// Ours.
-fn ours() -> Vec<Box<Provider>> {
+/// Returns the providers of lmbatch.
+fn built_in() -> Vec<Box<Provider>> {
     vec![
         Box::new(lmbatch::openai::factory()),
         Box::new(lmbatch::anthropic::factory()),
@@ -21,19 +22,19 @@ fn ours() -> Vec<Box<Provider>> {
     ]
 }
 
-/// Adds those of others, before the first is asked for; one that bears the name of ours replaces it.
+/// Adds providers of other crates, before the first is asked for; one with the id of a built-in one replaces it.
 pub(crate) fn add(others: Vec<Box<Provider>>) {
     ALL.get_or_init(|| {
-        let mut all = ours();
+        let mut all = built_in();
         all.retain(|one| others.iter().all(|other| other.id() != one.id()));
         all.extend(others);
         all
     });
 }
 
-/// All of them.
+/// Returns every provider of the program.
 pub(crate) fn all() -> &'static [Box<Provider>] {
-    ALL.get_or_init(ours)
+    ALL.get_or_init(built_in)
 }
 
 /// Keeps the keys of the environment out of everything that is printed: also where the command reads a

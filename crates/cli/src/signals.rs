@@ -1,4 +1,5 @@
-//! Signals that end the command, and the one that must not.
+//! Signals that end the command, and the one that must not. Signal handlers belong to the process: their state is
+//! process-wide, and is kept in this file alone.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -10,8 +11,8 @@ use crate::terminal;
 /// Parts of the command that end themselves on a signal, and print how to continue.
 static HANDLING: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether one of them has taken a signal. It may be gone before [`end_process`] sees the same signal, and the
-/// command is still to end in its own way.
+/// Set once a part of the command has taken a signal. That part may be gone before [`end_process`] sees the same
+/// signal, and the command is still to end in its own way.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// Proof that a part of the command ends itself on a signal, until it is dropped. It hears every signal that

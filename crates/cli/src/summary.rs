@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use crate::counts::Counts;
 use crate::exit::Exit;
+use crate::format::number;
 use crate::terminal::Table;
-use crate::words::number;
-use crate::{plain, words};
+use crate::{format, plain};
 
 /// The most reasons of a failed batch that are shown.
 const REASONS: usize = 20;
@@ -82,7 +82,7 @@ impl Billed {
         (self.undelivered > 0).then(|| {
             format!(
                 "{} counted as answered by the provider, but no result row holds an answer; the provider may bill that",
-                words::count(self.undelivered, "request is", "requests are")
+                format::count(self.undelivered, "request is", "requests are")
             )
         })
     }
@@ -204,7 +204,7 @@ impl Summary {
             inputs: left.inputs,
             batches: left.batches,
             until: left.until.map(format_time),
-            said: words::left(left),
+            said: format::left(left),
         });
     }
 

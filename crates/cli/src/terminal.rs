@@ -1,4 +1,7 @@
 //! Everything that is printed. Text from outside lmbatch cannot act on the terminal, and no key is shown.
+//!
+//! Standard output and standard error belong to the process: the state of both is process-wide, and is kept in this
+//! file alone.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -105,7 +108,7 @@ pub(crate) fn json(value: &impl Serialize) {
 }
 
 /// Prints lines for people on standard error, unless only errors are wanted.
-pub(crate) fn say(text: &str) {
+pub(crate) fn message(text: &str) {
     if !QUIET.load(Ordering::Relaxed) {
         stderr(&plain_lines(text));
     }
@@ -113,7 +116,7 @@ pub(crate) fn say(text: &str) {
 
 /// Prints a warning on standard error, unless only errors are wanted.
 pub(crate) fn warn(text: &str) {
-    say(&format!("warning: {}", plain(text)));
+    message(&format!("warning: {}", plain(text)));
 }
 
 /// Prints an error, its details, the provider's words and what to do about it.

@@ -25,7 +25,10 @@ use crate::results::reader::OutcomeReader;
 use crate::run::adopt::{Inventory, Labelled, Recognised};
 use crate::run::clean::Left;
 use crate::run::update::Changes;
-use crate::services::audit::BatchAccount;
+use crate::services::audit::{BatchAccount, RunAudit};
+use crate::services::orphans::{OrphanSearch, Orphans};
+use crate::services::same_run::{EndRefused, RunQuery, SameRun};
+use crate::services::selection::{RequestFilter, SelectedRequests};
 
 /// Takes requests through a provider: plan, stage, create, poll, fetch, output.
 ///
@@ -395,6 +398,49 @@ impl Engine {
         self.context.clean(run, batches).await
     }
 
+    /// Compares a call with the recorded runs: whether it asks for one of them, for a changed version of one, or for
+    /// requests that were never sent. Sends nothing.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub async fn same_run(&self, query: &RunQuery<'_>) -> Result<SameRun> {
+        self.context.same_run(query).await
+    }
+
+    /// Selects requests of a run that has ended, to [send them again](Self::requeue). Reads the ledger and stored
+    /// results; asks nothing of the provider.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where the run has not ended,
+    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where stored results cannot be read.
+    pub async fn select(
+        &self,
+        run: &RunRecord,
+        filter: &RequestFilter,
+    ) -> Result<SelectedRequests> {
+        self.context.select(run, filter).await
+    }
+
+    /// Searches the provider for batches and uploads of lmbatch that no run of the ledger needs or knows. Changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// Those of the provider's lists and of the ledger.
+    pub async fn orphans(&self, search: OrphanSearch) -> Result<Orphans> {
+        self.context.orphans(search).await
+    }
+
+    /// Cancels and ends a run of which the provider refused every create, before its requests are sent in another
+    /// run: as long as it is open, a later [`resume`](Self::resume) would send both. The engine must hold the
+    /// [claim](Self::claim) of the run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount) where the current key may be of another
+    /// account, and those of the ledger.
+    pub async fn end_refused(&self, run: &str) -> Result<EndRefused> {
+        self.context.end_refused(run).await
+    }
+
     /// Compares the account of a run with the account of the provider, from the record alone.
     pub fn account_match(&self, run: &RunRecord) -> AccountMatch {
         self.context.account_match(run)
@@ -407,6 +453,15 @@ impl Engine {
     /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the spool cannot be read.
     pub async fn accounts(&self, run: &RunRecord) -> Result<Vec<BatchAccount>> {
         self.context.accounts(run).await
+    }
+
+    /// Reads every outcome and every row of a run once more and adds them up; `None` where the run has not ended.
+    /// Sends nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the spool cannot be read.
+    pub async fn audit(&self, run: &RunRecord) -> Result<Option<RunAudit>> {
+        self.context.audit(run).await
     }
 
     /// Returns the run of a nonce, whichever version of lmbatch recorded it.

@@ -51,7 +51,14 @@ pub use run::adopt::{Inventory, Labelled, Recognised};
 pub use run::clean::Left;
 pub use run::update::Changes;
 pub use schema::check_schema;
-pub use services::audit::{Answers, BatchAccount, undelivered};
+pub use services::audit::{Answers, BatchAccount, RunAudit, undelivered};
+pub use services::orphans::{OrphanSearch, Orphans, UnusedUpload};
+pub use services::progress::{AnswerCount, RunState, ShardPhase, has_failed, is_refused};
+pub use services::purge::{
+    SpooledFile, delete_stray, ended_before, files_of_run, forget_run, spooled_files, stray_files,
+};
+pub use services::same_run::{EndRefused, OnKnownRun, RunConflict, RunQuery, SameRun};
+pub use services::selection::{OutcomeKind, RequestFilter, SelectedRequests};
 pub use spool::folder::FolderSpool;
 pub use spool::temporary::TemporarySpool;
 

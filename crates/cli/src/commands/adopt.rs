@@ -5,15 +5,17 @@ use lmbatch_core::{BatchId, ErrorKind, Label, Nonce, RunRecord};
 use lmbatch_engine::{Engine, Plan};
 
 use super::kept::Kept;
-use super::state::{self, Notes};
+use super::run_settings::RunSettings;
+use super::state;
 use super::{connect, default_output, known, warning};
 use crate::args::{AdoptArgs, ReportArgs};
 use crate::exit::{Exit, Failure};
-use crate::{input, model, next, output, settings, terminal, words};
+use crate::session::Session;
+use crate::{format, hints, input, model, output, settings, terminal};
 
-/// What the command names.
+/// Label or batches that the command names.
 enum Named {
-    /// A label: its run's batches are looked for in the list.
+    /// A label: the batches of its run are found in the provider's list.
     Label(Nonce),
     /// Batches by their ids.
     Batches(Vec<BatchId>),
@@ -52,10 +54,10 @@ impl Named {
             return Err(match engine.ledger().run_of_batch(batch).await? {
                 Some(run) => Failure::usage(format!("{message}, of run {}", run.id)).hint(format!(
                     "{} shows that run",
-                    next::on_runs(["show", &run.id])
+                    hints::on_runs(["show", &run.id])
                 )),
                 None => Failure::usage(message)
-                    .hint(format!("{} lists its runs", next::on_runs(["runs"]))),
+                    .hint(format!("{} lists its runs", hints::on_runs(["runs"]))),
             });
         }
         let Some(first) = batches.first() else {
@@ -75,7 +77,7 @@ impl Named {
     }
 }
 
-pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
+pub(crate) async fn adopt(session: &Session, args: Box<AdoptArgs>) -> Result<Exit, Failure> {
     let model = model::parse(&args.settings.model)?;
     let route = model::route(model.provider, args.settings.route.as_deref())?;
     let codec = model.provider.codec(route);
@@ -86,13 +88,13 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
     let named = Named::of(&args.batches)?;
     let provider = connect(model.provider, &args.connection, route)?;
     let engine = warning(Engine::new(provider)).with_batch_limit(args.limit.limit());
-    let engine = state::rebuilding(engine, &args.state).await?;
+    let engine = state::rebuilding(session, engine, &args.state).await?;
     let wanted = named.nonce(&engine).await?;
     if let Some(run) = engine.run_of_nonce(&wanted).await? {
         return Err(
             Failure::usage(format!("the record here knows this run, {}", run.id)).hint(format!(
                 "to continue: {}; what a batch holds beside it is read by its id",
-                next::on_runs(["resume", &run.id])
+                hints::on_runs(["resume", &run.id])
             )),
         );
     }
@@ -110,7 +112,7 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
     )?;
     let plan = engine.plan_again(Box::new(source), wanted).await;
     let plan = plan.map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;
-    let notes = Notes {
+    let notes = RunSettings {
         provider: model.provider,
         model: model.name.clone(),
         route,
@@ -130,26 +132,26 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
             return Err(refused(error, model.provider.id()));
         }
     };
-    terminal::say(&format!(
+    terminal::message(&format!(
         "{taken} of {} taken into run {}; to continue:\n  {}",
-        words::count(u64::from(batches), "batch", "batches"),
+        format::count(u64::from(batches), "batch", "batches"),
         run.id,
-        next::on_runs(["resume", &run.id])
+        hints::on_runs(["resume", &run.id])
     ));
     let input = args.input.display();
     match named {
-        Named::Batches(_) => terminal::say(&format!(
+        Named::Batches(_) => terminal::message(&format!(
             "proved: the batches are of one run, and hold as many requests, under the same numbers, as {input} makes"
         )),
-        Named::Label(_) => terminal::say(&format!(
+        Named::Label(_) => terminal::message(&format!(
             "proved: the batches carry the labels of the run, and hold as many requests as {input} makes, where the provider counts them"
         )),
     }
-    terminal::say(
+    terminal::message(
         "not proved: that its text, order and options are those that were sent; no provider shows them",
     );
     if taken < batches {
-        terminal::say(
+        terminal::message(
             "the others do not exist at the provider: resume creates them, and they are paid for",
         );
     }
@@ -160,7 +162,7 @@ async fn taken(
     engine: &Engine,
     named: &Named,
     plan: &Plan,
-    notes: &Notes,
+    notes: &RunSettings,
     creates_missing: bool,
 ) -> lmbatch_core::Result<(RunRecord, u32)> {
     match named {
@@ -185,6 +187,6 @@ fn refused(error: lmbatch_core::Error, provider: &str) -> Failure {
     failure.hint(format!(
         "{}a batch is read by its id: {}",
         first.unwrap_or_default(),
-        next::command(["retrieve", "BATCH", "-p", provider, "-o", "OUTPUT"])
+        hints::command(["retrieve", "BATCH", "-p", provider, "-o", "OUTPUT"])
     ))
 }

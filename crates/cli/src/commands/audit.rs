@@ -4,30 +4,24 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 
-use lmbatch_core::{BatchId, TokenUsage};
-use lmbatch_engine::{Answers, BatchAccount};
+use lmbatch_core::BatchId;
+use lmbatch_engine::{Answers, BatchAccount, RunAudit};
 use serde_json::{Value, json};
 
-use super::resume::unfinished;
+use super::continuing::unfinished;
 use super::state;
 use crate::args::ShowArgs;
 use crate::exit::{Exit, Failure};
+use crate::format;
+use crate::session::Session;
 use crate::summary::Billed;
 use crate::target::Target;
 use crate::terminal::{self, Table};
-use crate::words;
 use crate::written::{self, Found};
 
 /// The numbers of an audit.
 struct Audit {
-    requests: u64,
-    outcomes: u64,
-    batches: u64,
-    rows: u64,
-    duplicates: u64,
-    foreign: u64,
-    malformed: u64,
-    usage: TokenUsage,
+    numbers: RunAudit,
     billed: Billed,
     /// Lines of the output file, where there is one.
     lines: Option<u64>,
@@ -35,42 +29,27 @@ struct Audit {
     file: Option<Found>,
 }
 
-pub(crate) async fn audit(args: ShowArgs) -> Result<Exit, Failure> {
-    let (run, notes, engine) = state::recorded(&args.run.run, &args.run.state).await?;
-    let finished = engine.partial_results(&run).await?;
-    if !finished.is_whole() {
+pub(crate) async fn audit(session: &Session, args: ShowArgs) -> Result<Exit, Failure> {
+    let (run, notes, engine) = state::recorded(session, &args.run.run, &args.run.state).await?;
+    let Some(numbers) = engine.audit(&run).await? else {
         return Err(unfinished(&run));
-    }
-    let mut reader = engine.outcomes(&finished)?;
-    let (mut outcomes, mut usage) = (0, TokenUsage::default());
-    while let Some(answered) = reader.next()? {
-        outcomes += 1;
-        usage += crate::output::usage(&answered.answer);
-    }
-    let accounts = engine.accounts(&run).await?;
+    };
     let version = written::version(&run, notes.raw);
     let (lines, file) = output(&notes.output, &written::recorded(&run), &version)?;
     let audit = Audit {
-        requests: u64::from(run.requests),
-        outcomes,
-        batches: finished.batches().len() as u64,
-        rows: finished.rows(),
-        duplicates: finished.duplicates(),
-        foreign: finished.foreign(),
-        malformed: finished.malformed(),
-        usage,
-        billed: Billed::of(&accounts),
+        billed: Billed::of(&numbers.accounts),
+        numbers,
         lines,
         file,
     };
     let wrong = audit.wrong();
     if args.json {
-        let shown = audit.json(&run.id, &accounts, wrong.as_deref());
+        let shown = audit.json(&run.id, wrong.as_deref());
         terminal::json(&shown);
     } else {
         terminal::out(&audit.table());
-        terminal::out(&batches(&accounts));
-        let models = by_model(&accounts);
+        terminal::out(&batches(&audit.numbers.accounts));
+        let models = by_model(&audit.numbers.accounts);
         if models.len() > 1 {
             terminal::out(&model_table(&models));
         }
@@ -80,7 +59,7 @@ pub(crate) async fn audit(args: ShowArgs) -> Result<Exit, Failure> {
     }
     match wrong {
         None => {
-            terminal::say("OK: every request has exactly one outcome");
+            terminal::message("OK: every request has exactly one outcome");
             Ok(Exit::Usable)
         }
         Some(wrong) => {
@@ -98,30 +77,30 @@ pub(crate) async fn audit(args: ShowArgs) -> Result<Exit, Failure> {
 }
 
 impl Audit {
-    /// What does not add up.
+    /// Returns the first number that does not add up, as a sentence.
     fn wrong(&self) -> Option<String> {
-        if self.outcomes != self.requests {
+        if self.numbers.outcomes != self.numbers.requests {
             return Some(format!(
                 "the run has {} for {}",
-                words::count(self.outcomes, "outcome", "outcomes"),
-                words::count(self.requests, "request", "requests")
+                format::count(self.numbers.outcomes, "outcome", "outcomes"),
+                format::count(self.numbers.requests, "request", "requests")
             ));
         }
         if self.file == Some(Found::Other) {
             return Some("the output file was changed after it was written".to_owned());
         }
-        let lines = self.lines.filter(|lines| *lines != self.requests)?;
+        let lines = self.lines.filter(|lines| *lines != self.numbers.requests)?;
         Some(format!(
             "the output file has {} for {}",
-            words::count(lines, "line", "lines"),
-            words::count(self.requests, "request", "requests")
+            format::count(lines, "line", "lines"),
+            format::count(self.numbers.requests, "request", "requests")
         ))
     }
 
     fn file(&self) -> Option<&'static str> {
         self.file.map(|found| match found {
             Found::Current => "unchanged",
-            Found::Earlier => "unchanged, of an earlier attempt",
+            Found::Earlier => "earlier_attempt",
             Found::Other => "changed",
         })
     }
@@ -130,15 +109,15 @@ impl Audit {
         let mut table = Table::new();
         let billed = &self.billed;
         for (what, count) in [
-            ("requests", self.requests),
-            ("outcomes", self.outcomes),
-            ("batches", self.batches),
-            ("result rows", self.rows),
-            ("duplicate rows", self.duplicates),
-            ("unknown ids", self.foreign),
-            ("malformed rows", self.malformed),
-            ("tokens in", self.usage.input_tokens),
-            ("tokens out", self.usage.output_tokens),
+            ("requests", self.numbers.requests),
+            ("outcomes", self.numbers.outcomes),
+            ("batches", self.numbers.batches),
+            ("result rows", self.numbers.rows),
+            ("duplicate rows", self.numbers.duplicates),
+            ("unknown ids", self.numbers.foreign),
+            ("malformed rows", self.numbers.malformed),
+            ("tokens in", self.numbers.usage.input_tokens),
+            ("tokens out", self.numbers.usage.output_tokens),
             ("billed answers", billed.answers),
             ("billed, superseded", billed.superseded),
             ("counted, not delivered", billed.undelivered),
@@ -156,19 +135,20 @@ impl Audit {
         table.to_string()
     }
 
-    fn json(&self, run: &str, accounts: &[BatchAccount], wrong: Option<&str>) -> Value {
+    fn json(&self, run: &str, wrong: Option<&str>) -> Value {
+        let (numbers, accounts) = (&self.numbers, &self.numbers.accounts);
         let models: BTreeMap<String, Value> = by_model(accounts)
             .into_iter()
             .map(|(model, answers)| (model, answers_json(&answers)))
             .collect();
         json!({
             "format": 1, "run": run, "ok": wrong.is_none(), "wrong": wrong,
-            "requests": self.requests, "outcomes": self.outcomes,
+            "requests": numbers.requests, "outcomes": numbers.outcomes,
             "rows": {
-                "total": self.rows, "duplicate": self.duplicates, "unknown": self.foreign,
-                "malformed": self.malformed,
+                "total": numbers.rows, "duplicate": numbers.duplicates, "unknown": numbers.foreign,
+                "malformed": numbers.malformed,
             },
-            "usage": self.usage, "billed": self.billed, "models": models,
+            "usage": numbers.usage, "billed": self.billed, "models": models,
             "output": {"lines": self.lines, "file": self.file()},
             "batches": accounts.iter().map(batch_json).collect::<Vec<_>>(),
         })

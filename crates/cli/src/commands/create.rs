@@ -63,9 +63,9 @@ pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
     progress.finish();
     let created = created?;
     terminal::out(created.batch.as_str());
-    terminal::say("when it has ended:");
+    terminal::message("when it has ended:");
     let to = Some((&*handle, &*results));
     let command = retrieve_command(&created.batch, model.provider, &args.connection, to);
-    terminal::say(&format!("  {command}"));
+    terminal::message(&format!("  {command}"));
     Ok(Exit::Usable)
 }

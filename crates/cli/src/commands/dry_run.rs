@@ -5,11 +5,11 @@ use std::path::Path;
 use lmbatch_engine::{BatchLimit, Checked};
 use serde::Serialize;
 
-use super::state::Notes;
+use super::run_settings::RunSettings;
 use super::{empty_input, validate};
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
-use crate::{terminal, words};
+use crate::{format, terminal};
 
 /// Requests that would be sent. `"format": 1` changes when the fields do.
 #[derive(Debug, Serialize)]
@@ -30,7 +30,7 @@ pub(crate) struct DryRun<'a> {
 
 impl<'a> DryRun<'a> {
     /// Returns a plan without batches; `run` is the run whose requests would be sent again.
-    pub(crate) fn new(notes: &'a Notes, run: Option<&'a str>, requests: u64) -> Self {
+    pub(crate) fn new(notes: &'a RunSettings, run: Option<&'a str>, requests: u64) -> Self {
         Self {
             format: 1,
             dry_run: true,
@@ -62,7 +62,7 @@ impl<'a> DryRun<'a> {
 }
 
 /// Says what `run` would send, and sends nothing.
-pub(super) fn run(args: &RunArgs, notes: &Notes) -> Result<Exit, Failure> {
+pub(super) fn run(args: &RunArgs, notes: &RunSettings) -> Result<Exit, Failure> {
     let checked = validate::checked(&args.input, &args.settings, args.limit.limit())?;
     if checked.requests == 0 && !args.allow_empty {
         return Err(empty_input(&args.input).hint("--allow-empty writes an empty output"));
@@ -75,11 +75,11 @@ pub(super) fn run(args: &RunArgs, notes: &Notes) -> Result<Exit, Failure> {
             ..plan
         });
     }
-    terminal::say(&format!(
+    terminal::message(&format!(
         "{} would be sent in {}, {} in all; nothing was sent",
-        words::count(checked.requests, "request", "requests"),
-        words::count(checked.batches, "batch", "batches"),
-        words::count(checked.bytes, "byte", "bytes")
+        format::count(checked.requests, "request", "requests"),
+        format::count(checked.batches, "batch", "batches"),
+        format::count(checked.bytes, "byte", "bytes")
     ));
     Ok(Exit::Usable)
 }

@@ -17,7 +17,7 @@ pub(crate) async fn emulate(addr: SocketAddr) -> Result<Exit, Failure> {
     for (name, value) in emulator.environment() {
         terminal::out(&format!("export {name}={value}"));
     }
-    terminal::say(&format!(
+    terminal::message(&format!(
         "emulating on {}; stop with Ctrl-C",
         emulator.addr()
     ));

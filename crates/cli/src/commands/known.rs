@@ -3,30 +3,29 @@
 
 use std::path::{Path, PathBuf};
 
-use lmbatch_core::{
-    AccountMatch, ErrorKind, Result as CoreResult, RunFilter, RunRecord, ShardRecord, ShardState,
+use lmbatch_core::{ErrorKind, Result as CoreResult, RunFilter, RunRecord};
+use lmbatch_engine::{
+    AnswerCount, EndRefused, Engine, OnKnownRun, Plan, RunConflict, RunQuery, SameRun, is_refused,
 };
-use lmbatch_engine::{Engine, Plan, RunOptions};
 
-use super::end;
-use super::state::{self, Notes};
+use super::run_settings::{RunSettings, whole};
 use crate::args::{Cleanup, RunArgs};
 use crate::exit::Failure;
 use crate::target::{self, Target};
-use crate::{next, terminal, words};
+use crate::{format, hints, terminal};
 
-/// What the record knows of what was asked for.
+/// Result of looking for the run that a command would begin.
 pub(super) enum Known {
-    /// It was not sent.
+    /// No recorded run is the one of the command.
     Nothing {
         /// Earlier runs of its input, of which the provider refused every create: they are replaced by it.
         refused: Vec<RunRecord>,
         /// A run of the same requests and model that has them already: under another name, or cancelled.
         twin: Option<Box<RunRecord>>,
     },
-    /// It was sent before.
+    /// The requests were sent before, in this run.
     Same(Box<RunRecord>),
-    /// It was sent otherwise before, and is to be brought up to date.
+    /// Other requests were sent before, and the run is to be updated.
     Changed {
         run: Box<RunRecord>,
         refused: Vec<RunRecord>,
@@ -37,7 +36,7 @@ pub(super) enum Known {
 /// input has changed is only advanced if that is asked for, since it costs money.
 pub(super) async fn known(
     args: &RunArgs,
-    notes: &Notes,
+    notes: &RunSettings,
     engine: &Engine,
     plan: &Plan,
 ) -> Result<Known, Failure> {
@@ -46,133 +45,113 @@ pub(super) async fn known(
         ..RunFilter::default()
     };
     loop {
-        let same = engine.ledger().all_runs(of_digest.clone()).await?;
-        let found = among(args, notes, engine, plan, &same).await;
+        let before = engine.ledger().all_runs(of_digest.clone()).await?.len();
+        let found = compared(args, notes, engine, plan).await;
         // Another process may have begun the same run since: its output is then that of this run.
         let is_stale =
-            found.is_err() && engine.ledger().all_runs(of_digest.clone()).await?.len() > same.len();
+            found.is_err() && engine.ledger().all_runs(of_digest.clone()).await?.len() > before;
         if !is_stale {
             return found;
         }
     }
 }
 
-/// The same, where `same` are the runs of the same requests.
-async fn among(
+/// Compares a command with the recorded runs by the engine's rule, and puts a conflict into the command's words.
+async fn compared(
     args: &RunArgs,
-    notes: &Notes,
+    notes: &RunSettings,
     engine: &Engine,
     plan: &Plan,
-    same: &[RunRecord],
 ) -> Result<Known, Failure> {
-    // A key may have been rotated: then the run is found, and the provider says whose key it is.
-    let is_other = |run: &RunRecord| engine.account_match(run) == AccountMatch::Other;
-    let ledger = engine.ledger();
-    let is_ours = |run: &RunRecord| !is_other(run) && !run.cancelled;
-    let is_same = |run: &RunRecord| is_ours(run) && *run.digest == *plan.digest();
-    let name = args.name.as_deref();
-    // Of a refused run nothing is paid for, and `--new` asks to pay again.
-    let mut twin = None;
-    let is_twin =
-        |run: &RunRecord| !is_other(run) && (run.cancelled || run.name.as_deref() != name);
-    for run in same.iter().filter(|run| !args.new && is_twin(run)) {
-        if twin.is_none() && may_have_answers(engine, run).await? {
-            twin = Some(Box::new(run.clone()));
+    let (input, output) = (whole(&notes.input), whole(&notes.output));
+    let query = RunQuery {
+        name: args.name.as_deref(),
+        digest: plan.digest(),
+        files: Some((&input, &output)),
+        on_known: match (args.new, args.update) {
+            (true, _) => OnKnownRun::SendAgain,
+            (_, true) => OnKnownRun::Update,
+            _ => OnKnownRun::Continue,
+        },
+    };
+    match engine.same_run(&query).await? {
+        SameRun::New {
+            superseded,
+            duplicate,
+        } => {
+            free_output(args, notes, engine).await?;
+            Ok(Known::Nothing {
+                refused: superseded,
+                twin: duplicate,
+            })
+        }
+        SameRun::Same(run) => Ok(Known::Same(run)),
+        SameRun::Changed { run, superseded } => Ok(Known::Changed {
+            run,
+            refused: superseded,
+        }),
+        SameRun::Conflict(conflict) => {
+            if conflict == RunConflict::NothingToUpdate {
+                free_output(args, notes, engine).await?;
+            }
+            Err(refusal(args, conflict))
         }
     }
-    if let Some(name) = &args.name {
-        return match ledger.run_named(name).await? {
-            Some(run) if args.new => Err(Failure::usage(format!(
-                "there is a run {name:?} ({}); give the new one another name",
-                run.id
-            ))),
-            Some(run) if run.cancelled => Err(Failure::usage(format!(
-                "the run {name:?} ({}) was cancelled",
-                run.id
-            ))
+}
+
+/// Returns the failure of a command that a recorded run keeps from being sent.
+fn refusal(args: &RunArgs, conflict: RunConflict) -> Failure {
+    let named = |run: &RunRecord| {
+        format!(
+            "the run {:?} ({})",
+            run.name.as_deref().unwrap_or_default(),
+            run.id
+        )
+    };
+    match conflict {
+        RunConflict::NameTaken(run) => Failure::usage(format!(
+            "there is a run {:?} ({}); give the new one another name",
+            run.name.as_deref().unwrap_or_default(),
+            run.id
+        )),
+        RunConflict::Cancelled(run) => Failure::usage(format!("{} was cancelled", named(&run)))
             .hint(format!(
                 "{} fetches what was answered; another name with --run sends all of it again",
-                next::on_runs(["resume", &run.id])
-            ))),
-            Some(run) if is_same(&run) => Ok(Known::Same(run.into())),
-            Some(run) if is_refused(engine, &run).await? => Err(Failure::usage(format!(
-                "the run {name:?} ({}) is of another input, model or account, and failed before a batch was created",
-                run.id
-            ))
-            .hint(format!(
-                "delete it, then run the command again: {}",
-                next::on_runs(["purge", &run.id, "--force"])
-            ))),
-            Some(run) if args.update && is_ours(&run) => Ok(Known::Changed {
-                run: run.into(),
-                refused: Vec::new(),
-            }),
-            Some(run) => Err(Failure::usage(format!(
-                "the run {name:?} ({}) is of another input, model or account",
-                run.id
-            ))
-            .hint(
-                "--update sends what is new or changed; another name with --run sends all of it",
+                hints::on_runs(["resume", &run.id])
             )),
-            None => {
-                free_output(args, notes, engine).await?;
-                Ok(Known::Nothing {
-                    refused: Vec::new(),
-                    twin,
-                })
-            }
-        };
-    }
-    let is_unnamed = |run: &RunRecord| run.name.is_none();
-    if !args.new
-        && let Some(run) = same.iter().find(|run| is_unnamed(run) && is_same(run))
-    {
-        return Ok(Known::Same(run.clone().into()));
-    }
-    // The same files under the same account are the same work, of a later day.
-    let (input, output) = (state::whole(&notes.input), state::whole(&notes.output));
-    let note = |run: &RunRecord, name: &str| run.notes.get(name).map(ToString::to_string);
-    let is_earlier = |run: &RunRecord| {
-        is_ours(run)
-            && input != "-"
-            && note(run, "input").as_ref() == Some(&input)
-            && note(run, "output").as_ref() == Some(&output)
-    };
-    let (mut earlier, mut refused) = (None, Vec::new());
-    let of_output = RunFilter {
-        output: Some(output.as_str().into()),
-        ..RunFilter::default()
-    };
-    let runs = ledger.all_runs(of_output).await?.into_iter();
-    for run in runs.filter(|run| is_unnamed(run) && is_earlier(run)) {
-        match is_refused(engine, &run).await? {
-            true => refused.push(run),
-            false => earlier = earlier.or(Some(run)),
+        RunConflict::OtherAccount {
+            run,
+            is_refused: true,
         }
-    }
-    if args.new || earlier.is_none() {
-        free_output(args, notes, engine).await?;
-    }
-    match earlier {
-        _ if args.new => Ok(Known::Nothing { refused, twin }),
-        Some(run) if args.update => Ok(Known::Changed {
-            run: run.into(),
-            refused,
-        }),
-        Some(run) => Err(Failure::usage(format!(
+        | RunConflict::OtherRequests {
+            run,
+            is_refused: true,
+        } => Failure::usage(format!(
+            "{} is of another input, model or account, and failed before a batch was created",
+            named(&run)
+        ))
+        .hint(format!(
+            "delete it, then run the command again: {}",
+            hints::on_runs(["purge", &run.id, "--force"])
+        )),
+        RunConflict::OtherAccount { run, .. } | RunConflict::OtherRequests { run, .. } => {
+            Failure::usage(format!(
+                "{} is of another input, model or account",
+                named(&run)
+            ))
+            .hint("--update sends what is new or changed; another name with --run sends all of it")
+        }
+        RunConflict::ChangedInput(run) => Failure::usage(format!(
             "{} or its options have changed since run {}",
             args.input.display(),
             run.id
         ))
-        .hint("--update sends only what is new or changed; --new sends all of it again")),
-        None if args.update && refused.is_empty() => Err(Failure::usage(
-            "there is no run of this input to update",
-        )
-        .hint(format!(
-            "{} lists them; name one with --run",
-            next::on_runs(["runs"])
-        ))),
-        None => Ok(Known::Nothing { refused, twin }),
+        .hint("--update sends only what is new or changed; --new sends all of it again"),
+        RunConflict::NothingToUpdate => Failure::usage("there is no run of this input to update")
+            .hint(format!(
+                "{} lists them; name one with --run",
+                hints::on_runs(["runs"])
+            )),
     }
 }
 
@@ -193,53 +172,21 @@ pub(super) async fn warn_of_twin(engine: &Engine, twin: Option<&RunRecord>) -> C
         return Ok(());
     }
     let shards = engine.ledger().shards(&run.id).await?;
-    let (answered, is_known) = answers(&shards);
-    let answered = match is_known {
-        true => words::number(answered),
-        false => format!("at least {}", words::number(answered)),
+    let count = AnswerCount::of(&shards);
+    let answered = match count.may_be_more {
+        false => format::number(count.answered),
+        true => format!("at least {}", format::number(count.answered)),
     };
-    let requeue = next::on_runs(["requeue", &run.id]);
+    let requeue = hints::on_runs(["requeue", &run.id]);
     let reuse = match run.finished {
         true => requeue,
-        false => format!("{}, then {requeue}", next::on_runs(["resume", &run.id])),
+        false => format!("{}, then {requeue}", hints::on_runs(["resume", &run.id])),
     };
     terminal::warn(&format!(
         "the same requests were sent to the same model by {named}, which was cancelled and has {answered} of {} answers; this command sends, and pays for, all of them again. To send only what was not answered, stop it and run: {reuse}",
-        words::number(u64::from(run.requests))
+        format::number(u64::from(run.requests))
     ));
     Ok(())
-}
-
-/// Answers that a run has by the provider's counts, and whether they are all of them: those of a batch that has
-/// not been seen to end are not known.
-fn answers(shards: &[ShardRecord]) -> (u64, bool) {
-    let (mut answered, mut is_known) = (0, true);
-    for shard in shards {
-        match &shard.state {
-            ShardState::Ended(snapshot) | ShardState::Sealed { snapshot, .. } => {
-                answered += snapshot.counts.succeeded;
-            }
-            ShardState::Created { .. } | ShardState::Posting(_) | ShardState::Doubt(_) => {
-                is_known = false;
-            }
-            _ => {}
-        }
-    }
-    (answered, is_known)
-}
-
-/// Reports whether a run has answers, or batches that may have some.
-async fn may_have_answers(engine: &Engine, run: &RunRecord) -> CoreResult<bool> {
-    let shards = engine.ledger().shards(&run.id).await?;
-    Ok(match run.cancelled {
-        true => answers(&shards) != (0, true),
-        false => !end::is_refused(&shards),
-    })
-}
-
-/// Reports whether the provider refused to create any batch of a run, so that nothing of it can be answered.
-async fn is_refused(engine: &Engine, run: &RunRecord) -> CoreResult<bool> {
-    Ok(end::is_refused(&engine.ledger().shards(&run.id).await?))
 }
 
 /// Cancels and ends runs of which no batch was created, before the same input is sent with other options:
@@ -256,7 +203,7 @@ pub(super) async fn superseded(
 ) -> Result<bool, Failure> {
     for run in refused {
         match supersede(args, engine, run).await {
-            Ok(true) => terminal::say(&format!(
+            Ok(true) => terminal::message(&format!(
                 "the run {} failed before a batch was created, and is cancelled: its input is sent anew",
                 run.id
             )),
@@ -274,19 +221,11 @@ pub(super) async fn superseded(
 async fn supersede(args: &RunArgs, engine: &Engine, run: &RunRecord) -> CoreResult<bool> {
     // Another process may be creating its batch after all.
     let engine = engine.claim(&run.id).await?;
-    let Some(run) = engine.ledger().run(&run.id).await? else {
-        return Ok(true);
+    let run = match engine.end_refused(&run.id).await? {
+        EndRefused::Ended(run) => run,
+        EndRefused::Gone => return Ok(true),
+        EndRefused::HasBatches => return Ok(false),
     };
-    if !is_refused(&engine, &run).await? {
-        return Ok(false);
-    }
-    engine.cancel_run(&run).await?;
-    // Nothing is created for a cancelled run: its requests are recorded as cancelled, and it has ended.
-    let options = RunOptions {
-        once: true,
-        ..RunOptions::default()
-    };
-    engine.resume(&run, options).await?;
     if args.report.cleanup.unwrap_or_default() != Cleanup::None
         && let Err(error) = engine.clean(&run, false).await
     {
@@ -299,7 +238,7 @@ async fn supersede(args: &RunArgs, engine: &Engine, run: &RunRecord) -> CoreResu
 }
 
 /// Refuses an output that another run is going to write: only one of the two could, at its end.
-async fn free_output(args: &RunArgs, notes: &Notes, engine: &Engine) -> Result<(), Failure> {
+async fn free_output(args: &RunArgs, notes: &RunSettings, engine: &Engine) -> Result<(), Failure> {
     if args.report.force {
         return Ok(());
     }
@@ -329,7 +268,7 @@ pub(super) async fn writer(
     for run in runs.filter(|run| except != Some(&*run.id)) {
         let noted = run.notes.get("output");
         if noted.is_some_and(|noted| settled(Path::new(&**noted)) == path)
-            && !is_refused(engine, &run).await?
+            && !is_refused(&engine.ledger().shards(&run.id).await?)
         {
             return Ok(Some(run));
         }
@@ -347,7 +286,7 @@ pub(super) fn taken(output: &Path, run: &RunRecord) -> Failure {
     .hint(match run.cancelled {
         true => format!(
             "fetch its answers first: {}; or choose another path with -o",
-            next::on_runs(["resume", &run.id])
+            hints::on_runs(["resume", &run.id])
         ),
         false => "choose another path with -o".to_owned(),
     })

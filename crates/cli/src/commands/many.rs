@@ -10,9 +10,11 @@ use lmbatch_ledger::SqliteLedger;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
-use super::end::{Going, Patience, outcomes, place, stopped_short};
-use super::resume::{doubting, notes, options};
-use super::state::{self, Notes};
+use super::continuing::{doubting, notes, options};
+use super::end::{outcomes, stopped_short};
+use super::run_context::{Patience, RunContext, place};
+use super::run_settings::RunSettings;
+use super::state;
 use super::turns::{Outputs, Turns};
 use super::{clock, connect};
 use crate::args::ResumeArgs;
@@ -20,8 +22,9 @@ use crate::board::Board;
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::providers::Route;
+use crate::session::Session;
 use crate::signals::Handling;
-use crate::{next, terminal, words};
+use crate::{format, hints, terminal};
 
 /// Time between two looks for runs that have not ended, and at runs that other processes advance.
 const LOOK: Duration = Duration::from_secs(3);
@@ -36,15 +39,15 @@ const LONGEST_RETRY: Duration = Duration::from_secs(600);
 const ENDING: Duration = Duration::from_secs(1);
 
 /// Resumes every run that has not ended; with `--watch`, also those that come later.
-pub(crate) async fn all(args: ResumeArgs) -> Result<Exit, Failure> {
+pub(crate) async fn all(session: &Arc<Session>, args: ResumeArgs) -> Result<Exit, Failure> {
     let nothing = "every run has ended";
     if !args.watch && state::is_new(&args.options.state)? {
-        terminal::say(nothing);
+        terminal::message(nothing);
         return Ok(Exit::Usable);
     }
     let mut handling = Handling::new();
     let (stop, stopped) = watch::channel(false);
-    let mut crew = Crew::new(args, stopped).await?;
+    let mut crew = Crew::new(session, args, stopped).await?;
     let worked = tokio::select! {
         worked = crew.work() => worked,
         (exit, name) = handling.stopped() => {
@@ -52,12 +55,12 @@ pub(crate) async fn all(args: ResumeArgs) -> Result<Exit, Failure> {
             let left = crew.end().await;
             crew.tasks.shutdown().await;
             crew.many.board.finish();
-            let command = next::on_runs(["resume", "--all"]);
-            terminal::say(&match left {
+            let command = hints::on_runs(["resume", "--all"]);
+            terminal::message(&match left {
                 0 => format!("stopped by {name}"),
                 left => format!(
                     "stopped by {name}; {} not ended; to continue:\n  {command}",
-                    words::count(left, "run has", "runs have")
+                    format::count(left, "run has", "runs have")
                 ),
             });
             return Ok(exit);
@@ -66,13 +69,14 @@ pub(crate) async fn all(args: ResumeArgs) -> Result<Exit, Failure> {
     crew.many.board.finish();
     worked?;
     if crew.begun == 0 {
-        terminal::say(nothing);
+        terminal::message(nothing);
     }
     Ok(crew.worst)
 }
 
-/// What all runs share.
+/// Values that all runs of the command share.
 struct Many {
+    session: Arc<Session>,
     args: ResumeArgs,
     ledger: Arc<SqliteLedger>,
     spool: Arc<FolderSpool>,
@@ -92,7 +96,7 @@ struct Account {
     cleanings: Arc<Semaphore>,
 }
 
-/// What the notes of runs say of their connection.
+/// Connection by the notes of runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Connection {
     provider: &'static str,
@@ -104,7 +108,7 @@ struct Connection {
 impl Many {
     /// Returns the engine of a run's account, and what the runs of that account share. Engines of one account
     /// are clones of one engine, so that its limits hold for all of its runs.
-    fn account(&self, notes: &Notes) -> Result<(Engine, Arc<Semaphore>), Failure> {
+    fn account(&self, notes: &RunSettings) -> Result<(Engine, Arc<Semaphore>), Failure> {
         let connection = Connection {
             provider: notes.provider.id(),
             route: notes.route,
@@ -155,7 +159,7 @@ impl Many {
         let Some(run) = self.ledger.run(&id).await? else {
             return Ok(End::Gone);
         };
-        let (engine, cleanings) = self.account(&Notes::read(&run)?)?;
+        let (engine, cleanings) = self.account(&RunSettings::read(&run)?)?;
         let progress = Arc::new(Progress::of_many(Arc::clone(&self.board), &id));
         let engine = engine.with_observer(progress.clone());
         let engine = match engine.claim(&id).await {
@@ -172,7 +176,8 @@ impl Many {
         self.board.begin(&id, u64::from(run.requests));
         let notes = notes(&run, &self.args.options)?;
         let engine = engine.with_batch_limit(notes.kept.limit().limit());
-        let going = Going {
+        let context = RunContext {
+            session: Arc::clone(&self.session),
             notes,
             report: self.args.options.report.clone(),
             emulated: false,
@@ -187,9 +192,9 @@ impl Many {
             moved_to: None,
             turns: Some(Turns::new(&self.outputs, &cleanings)),
         };
-        let place = place(&going, &run, false)?;
-        let options = options(&self.args.options, &going.notes.kept, self.args.once);
-        let options = going.remaining(&engine, options);
+        let place = place(&context, &run, false)?;
+        let options = options(&self.args.options, &context.notes.kept, self.args.once);
+        let options = context.remaining(&engine, options);
         let mut stopped = self.stopped.clone();
         let work = async {
             match run.finished {
@@ -202,20 +207,20 @@ impl Many {
             _ = stopped.wait_for(|stopped| *stopped) => return Ok(End::Stopped),
         };
         match finished {
-            Ok(finished) => outcomes(&going, &engine, &finished, place).await,
-            Err(error) => stopped_short(&going, &engine, error).await,
+            Ok(finished) => outcomes(&context, &engine, &finished, place).await,
+            Err(error) => stopped_short(&context, &engine, error).await,
         }
         .map(End::Ended)
     }
 }
 
-/// How the work on a run has ended.
+/// End of the work on a run.
 enum End {
     /// With outcomes, or still in progress.
     Ended(Exit),
     /// Another process advances it: the error that says which.
     Elsewhere(Error),
-    /// It was deleted, or another process has brought it to its end.
+    /// The run was deleted, or another process has brought it to its end.
     Gone,
     /// A signal came.
     Stopped,
@@ -224,13 +229,13 @@ enum End {
 /// A run that is known and not under way.
 #[derive(Debug, Default)]
 struct Waiting {
-    /// When it is tried again, by the clock; never where it is absent.
+    /// Time of the next try, by the clock; never where absent.
     due: Option<Duration>,
     /// Failures in a row.
     failures: u32,
     /// The failure that was reported last.
     said: String,
-    /// Whether another process advances it.
+    /// True while another process advances the run.
     elsewhere: bool,
 }
 
@@ -241,7 +246,7 @@ struct Crew {
     /// Runs under way, by their tasks.
     live: HashMap<Id, Box<str>>,
     waiting: HashMap<Box<str>, Waiting>,
-    /// When the record is looked at for new runs; never where it is absent.
+    /// Time of the next look for new runs; never where absent.
     look_at: Option<Duration>,
     /// The last failure to look at the record.
     unlisted: Option<String>,
@@ -251,12 +256,17 @@ struct Crew {
 }
 
 impl Crew {
-    async fn new(args: ResumeArgs, stopped: watch::Receiver<bool>) -> Result<Self, Failure> {
+    async fn new(
+        session: &Arc<Session>,
+        args: ResumeArgs,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<Self, Failure> {
         let clock = clock();
         let quiet = args.options.report.quiet;
-        let folder = state::open(&args.options.state, quiet)?;
-        let ledger = state::opened(folder.ledger().await?);
+        let folder = state::open(session, &args.options.state, quiet)?;
+        let ledger = session.opened(folder.ledger().await?);
         let many = Arc::new(Many {
+            session: Arc::clone(session),
             ledger,
             spool: Arc::new(FolderSpool::new(folder.spool())),
             start: clock.elapsed(),
@@ -348,9 +358,9 @@ impl Crew {
             }
         }
         if let several @ 1.. = new.len() as u64 {
-            terminal::say(&format!(
+            terminal::message(&format!(
                 "resuming {}",
-                words::count(several, "run", "runs")
+                format::count(several, "run", "runs")
             ));
         }
         let due = Some(self.now());
@@ -419,7 +429,7 @@ impl Crew {
         self.count_elsewhere();
     }
 
-    /// Reports a run that has failed; the others go on.
+    /// Reports a run that has failed; the others continue.
     fn fail(&mut self, id: &str, failure: Failure) {
         self.count(failure.exit);
         let said = failure.message.clone();

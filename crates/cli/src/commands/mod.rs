@@ -1,24 +1,34 @@
-//! One file a command, or a few that belong together.
+//! One file for each command, and files that several commands share.
 
 pub(crate) mod adopt;
 pub(crate) mod audit;
 pub(crate) mod batch;
+pub(crate) mod cancel;
+pub(crate) mod continuing;
 pub(crate) mod create;
 pub(crate) mod doctor;
 pub(crate) mod dry_run;
 pub(crate) mod emulate;
 pub(crate) mod end;
+pub(crate) mod init;
 pub(crate) mod kept;
 pub(crate) mod known;
+pub(crate) mod list;
 pub(crate) mod many;
 pub(crate) mod planning;
+pub(crate) mod providers;
 pub(crate) mod purge;
 pub(crate) mod requeue;
 pub(crate) mod resume;
+pub(crate) mod retrieve;
 pub(crate) mod run;
+pub(crate) mod run_context;
+pub(crate) mod run_settings;
 pub(crate) mod runs;
+pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod state;
+pub(crate) mod status;
 pub(crate) mod turns;
 pub(crate) mod validate;
 
@@ -40,7 +50,7 @@ use crate::signals::Handling;
 use crate::sink::{Complete, Place, Sink};
 use crate::summary::Summary;
 use crate::target::Target;
-use crate::{emulation, next, plain, terminal};
+use crate::{emulation, hints, plain, terminal};
 
 /// Connects with the key of the environment; never one of the command line.
 pub(crate) fn connect(
@@ -51,7 +61,7 @@ pub(crate) fn connect(
     connected(provider, args, route, key(provider, args)?)
 }
 
-/// The provider of what is read from a record alone: nobody is asked, so that no key is needed.
+/// Returns the provider of a run whose record alone is read: no request is sent, so that no key is needed.
 pub(crate) fn offline(
     provider: &Provider,
     args: &ConnectionArgs,
@@ -186,7 +196,7 @@ pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(lmbatch_engine::SystemClock::new())
 }
 
-/// What fetches the outcomes of a batch that goes on without us, with its handle into an output.
+/// Returns the command that fetches the outcomes of a batch later, with its handle into an output.
 pub(crate) fn retrieve_command(
     batch: &BatchId,
     provider: &Provider,
@@ -203,10 +213,10 @@ pub(crate) fn retrieve_command(
     if let Some([handle, output]) = &to {
         words.extend(["--handle", handle, "-o", output]);
     }
-    next::command(words)
+    hints::command(words)
 }
 
-/// Where the handle of an output's batch lies until the output is whole.
+/// Returns the path of a batch's handle, which is kept until the output is whole.
 pub(crate) fn handle_path(output: &Path) -> PathBuf {
     let mut name = output.as_os_str().to_owned();
     name.push(".handle.json");

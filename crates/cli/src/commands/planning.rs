@@ -125,6 +125,6 @@ pub(super) async fn plan_unless_empty(
 /// The end of a command that a signal stops before anything is sent.
 pub(super) fn stopped(exit: Exit, name: &str) -> Failure {
     terminal::end_live();
-    terminal::say(&format!("stopped by {name}; nothing was sent"));
+    terminal::message(&format!("stopped by {name}; nothing was sent"));
     Failure::silent(exit)
 }

@@ -1,25 +1,24 @@
 //! `lmbatch purge`: runs, with their prompts and answers, leave this machine, the provider, or both.
 
-use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lmbatch_core::{Error, ErrorKind, Ledger, Nonce, RunFilter, RunRecord, format_time};
-use lmbatch_engine::{Engine, FolderSpool, Left, former_run_id, run_id};
+use lmbatch_core::{ErrorKind, Ledger, RunRecord, format_time};
+use lmbatch_engine::{Engine, FolderSpool, Left, ended_before, files_of_run, forget_run};
 use lmbatch_ledger::{SqliteLedger, StateFolder};
 use serde_json::{Value, json};
 
-use super::state::{self, Notes};
+use super::run_settings::RunSettings;
+use super::state;
 use super::{clock, connect};
 use crate::args::PurgeArgs;
 use crate::exit::{Exit, Failure};
+use crate::session::Session;
 use crate::terminal::Table;
-use crate::{next, terminal, words};
+use crate::{format, hints, terminal};
 
-pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
-    let folder = state::open(&args.state, true)?;
-    let ledger = state::opened(folder.ledger().await?);
+pub(crate) async fn purge(session: &Session, args: PurgeArgs) -> Result<Exit, Failure> {
+    let folder = state::open(session, &args.state, true)?;
+    let ledger = session.opened(folder.ledger().await?);
     let chosen = chosen(&args, &ledger).await?;
     let local = args.local || !args.remote;
     let mut table = Table::with_header(["run", "started", "requests", "here", "at the provider"]);
@@ -30,7 +29,7 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
             _ if args.dry_run => None,
             Ok(claim) => Some(claim),
             Err(error) if args.run.is_none() && error.kind() == ErrorKind::Conflict => {
-                terminal::say(&format!("{error}; it stays"));
+                terminal::message(&format!("{error}; it stays"));
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -43,18 +42,18 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
             if args.run.is_some() {
                 return Err(not_ended(run));
             }
-            terminal::say(&format!("the run {} has not ended; it stays", run.id));
+            terminal::message(&format!("the run {} has not ended; it stays", run.id));
             continue;
         }
-        let files = files_of(&folder.spool(), run)?;
-        let bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
+        let files = files_of_run(&folder.spool(), run)?;
+        let bytes: u64 = files.iter().map(|file| file.bytes).sum();
         let left = if args.remote {
             match remote(&args, run, &folder, &ledger).await {
                 Ok(left) => Some(left),
-                // The others go all the same; without its record nothing would tell what is left of this one.
+                // The other runs are purged; without its record nothing would tell what is left of this one.
                 Err(failure) if args.run.is_none() => {
                     crate::report(&failure.of_run(&run.id), args.json);
-                    terminal::say(&format!("the run {} stays", run.id));
+                    terminal::message(&format!("the run {} stays", run.id));
                     exit = Exit::Failed;
                     continue;
                 }
@@ -64,11 +63,7 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
             None
         };
         if local && !args.dry_run {
-            for (path, _) in &files {
-                delete(path)?;
-            }
-            // Its files first: without its record no one would look for them.
-            ledger.forget(&run.id).await?;
+            forget_run(&*ledger, run, &files).await?;
         }
         let count = files.len() as u64;
         if args.json {
@@ -83,18 +78,18 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
                 (false, _) => "stays".to_owned(),
                 (true, true) => format!(
                     "{}, {}",
-                    words::count(count, "file", "files"),
-                    words::bytes(bytes)
+                    format::count(count, "file", "files"),
+                    format::bytes(bytes)
                 ),
-                (true, false) => format!("{} deleted", words::count(count, "file", "files")),
+                (true, false) => format!("{} deleted", format::count(count, "file", "files")),
             };
             let there = match &left {
-                Some(left) => words::left(left).unwrap_or_else(|| "nothing".to_owned()),
+                Some(left) => format::left(left).unwrap_or_else(|| "nothing".to_owned()),
                 None => "stays".to_owned(),
             };
             table.row([
                 run.id.to_string(),
-                run.created_at.map(words::time).unwrap_or_default(),
+                run.created_at.map(format::time).unwrap_or_default(),
                 run.requests.to_string(),
                 here,
                 there,
@@ -103,14 +98,14 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
         drop(claim);
     }
     if chosen.is_empty() {
-        terminal::say("no run is that old");
+        terminal::message("no run is that old");
         return Ok(Exit::Usable);
     }
     if !table.is_empty() {
         terminal::out(&table.to_string());
     }
     if args.dry_run {
-        terminal::say("nothing was deleted: --dry-run");
+        terminal::message("nothing was deleted: --dry-run");
     }
     Ok(exit)
 }
@@ -127,17 +122,7 @@ async fn chosen(args: &PurgeArgs, ledger: &SqliteLedger) -> Result<Vec<RunRecord
     }
     let age = args.older_than.unwrap_or_default();
     let before = clock().now().checked_sub(age);
-    let is_old = |run: &RunRecord| run.created_at.is_some_and(|at| Some(at) < before);
-    let (mut filter, mut old) = (RunFilter::default(), Vec::new());
-    loop {
-        let page = ledger.runs(&filter).await?;
-        let runs = page.items.into_iter();
-        old.extend(runs.filter(|run| run.finished && is_old(run)));
-        match page.next {
-            Some(next) => filter.after = Some(next),
-            None => return Ok(old),
-        }
-    }
+    Ok(ended_before(ledger, before).await?)
 }
 
 /// Reports whether a run may be deleted: one that has ended, or one that is named with `--force`.
@@ -153,8 +138,8 @@ fn not_ended(run: &RunRecord) -> Failure {
     ))
     .hint(format!(
         "cancel it and fetch what there is ({}; {}), or purge it all the same with --force",
-        next::on_runs(["cancel", &run.id]),
-        next::on_runs(["resume", &run.id])
+        hints::on_runs(["cancel", &run.id]),
+        hints::on_runs(["resume", &run.id])
     ))
 }
 
@@ -165,7 +150,7 @@ async fn remote(
     folder: &StateFolder,
     ledger: &Arc<SqliteLedger>,
 ) -> Result<Left, Failure> {
-    let notes = Notes::read(run)?;
+    let notes = RunSettings::read(run)?;
     let provider = connect(notes.provider, &notes.connection, notes.route)?;
     let spool = Arc::new(FolderSpool::new(folder.spool()));
     let engine = Engine::new(provider).with_record(Arc::clone(ledger) as Arc<_>, spool);
@@ -175,105 +160,9 @@ async fn remote(
     })
 }
 
-/// What is left at the provider, for programs.
+/// Returns the inputs and batches that are left at the provider, for programs.
 fn left_json(left: &Left) -> Value {
     json!({
         "inputs": left.inputs, "batches": left.batches, "until": left.until.map(format_time),
     })
-}
-
-/// The files of a run, with their bytes.
-fn files_of(spool: &Path, run: &RunRecord) -> Result<Vec<(PathBuf, u64)>, Error> {
-    let all = spooled(spool)?.into_iter();
-    let ours = all.filter(|(stem, ..)| stem == run.nonce.as_str());
-    Ok(ours.map(|(_, path, bytes)| (path, bytes)).collect())
-}
-
-/// Files that belong to no run, left by a process that died before it had noted one.
-pub(crate) async fn strays(
-    ledger: &dyn Ledger,
-    spool: &Path,
-) -> Result<Vec<(PathBuf, u64)>, Error> {
-    // What a create was sent of is no stray: it is all that is left of a run that the record has lost.
-    let marked = lmbatch_ledger::marked_runs(spool)?;
-    let all = spooled(spool)?;
-    let stems: HashSet<&String> = all.iter().map(|(stem, ..)| stem).collect();
-    let mut unknown: HashSet<String> = HashSet::new();
-    for stem in stems {
-        if !marked.contains(stem) && recorded(ledger, stem).await?.is_none() {
-            unknown.insert(stem.clone());
-        }
-    }
-    let strays = all
-        .into_iter()
-        .filter(|(stem, ..)| unknown.contains(stem.as_str()));
-    Ok(strays.map(|(_, path, bytes)| (path, bytes)).collect())
-}
-
-/// Returns the run of a nonce, if the text is one.
-async fn recorded(ledger: &dyn Ledger, nonce: &str) -> Result<Option<RunRecord>, Error> {
-    let filter = RunFilter {
-        nonce: Nonce::parse(nonce),
-        ..RunFilter::default()
-    };
-    match filter.nonce {
-        Some(_) => ledger.newest_run(filter).await,
-        None => Ok(None),
-    }
-}
-
-/// Every file of the spool with the mark of its run and its bytes.
-fn spooled(spool: &Path) -> Result<Vec<(String, PathBuf, u64)>, Error> {
-    let failed = |error| Error::local(format!("looking at {}", spool.display()), error);
-    let mut files = Vec::new();
-    let entries = match fs::read_dir(spool) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(files),
-        entries => entries.map_err(&failed)?,
-    };
-    for entry in entries {
-        let entry = entry.map_err(&failed)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let stem = name.split('.').next().unwrap_or_default().to_owned();
-        let bytes = entry.metadata().map_err(&failed)?.len();
-        files.push((stem, entry.path(), bytes));
-    }
-    Ok(files)
-}
-
-/// Deletes a file of the spool that belongs to no run; returns whether it did. A process that reads an input
-/// holds the claim of the run that it is about to begin.
-pub(crate) async fn delete_stray(ledger: &dyn Ledger, path: &Path) -> Result<bool, Error> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let nonce = name.split('.').next().unwrap_or_default();
-    if nonce.len() == Nonce::LENGTH && nonce.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        // An earlier version claims the run by a shorter id.
-        let mut claims = Vec::new();
-        for run in [run_id(nonce), former_run_id(nonce)] {
-            match ledger.claim(&run).await {
-                Err(error) if error.kind() == ErrorKind::Conflict => return Ok(false),
-                claim => claims.push(claim?),
-            }
-        }
-        // It may have been recorded since it was found.
-        if recorded(ledger, nonce).await?.is_some() {
-            return Ok(false);
-        }
-        delete(path)?;
-        return Ok(true);
-    }
-    delete(path)?;
-    Ok(true)
-}
-
-pub(crate) fn delete(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(|error| {
-            let doing = format!(
-                "deleting {} (once it can be deleted, run the command again)",
-                path.display()
-            );
-            Error::local(doing, error)
-        }),
-    }
 }

@@ -2,84 +2,87 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::ValueEnum as _;
-use lmbatch_core::{OutcomeStatus, Problem, RunRecord};
-use lmbatch_engine::{Answered, Engine, RunOptions};
+use lmbatch_core::{ErrorKind, RunRecord};
+use lmbatch_engine::{Engine, OutcomeKind, RequestFilter, RunOptions};
 
+use super::continuing::{again_at, claimed, open, options, unfinished};
 use super::dry_run::DryRun;
-use super::end::place;
-use super::resume::{again_at, claimed, open, options, unfinished};
-use super::state::{self, Notes};
+use super::run_context::place;
+use super::run_settings::RunSettings;
+use super::state;
 use super::{dry_run, planning};
 use crate::args::{Only, RequeueArgs, SettingsArgs};
 use crate::exit::{Exit, Failure};
-use crate::{model, output, target, terminal, words};
+use crate::session::Session;
+use crate::{format, model, target, terminal};
 
 /// Outcomes that are sent again unless others are named.
 const USUAL: [Only; 4] = [Only::Errored, Only::Expired, Only::Cancelled, Only::Missing];
 
-pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
+pub(crate) async fn requeue(session: &Arc<Session>, args: RequeueArgs) -> Result<Exit, Failure> {
     if args.only.contains(&Only::Invalid) {
-        terminal::say(
+        terminal::message(
             "note: invalid is an old name; it stands for invalid_structured, empty and unrecognized",
         );
     }
     if args.dry_run {
-        return would(&args).await;
+        return would(session, &args).await;
     }
-    let ledger = state::ledger(&args.resume.state).await?;
+    let ledger = state::ledger(session, &args.resume.state).await?;
     let run = state::find(&*ledger, &args.run).await?;
-    let (mut going, engine, _state) = open(&run, &args.resume).await?;
-    let options = options(&args.resume, &going.notes.kept, false);
+    let (mut context, engine, _state) = open(session, &run, &args.resume).await?;
+    let options = options(&args.resume, &context.notes.kept, false);
     // Chosen under the claim: two processes that choose the same requests would pay twice.
     let at_once = RunOptions {
         once: true,
         ..options
     };
-    let (engine, run) = match claimed(&mut going, &engine, &run.id, at_once).await? {
+    let (engine, run) = match claimed(&mut context, &engine, &run.id, at_once).await? {
         Ok(claimed) => claimed,
         Err(exit) => return Ok(exit),
     };
-    let place = place(&going, &run, true)?;
+    let place = place(&context, &run, true)?;
     if let Some(ids) = &args.ids {
         target::distinct(&place.target, &[("the ids", ids)])?;
     }
-    let chosen = unusable(&args, &engine, &run).await?;
+    let chosen = selected(&args, &engine, &run).await?;
     if chosen.is_empty() {
-        going.progress.finish();
+        context.progress.finish();
         if args.resume.report.json {
-            terminal::json(&DryRun::new(&going.notes, Some(&*run.id), 0).of_nothing());
+            terminal::json(&DryRun::new(&context.notes, Some(&*run.id), 0).of_nothing());
         }
-        terminal::say(&format!("nothing to send again: {}", none_of(&args, &run)));
+        terminal::message(&format!("nothing to send again: {}", none_of(&args, &run)));
         return Ok(Exit::Usable);
     }
-    let count = match revised(&args, &going.notes)? {
+    let count = match revised(&args, &context.notes)? {
         Some(settings) => {
-            let plan = planning::plan(&going.notes.input, &settings, &engine).await?;
+            let plan = planning::plan(&context.notes.input, &settings, &engine).await?;
             let count = engine.requeue_as(&run, &chosen, &plan).await;
             plan.discard();
             count?
         }
         None => engine.requeue(&run, &chosen).await?,
     };
-    terminal::say(&format!(
+    terminal::message(&format!(
         "{} of run {} resubmitted",
-        words::count(count, "request", "requests"),
+        format::count(count, "request", "requests"),
         run.id
     ));
     let run = state::find(&*ledger, &run.id).await?;
-    again_at(going, &engine, &run, options, place).await
+    again_at(context, &engine, &run, options, place).await
 }
 
 /// Says what would be sent again, and sends nothing.
-async fn would(args: &RequeueArgs) -> Result<Exit, Failure> {
-    let (run, notes, engine) = state::recorded(&args.run, &args.resume.state).await?;
+async fn would(session: &Session, args: &RequeueArgs) -> Result<Exit, Failure> {
+    let (run, notes, engine) = state::recorded(session, &args.run, &args.resume.state).await?;
     let checked = match revised(args, &notes)? {
         Some(settings) => Some(dry_run::check_again(&notes.input, &settings)?),
         None => None,
     };
-    let chosen = unusable(args, &engine, &run).await?;
+    let chosen = selected(args, &engine, &run).await?;
     let requests = chosen.len() as u64;
     if args.resume.report.json {
         let plan = DryRun::new(&notes, Some(&*run.id), requests);
@@ -88,15 +91,15 @@ async fn would(args: &RequeueArgs) -> Result<Exit, Failure> {
             None => plan,
         });
     }
-    let sent = words::count(requests, "request", "requests");
-    terminal::say(&match requests {
+    let sent = format::count(requests, "request", "requests");
+    terminal::message(&match requests {
         0 => format!("nothing would be sent again: {}", none_of(args, &run)),
         _ => format!("{sent} would be sent again; nothing was sent"),
     });
     Ok(Exit::Usable)
 }
 
-/// Why no outcome of a run is wanted again.
+/// Returns the reason why no request of a run is sent again.
 fn none_of(args: &RequeueArgs, run: &RunRecord) -> String {
     let named = |only: &Only| {
         only.to_possible_value()
@@ -121,7 +124,7 @@ fn none_of(args: &RequeueArgs, run: &RunRecord) -> String {
 }
 
 /// The settings of the run with what the command changes of them, if it changes any.
-fn revised(args: &RequeueArgs, notes: &Notes) -> Result<Option<SettingsArgs>, Failure> {
+fn revised(args: &RequeueArgs, notes: &RunSettings) -> Result<Option<SettingsArgs>, Failure> {
     if args.model.is_none() && args.max_tokens.is_none() && args.set.is_empty() {
         if args.attachments.is_some() {
             return Err(Failure::usage(
@@ -158,13 +161,13 @@ fn revised(args: &RequeueArgs, notes: &Notes) -> Result<Option<SettingsArgs>, Fa
     Ok(Some(settings))
 }
 
-/// The places of the requests that are to go out again.
-async fn unusable(
+/// Selects the requests that go out again, by their places in the output.
+async fn selected(
     args: &RequeueArgs,
     engine: &Engine,
     run: &RunRecord,
 ) -> Result<HashSet<u32>, Failure> {
-    let ids: Option<HashSet<String>> = match &args.ids {
+    let ids = match &args.ids {
         Some(path) => {
             let text = crate::text_file::read(path).map_err(|error| {
                 Failure::usage(format!("--ids: {} cannot be read: {error}", path.display()))
@@ -174,45 +177,30 @@ async fn unusable(
         }
         None => None,
     };
-    let only = match (args.only.as_slice(), &ids) {
-        ([], None) => Some(&USUAL[..]),
+    let kinds = match (args.only.as_slice(), &ids) {
+        ([], None) => Some(OutcomeKind::UNANSWERED.into()),
         ([], Some(_)) => None,
-        (only, _) => Some(only),
+        (only, _) => Some(only.iter().flat_map(|only| only.kinds()).copied().collect()),
     };
-    let finished = engine.partial_results(run).await?;
-    if !finished.is_whole() {
-        return Err(unfinished(run));
-    }
-    let mut reader = engine.outcomes(&finished)?;
-    let mut chosen = HashSet::new();
-    let mut unknown = ids.clone().unwrap_or_default();
-    while let Some(answered) = reader.next()? {
-        let kind = kind(&answered);
-        let json = answered.id.as_str();
-        let text = serde_json::from_str::<String>(json);
-        let id = text.as_deref().unwrap_or(json);
-        unknown.remove(id);
-        let named = ids.as_ref().is_none_or(|ids| ids.contains(id));
-        if named && only.is_none_or(|only| kind.is_some_and(|kind| is_one_of(kind, only))) {
-            chosen.insert(answered.ordinal);
-        }
-    }
-    match unknown.is_empty() {
-        true => Ok(chosen),
-        false => Err(not_of(run, &unknown)),
+    let selected = engine.select(run, &RequestFilter { kinds, ids }).await;
+    let selected = selected.map_err(|error| match error.kind() {
+        ErrorKind::Timeout => unfinished(run),
+        _ => error.into(),
+    })?;
+    match selected.unknown_ids.is_empty() {
+        true => Ok(selected.ordinals),
+        false => Err(not_of(run, &selected.unknown_ids)),
     }
 }
 
 /// The failure of ids that no request of the run has.
-fn not_of(run: &RunRecord, unknown: &HashSet<String>) -> Failure {
+fn not_of(run: &RunRecord, unknown: &[String]) -> Failure {
     /// The most ids that are named.
     const MOST: usize = 5;
-    let count = words::count(unknown.len() as u64, "id is", "ids are");
-    let mut ids: Vec<String> = unknown.iter().map(|id| format!("{id:?}")).collect();
-    ids.sort_unstable();
-    let more = if ids.len() > MOST { ", …" } else { "" };
-    ids.truncate(MOST);
-    let ids = ids.join(", ");
+    let count = format::count(unknown.len() as u64, "id is", "ids are");
+    let named = unknown.iter().take(MOST).map(|id| format!("{id:?}"));
+    let ids = named.collect::<Vec<_>>().join(", ");
+    let more = if unknown.len() > MOST { ", …" } else { "" };
     Failure::usage(format!(
         "--ids: {count} not of the run {}: {ids}{more}",
         run.id
@@ -221,28 +209,25 @@ fn not_of(run: &RunRecord, unknown: &HashSet<String>) -> Failure {
     .hint("nothing was sent; the file holds one id a line, as the output has it without quotes")
 }
 
-/// Reports whether outcomes of a kind are wanted.
-fn is_one_of(kind: Only, wanted: &[Only]) -> bool {
-    let is_old = matches!(
-        kind,
-        Only::InvalidStructured | Only::Empty | Only::Unrecognized
-    );
-    wanted.contains(&kind) || is_old && wanted.contains(&Only::Invalid)
-}
-
-/// Why an outcome may be wanted again.
-fn kind(answered: &Answered<'_>) -> Option<Only> {
-    match (output::status(&answered.answer), answered.answer.problem()) {
-        (OutcomeStatus::Errored, _) => Some(Only::Errored),
-        (OutcomeStatus::Expired, _) => Some(Only::Expired),
-        (OutcomeStatus::Cancelled, _) => Some(Only::Cancelled),
-        (OutcomeStatus::Missing, _) => Some(Only::Missing),
-        (_, Some(Problem::Truncated)) => Some(Only::Truncated),
-        (_, Some(Problem::Refused)) => Some(Only::Refused),
-        (_, Some(Problem::ContentFilter)) => Some(Only::ContentFilter),
-        (_, Some(Problem::InvalidStructured)) => Some(Only::InvalidStructured),
-        (_, Some(Problem::Empty)) => Some(Only::Empty),
-        (_, Some(_)) => Some(Only::Unrecognized),
-        (_, None) => None,
+impl Only {
+    /// Returns the kinds of outcomes that the name stands for.
+    fn kinds(self) -> &'static [OutcomeKind] {
+        match self {
+            Self::Errored => &[OutcomeKind::Errored],
+            Self::Expired => &[OutcomeKind::Expired],
+            Self::Cancelled => &[OutcomeKind::Cancelled],
+            Self::Missing => &[OutcomeKind::Missing],
+            Self::Truncated => &[OutcomeKind::Truncated],
+            Self::Refused => &[OutcomeKind::Refused],
+            Self::ContentFilter => &[OutcomeKind::ContentFilter],
+            Self::InvalidStructured => &[OutcomeKind::InvalidStructured],
+            Self::Empty => &[OutcomeKind::Empty],
+            Self::Unrecognized => &[OutcomeKind::Unrecognized],
+            Self::Invalid => &[
+                OutcomeKind::InvalidStructured,
+                OutcomeKind::Empty,
+                OutcomeKind::Unrecognized,
+            ],
+        }
     }
 }

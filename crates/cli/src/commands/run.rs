@@ -1,5 +1,5 @@
 //! `lmbatch run`: every check that needs no money first, then the run, recorded so that any process can
-//! go on with it.
+//! continue it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,31 +8,34 @@ use std::time::Duration;
 use lmbatch_core::{BatchProvider, Clock, Connection, RunClaim, RunRecord};
 use lmbatch_engine::{Changes, DoubtPolicy, Engine, Plan, PollingPolicy, RunOptions};
 
-use super::end::{self, Going, Patience, until_stopped};
+use super::end::until_stopped;
 use super::kept::Kept;
 use super::known::{Known, known, superseded, warn_of_twin};
 use super::planning::{Unplanned, plan_unless_empty, stopped};
-use super::state::{self, Notes};
-use super::{clock, connect, default_output, dry_run, resume};
+use super::run_context::{self, Patience, RunContext};
+use super::run_settings::RunSettings;
+use super::state;
+use super::{clock, connect, continuing, default_output, dry_run};
 use crate::args::RunArgs;
 use crate::emulation::{self, Emulation};
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
 use crate::progress::Progress;
+use crate::session::Session;
 use crate::signals::Handling;
 use crate::sink::Place;
 use crate::summary::Summary;
 use crate::target::{self, Target};
 use crate::{settings, terminal, written};
 
-pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
+pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Exit, Failure> {
     let clock = clock();
     let start = clock.elapsed();
     let model = model::parse(&args.settings.model)?;
     let route = model::route(model.provider, args.settings.route.as_deref())?;
     let path = args.output.clone();
     let path = path.unwrap_or_else(|| default_output(&args.input, &model, args.emulate));
-    let notes = Notes {
+    let notes = RunSettings {
         provider: model.provider,
         model: model.name.clone(),
         route,
@@ -43,7 +46,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         connection: args.connection.clone(),
         kept: Kept::said(args.max_attempts, &args.report, args.limit.clone()),
     };
-    // Whatever is wrong with a path is said before anything is read or sent.
+    // A wrong path is reported before anything is read or sent.
     if args.input != Path::new("-") {
         std::fs::metadata(&args.input).map_err(|error| {
             Failure::usage(format!("{} cannot be read: {error}", args.input.display()))
@@ -62,7 +65,8 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let progress = Arc::new(Progress::new(args.report.quiet));
     let (_emulation, provider) = provider(&args, &notes).await?;
     let engine = engine(&args, provider, &clock, &progress);
-    let mut going = Going {
+    let mut context = RunContext {
+        session: Arc::clone(session),
         notes,
         report: args.report.clone(),
         emulated: args.emulate,
@@ -80,25 +84,25 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     };
     let run_options = RunOptions {
         deadline: args.timeout,
-        max_attempts: Some(going.notes.kept.max_attempts()),
+        max_attempts: Some(context.notes.kept.max_attempts()),
         once: args.detach,
         ..RunOptions::default()
     };
     if args.emulate {
         let Some(plan) = planned(&args, &engine).await? else {
-            return empty(&going, &engine);
+            return empty(&context, &engine);
         };
-        let place = ready(&args, &going.notes, &engine, &model).await?;
-        let run_options = going.remaining(&engine, run_options);
-        return until_stopped(&going, &engine, place, engine.run(plan, run_options)).await;
+        let place = ready(&args, &context.notes, &engine, &model).await?;
+        let run_options = context.remaining(&engine, run_options);
+        return until_stopped(&context, &engine, place, engine.run(plan, run_options)).await;
     }
-    let (_state, engine) = state::durable(engine, &args.state, args.report.quiet).await?;
+    let (_state, engine) = state::durable(session, engine, &args.state, args.report.quiet).await?;
     let Some(plan) = planned(&args, &engine).await? else {
-        return empty(&going, &engine);
+        return empty(&context, &engine);
     };
     let mut handling = Handling::new();
     let decided = tokio::select! {
-        decided = decided(&args, &going.notes, &engine, &plan, &model) => decided,
+        decided = decided(&args, &context.notes, &engine, &plan, &model) => decided,
         (exit, name) = handling.stopped() => Err(stopped(exit, name)),
     };
     drop(handling);
@@ -106,12 +110,12 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         Ok(Decided::Begin(begin, place)) => (begin, place),
         Ok(Decided::Same(run)) => {
             plan.discard();
-            let (engine, run_options) = going.keeping(engine, &run, run_options);
-            return resume::again(going, &engine, &run, run_options).await;
+            let (engine, run_options) = context.keeping(engine, &run, run_options);
+            return continuing::again(context, &engine, &run, run_options).await;
         }
         Ok(Decided::Changed(run)) => {
-            let (engine, run_options) = going.keeping(engine, &run, run_options);
-            return Box::pin(update(going, &engine, &run, plan, run_options)).await;
+            let (engine, run_options) = context.keeping(engine, &run, run_options);
+            return Box::pin(update(context, &engine, &run, plan, run_options)).await;
         }
         Err(failure) => {
             plan.discard();
@@ -121,15 +125,15 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     // Claimed until its outcomes are written: a command that follows it finds them.
     let engine = engine.holding_plan(&plan);
     let run = engine
-        .begin(&plan, args.name.as_deref(), going.notes.write())
+        .begin(&plan, args.name.as_deref(), context.notes.write())
         .await?;
     drop(begin);
-    going.progress.keep_run(&run.id);
-    let work = engine.start(run, plan, going.remaining(&engine, run_options));
-    until_stopped(&going, &engine, place, work).await
+    context.progress.keep_run(&run.id);
+    let work = engine.start(run, plan, context.remaining(&engine, run_options));
+    until_stopped(&context, &engine, place, work).await
 }
 
-/// What a command does with its plan.
+/// Decision of a command about its plan.
 enum Decided {
     /// Begins a run, under a claim that keeps others from beginning the same.
     Begin(RunClaim, Place),
@@ -143,7 +147,7 @@ enum Decided {
 /// the same run any more.
 async fn decided(
     args: &RunArgs,
-    notes: &Notes,
+    notes: &RunSettings,
     engine: &Engine,
     plan: &Plan,
     model: &Model,
@@ -175,7 +179,7 @@ async fn decided(
 /// The last checks before anything is noted.
 async fn ready(
     args: &RunArgs,
-    notes: &Notes,
+    notes: &RunSettings,
     engine: &Engine,
     model: &Model,
 ) -> Result<Place, Failure> {
@@ -197,7 +201,7 @@ async fn planned(args: &RunArgs, engine: &Engine) -> Result<Option<Plan>, Failur
     match plan_unless_empty(&args.input, &args.settings, engine).await {
         Ok(plan) => {
             if plan.batches() > 1 {
-                terminal::say(&format!("{} batches are needed", plan.batches()));
+                terminal::message(&format!("{} batches are needed", plan.batches()));
             }
             Ok(Some(plan))
         }
@@ -210,9 +214,9 @@ async fn planned(args: &RunArgs, engine: &Engine) -> Result<Option<Plan>, Failur
 }
 
 /// Writes the output of an input without requests. Nothing is sent, and nothing is recorded.
-fn empty(going: &Going, engine: &Engine) -> Result<Exit, Failure> {
-    going.progress.finish();
-    let (notes, report) = (&going.notes, &going.report);
+fn empty(context: &RunContext, engine: &Engine) -> Result<Exit, Failure> {
+    context.progress.finish();
+    let (notes, report) = (&context.notes, &context.report);
     let target = Target::of(&notes.output)?;
     let is_there = match &target {
         Target::File { path, exists: true } => {
@@ -233,13 +237,13 @@ fn empty(going: &Going, engine: &Engine) -> Result<Exit, Failure> {
     }
     let output = notes.output.display().to_string();
     let provider = notes.provider.id();
-    let mut summary = Summary::new(provider, &notes.model, &[], &output, going.emulated, None);
-    summary.finish(engine.clock().elapsed() - going.start);
+    let mut summary = Summary::new(provider, &notes.model, &[], &output, context.emulated, None);
+    summary.finish(engine.clock().elapsed() - context.start);
     if report.json {
         terminal::json(&summary);
     }
-    terminal::say("the input has no requests: nothing was sent");
-    terminal::say(&summary.table());
+    terminal::message("the input has no requests: nothing was sent");
+    terminal::message(&summary.table());
     Ok(Exit::Usable)
 }
 
@@ -252,7 +256,7 @@ fn engine(
     let engine = Engine::new(provider)
         .with_observer(progress.clone())
         .with_clock(Arc::clone(clock));
-    let mut engine = resume::doubting(engine, &args.doubt).with_batch_limit(args.limit.limit());
+    let mut engine = continuing::doubting(engine, &args.doubt).with_batch_limit(args.limit.limit());
     if args.emulate && args.doubt.doubt_wait.is_none() {
         // What the emulator does not show at once it never shows.
         engine = engine.with_doubt(DoubtPolicy::within(Duration::from_secs(2)));
@@ -266,48 +270,48 @@ fn engine(
 
 /// Brings a run up to date with its input: only what is new or changed is sent.
 async fn update(
-    mut going: Going,
+    mut context: RunContext,
     engine: &Engine,
     run: &RunRecord,
     plan: Plan,
     options: RunOptions,
 ) -> Result<Exit, Failure> {
-    let updated = updated(&mut going, engine, run, &plan, options).await;
+    let updated = updated(&mut context, engine, run, &plan, options).await;
     plan.discard();
     let (engine, run, changes, place) = match updated? {
         Ok(updated) => updated,
         Err(exit) => return Ok(exit),
     };
-    let mut notes = going.notes.write();
+    let mut notes = context.notes.write();
     written::carry(&run, &mut notes);
     let run = engine.annotate(&run, notes).await?;
-    terminal::say(&format!(
+    terminal::message(&format!(
         "{} unchanged, {} changed, {} new, {} gone",
         changes.unchanged, changes.changed, changes.new, changes.gone
     ));
-    resume::again_at(going, &engine, &run, options, place).await
+    continuing::again_at(context, &engine, &run, options, place).await
 }
 
 /// Claims a run and brings its record up to date with a plan; the exit code where the command ends meanwhile.
 async fn updated(
-    going: &mut Going,
+    context: &mut RunContext,
     engine: &Engine,
     run: &RunRecord,
     plan: &Plan,
     options: RunOptions,
 ) -> Result<Result<(Engine, RunRecord, Changes, Place), Exit>, Failure> {
-    let (engine, run) = match resume::claimed(going, engine, &run.id, options).await? {
+    let (engine, run) = match continuing::claimed(context, engine, &run.id, options).await? {
         Ok(claimed) => claimed,
         Err(exit) => return Ok(Err(exit)),
     };
-    let place = end::place(going, &run, true)?;
+    let place = run_context::place(context, &run, true)?;
     let (run, changes) = engine.update(&run, plan).await?;
     Ok(Ok((engine, run, changes, place)))
 }
 
 async fn provider(
     args: &RunArgs,
-    notes: &Notes,
+    notes: &RunSettings,
 ) -> Result<(Option<Emulation>, Arc<dyn BatchProvider>), Failure> {
     if !args.emulate {
         let provider = connect(notes.provider, &args.connection, notes.route)?;

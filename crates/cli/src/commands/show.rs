@@ -1,106 +1,136 @@
-//! `lmbatch providers` and `lmbatch schema`.
+//! `lmbatch show`: one run with its batches, from its record.
 
-use std::borrow::Cow;
+use lmbatch_core::{BatchId, Certainty, Closed, RunRecord, ShardRecord, ShardState, format_time};
+use lmbatch_engine::{RunState, ShardPhase, has_failed, is_refused};
+use serde_json::{Value, json};
 
-use lmbatch_core::{BatchCodec, CreateProof, GenerateView, Hyperparameters, Limits, RequestView};
-
-use crate::args::SchemaOf;
+use super::end::{after_refusal, noted_failure};
+use super::run_settings::Shown;
+use super::state;
+use crate::args::ShowArgs;
 use crate::exit::{Exit, Failure};
-use crate::providers;
-use crate::terminal::{self, Table};
+use crate::session::Session;
+use crate::terminal::Table;
+use crate::{format, summary, terminal};
 
-#[expect(clippy::unnecessary_wraps, reason = "every command has the same shape")]
-pub(crate) fn providers() -> Result<Exit, Failure> {
+pub(crate) async fn show(session: &Session, args: ShowArgs) -> Result<Exit, Failure> {
+    let ledger = state::ledger(session, &args.run.state).await?;
+    let run = state::find(&*ledger, &args.run.run).await?;
+    hide_key(&run);
+    let known = Shown::of(&run);
+    let shards = ledger.shards(&run.id).await?;
+    if args.json {
+        let batches: Vec<Value> = shards.iter().map(shard_json).collect();
+        let mut shown = run_json(&run, &known, &shards);
+        shown["batches"] = batches.into();
+        terminal::json(&shown);
+        return Ok(ended(&run, &shards));
+    }
+    terminal::out(&format!(
+        "run {} {}, {} to {}, attempt {}",
+        run.id,
+        RunState::of(&run, &shards),
+        format::count(u64::from(run.requests), "request", "requests"),
+        known.model_in_full(),
+        run.attempt + 1
+    ));
     let mut table = Table::with_header([
-        "provider",
-        "route",
+        "#",
+        "attempt",
         "requests",
-        "megabytes",
-        "models",
-        "a lost create is found by",
-        "fence",
-        "ids",
-        "results kept",
-        "key",
+        "state",
+        "id",
+        "certainty",
+        "evidence",
+        "label",
     ]);
-    for provider in providers::all() {
-        let is_set = |name: &&&str| std::env::var_os(name).is_some_and(|key| !key.is_empty());
-        let set = provider.key_variables().iter().find(is_set);
-        let key = set.map_or_else(
-            || format!("{} is not set", provider.key_variables()[0]),
-            |name| format!("{name} is set"),
-        );
-        for route in provider.routes() {
-            let codec = provider.codec(route);
-            table.row(capabilities(provider.id(), route, &*codec, &key));
-        }
+    for shard in &shards {
+        let (phase, batch) = (ShardPhase::of(shard).as_str(), shard.state.batch());
+        let (certainty, evidence) = proof(shard);
+        table.row([
+            (shard.key.shard + 1).to_string(),
+            (shard.attempt + 1).to_string(),
+            shard.count.to_string(),
+            phase.to_owned(),
+            batch.map_or("", BatchId::as_str).to_owned(),
+            certainty.to_owned(),
+            evidence.to_owned(),
+            shard.label.to_string(),
+        ]);
     }
     terminal::out(&table.to_string());
-    Ok(Exit::Usable)
+    for line in reasons(&run, &shards) {
+        terminal::message(&line);
+    }
+    if is_refused(&shards) && !run.cancelled {
+        terminal::message(&after_refusal(&run));
+    }
+    Ok(ended(&run, &shards))
 }
 
-/// What a provider can do on a route, by a request that it takes.
-fn capabilities(provider: &str, route: &str, codec: &dyn BatchCodec, key: &str) -> Vec<String> {
-    let can = codec.capabilities();
-    let view = RequestView::Generate(GenerateView {
-        model: "m".into(),
-        system: None,
-        messages: Vec::new(),
-        tools: &[],
-        tool_choice: None,
-        schema: None,
-        thinking: None,
-        hyperparameters: Cow::Owned(Hyperparameters::default()),
-    });
-    let class = codec.class(&view).ok();
-    let limits = class.as_ref().map(|class| codec.limits(class));
-    let number = |of: fn(Limits) -> u64| limits.map_or_else(String::new, |l| of(l).to_string());
-    let yes = |yes| if yes { "yes" } else { "no" };
-    let ids = can.wire_ids;
-    let ids = format!(
-        "{} {}",
-        ids.max_chars,
-        if ids.ascii_word {
-            "of A-Za-z0-9_-"
-        } else {
-            "of any kind"
-        }
-    );
-    let kept = can.retention.map_or("not said".to_owned(), |time| {
-        format!("{} days", time.as_secs() / 86_400)
-    });
-    vec![
-        provider.to_owned(),
-        route.to_owned(),
-        number(|limits| u64::from(limits.max_requests)),
-        number(|limits| limits.max_bytes / 1_000_000),
-        if class.is_some_and(|class| class.model.is_some()) {
-            "one".to_owned()
-        } else {
-            "any".to_owned()
-        },
-        match can.create {
-            CreateProof::Token => "token".to_owned(),
-            CreateProof::Labelled => "label".to_owned(),
-            CreateProof::CountAndTime => "count and time".to_owned(),
-        },
-        yes(can.fence).to_owned(),
-        ids,
-        kept,
-        key.to_owned(),
-    ]
+/// The exit code of a command that shows a run.
+fn ended(run: &RunRecord, shards: &[ShardRecord]) -> Exit {
+    match has_failed(run, shards) {
+        true => Exit::Failed,
+        false => Exit::Usable,
+    }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "every command has the same shape")]
-pub(crate) fn schema(of: SchemaOf) -> Result<Exit, Failure> {
-    terminal::out(
-        match of {
-            SchemaOf::Input => lmbatch_lines::INPUT_SCHEMA,
-            SchemaOf::Output => lmbatch_lines::OUTPUT_SCHEMA,
-            SchemaOf::Summary => include_str!("../../schemas/summary.json"),
-            SchemaOf::DryRun => include_str!("../../schemas/dry-run.json"),
+/// Lines about why the provider refused a create, or whole batches, and why creates were given up.
+fn reasons(run: &RunRecord, shards: &[ShardRecord]) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some((message, said)) = noted_failure(run).filter(|_| has_failed(run, shards)) {
+        lines.push(format!("failed: {}", terminal::plain(&message)));
+        lines.extend(said.map(|said| format!("provider said: {said}")));
+    }
+    for shard in shards {
+        match &shard.state {
+            ShardState::Sealed { snapshot, .. } => lines.extend(summary::failure_lines(snapshot)),
+            ShardState::Closed(Closed::Abandoned { message }) => {
+                lines.push(format!("abandoned: {}", terminal::plain(message)));
+            }
+            _ => {}
         }
-        .trim_end(),
-    );
-    Ok(Exit::Usable)
+    }
+    lines
+}
+
+/// Keeps the key that a run was made with out of what is printed of it.
+pub(super) fn hide_key(run: &RunRecord) {
+    if let Some(variable) = run.notes.get("key_env") {
+        crate::providers::hide_key(variable);
+    }
+}
+
+/// The certainty that a batch belongs to its shard, and the evidence.
+fn proof(shard: &ShardRecord) -> (&'static str, &str) {
+    match (&shard.state, &shard.proof) {
+        (ShardState::Posting(_) | ShardState::Doubt(_), _) => {
+            (Certainty::Unknown.as_str(), "its create was not answered")
+        }
+        (_, Some(proof)) => (proof.certainty.as_str(), &proof.evidence),
+        (_, None) => ("", ""),
+    }
+}
+
+/// A run for programs; `"format": 1` changes when the fields do.
+pub(super) fn run_json(run: &RunRecord, shown: &Shown, shards: &[ShardRecord]) -> Value {
+    let failure = noted_failure(run).filter(|_| has_failed(run, shards));
+    let failure =
+        failure.map(|(message, said)| json!({"message": message, "provider_message": said}));
+    json!({
+        "format": 1, "run": run.id, "name": run.name, "state": RunState::of(run, shards).as_str(), "failure": failure, "requests": run.requests,
+        "attempt": run.attempt + 1, "provider": shown.provider, "known_provider": shown.is_known, "model": shown.model,
+        "created_at": run.created_at.map(format_time), "output": shown.output,
+    })
+}
+
+fn shard_json(shard: &ShardRecord) -> Value {
+    let (phase, batch) = (ShardPhase::of(shard).as_str(), shard.state.batch());
+    let (certainty, evidence) = proof(shard);
+    let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    json!({
+        "number": shard.key.shard + 1, "attempt": shard.attempt + 1, "requests": shard.count, "state": phase,
+        "batch": batch, "certainty": said(certainty), "evidence": said(evidence), "label": shard.label,
+    })
 }

@@ -1,31 +1,20 @@
 //! The folder of runs, and what the command keeps of a run in its record.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use lmbatch_core::{ErrorKind, Ledger, RunRecord};
 use lmbatch_engine::{Engine, FolderSpool};
 use lmbatch_ledger::{SqliteLedger, StateFolder};
 
-use super::kept::Kept;
+use super::run_settings::RunSettings;
 use super::{offline, warning};
-use crate::args::{ConnectionArgs, SettingsArgs, StateArgs};
+use crate::args::StateArgs;
 use crate::exit::{Exit, Failure};
-use crate::providers::{Provider, Route};
-use crate::{model, next, terminal};
+use crate::session::Session;
+use crate::{hints, terminal};
 
 const LEDGER: &str = "ledger.db";
-
-/// Longest wait for the record to be closed when the command ends.
-const CLOSING: Duration = Duration::from_secs(5);
-
-/// Ledgers that this command has opened, to be closed when it ends.
-static OPENED: Mutex<Vec<SqliteLedger>> = Mutex::new(Vec::new());
-
-/// The state folder that this command writes to.
-static USED: OnceLock<PathBuf> = OnceLock::new();
 
 /// A state folder, and how it was chosen.
 struct Chosen {
@@ -66,78 +55,53 @@ pub(crate) fn folder(args: &StateArgs) -> Result<PathBuf, Failure> {
 }
 
 /// Opens the folder to write, and says which it is.
-pub(crate) fn open(args: &StateArgs, quiet: bool) -> Result<StateFolder, Failure> {
+pub(crate) fn open(
+    session: &Session,
+    args: &StateArgs,
+    quiet: bool,
+) -> Result<StateFolder, Failure> {
     let chosen = choose(args)?;
     let state = StateFolder::write(&chosen.path)?;
-    USED.get_or_init(|| chosen.path.clone());
+    session.use_folder(&chosen.path);
     if quiet {
         return Ok(state);
     }
-    terminal::say(&format!(
+    terminal::message(&format!(
         "state: {}",
         terminal::plain(&chosen.path.display().to_string())
     ));
     if chosen.unmarked {
-        terminal::say(&format!(
+        terminal::message(&format!(
             "note: it was made by an earlier version and is used from here; {} marks it as meant",
-            next::command(["init"])
+            hints::command(["init"])
         ));
     }
     if state.was_readable() {
-        terminal::say("note: other users could read it; its mode is 700 now");
+        terminal::message("note: other users could read it; its mode is 700 now");
     }
     Ok(state)
 }
 
-/// Returns the state folder that this command writes to, once it has opened one.
-pub(crate) fn used() -> Option<&'static Path> {
-    USED.get().map(PathBuf::as_path)
-}
-
-/// Notes a ledger, so that it is closed when the command ends. Says where opening it has changed its file, as
-/// any command does, also one that only lists.
-pub(crate) fn opened(ledger: SqliteLedger) -> Arc<SqliteLedger> {
-    if ledger.was_upgraded() {
-        terminal::say(
-            "note: the record was one of an earlier version and is upgraded now; that version cannot use it any more",
-        );
-    }
-    let mut all = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
-    all.push(ledger.clone());
-    Arc::new(ledger)
-}
-
-/// Closes what the command has opened: the record is a file that is complete on its own then.
-pub(crate) async fn close() {
-    let all = std::mem::take(&mut *OPENED.lock().unwrap_or_else(PoisonError::into_inner));
-    let closing = async {
-        for ledger in all {
-            // What was noted is on the disk already.
-            let _ = ledger.close().await;
-        }
-    };
-    let clock = super::clock();
-    tokio::select! {
-        () = closing => {}
-        () = clock.sleep(CLOSING) => {}
-    }
-}
-
 /// Opens the folder to write, with an engine that keeps its record there.
 pub(crate) async fn durable(
+    session: &Session,
     engine: Engine,
     args: &StateArgs,
     quiet: bool,
 ) -> Result<(StateFolder, Engine), Failure> {
-    let state = open(args, quiet)?;
-    let ledger = opened(state.ledger().await?);
+    let state = open(session, args, quiet)?;
+    let ledger = session.opened(state.ledger().await?);
     Ok((state.clone(), recording(engine, &state, ledger)))
 }
 
 /// Opens the folder to write, even one whose record is gone: for a run whose record is rebuilt.
-pub(crate) async fn rebuilding(engine: Engine, args: &StateArgs) -> Result<Engine, Failure> {
-    let state = open(args, false)?;
-    let ledger = opened(state.rebuilt_ledger().await?);
+pub(crate) async fn rebuilding(
+    session: &Session,
+    engine: Engine,
+    args: &StateArgs,
+) -> Result<Engine, Failure> {
+    let state = open(session, args, false)?;
+    let ledger = session.opened(state.rebuilt_ledger().await?);
     Ok(recording(engine, &state, ledger))
 }
 
@@ -145,27 +109,17 @@ fn recording(engine: Engine, state: &StateFolder, ledger: Arc<SqliteLedger>) -> 
     engine.with_record(ledger, Arc::new(FolderSpool::new(state.spool())))
 }
 
-/// Makes a state folder in a folder, for what is run there and below.
-pub(crate) async fn init(folder: Option<PathBuf>) -> Result<Exit, Failure> {
-    let parent = folder.unwrap_or_else(|| PathBuf::from("."));
-    let parent = std::path::absolute(&parent).unwrap_or(parent);
-    let state = StateFolder::init(&parent)?;
-    opened(state.ledger().await?);
-    terminal::out(&state.path().display().to_string());
-    if state.was_readable() {
-        terminal::say("note: other users could read it; its mode is 700 now");
-    }
-    Ok(Exit::Usable)
-}
-
-/// Whether the folder has a record.
+/// Reports whether the folder has a record.
 pub(crate) fn is_there(args: &StateArgs) -> Result<bool, Failure> {
     Ok(folder(args)?.join(LEDGER).exists())
 }
 
 /// The runs of a folder.
-pub(crate) async fn ledger(args: &StateArgs) -> Result<Arc<dyn Ledger>, Failure> {
-    match ledger_if_any(args).await? {
+pub(crate) async fn ledger(
+    session: &Session,
+    args: &StateArgs,
+) -> Result<Arc<dyn Ledger>, Failure> {
+    match ledger_if_any(session, args).await? {
         Some(ledger) => Ok(ledger),
         None => Err(Failure::usage(no_runs(args)?)),
     }
@@ -184,15 +138,18 @@ pub(crate) fn is_new(args: &StateArgs) -> Result<bool, Failure> {
 }
 
 /// The runs of a folder, if it has a record.
-pub(crate) async fn ledger_if_any(args: &StateArgs) -> Result<Option<Arc<SqliteLedger>>, Failure> {
+pub(crate) async fn ledger_if_any(
+    session: &Session,
+    args: &StateArgs,
+) -> Result<Option<Arc<SqliteLedger>>, Failure> {
     if is_new(args)? {
         return Ok(None);
     }
     let state = StateFolder::read(folder(args)?)?;
-    Ok(Some(opened(state.ledger().await?)))
+    Ok(Some(session.opened(state.ledger().await?)))
 }
 
-/// An engine that reads what is recorded, beside a process that may go on with it.
+/// Returns an engine that reads the record, beside a process that may advance its runs.
 pub(crate) fn reading(
     engine: Engine,
     ledger: Arc<dyn Ledger>,
@@ -221,133 +178,21 @@ pub(crate) async fn find(ledger: &dyn Ledger, wanted: &str) -> Result<RunRecord,
     found.ok_or_else(|| {
         Failure::usage(format!("there is no run {wanted:?}")).hint(format!(
             "{} lists them; a batch is named with its provider: -p PROVIDER",
-            next::on_runs(["runs"])
+            hints::on_runs(["runs"])
         ))
     })
 }
 
-/// A run with what is recorded of it: nobody is asked, and nothing is held up.
+/// Returns a run as it is recorded. No provider is asked, and no process has to wait.
 pub(crate) async fn recorded(
+    session: &Session,
     wanted: &str,
     args: &StateArgs,
-) -> Result<(RunRecord, Notes, Engine), Failure> {
-    let ledger = ledger(args).await?;
+) -> Result<(RunRecord, RunSettings, Engine), Failure> {
+    let ledger = ledger(session, args).await?;
     let run = find(&*ledger, wanted).await?;
-    let notes = Notes::read(&run)?;
+    let notes = RunSettings::read(&run)?;
     let provider = offline(notes.provider, &notes.connection, notes.route)?;
     let engine = warning(Engine::new(provider));
     Ok((run, notes, reading(engine, ledger, args)?))
-}
-
-/// A path that means the same from any folder; `-` is no file.
-pub(crate) fn whole(path: &Path) -> String {
-    if path == Path::new("-") {
-        return "-".to_owned();
-    }
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    absolute.display().to_string()
-}
-
-/// What is shown of a run, whether or not the program knows its provider.
-#[derive(Debug, Clone)]
-pub(crate) struct Shown {
-    pub(crate) provider: String,
-    /// Whether the program knows the provider.
-    pub(crate) is_known: bool,
-    pub(crate) model: String,
-    pub(crate) output: PathBuf,
-}
-
-impl Shown {
-    pub(crate) fn of(run: &RunRecord) -> Self {
-        let note = |name: &str| run.notes.get(name).map(ToString::to_string);
-        let provider = run.provider.as_str();
-        Self {
-            provider: provider.to_owned(),
-            is_known: model::find(provider).is_ok(),
-            model: note("model").unwrap_or_default(),
-            output: note("output").unwrap_or_else(|| "-".to_owned()).into(),
-        }
-    }
-
-    /// The model in full, with a mark where the program does not know its provider.
-    pub(crate) fn model_in_full(&self) -> String {
-        match self.is_known {
-            true => format!("{}/{}", self.provider, self.model),
-            false => format!("{}/{} (unknown provider)", self.provider, self.model),
-        }
-    }
-}
-
-/// What a run's record says of the command that began it.
-#[derive(Debug, Clone)]
-pub(crate) struct Notes {
-    pub(crate) provider: &'static Provider,
-    pub(crate) model: String,
-    pub(crate) route: Route,
-    pub(crate) input: PathBuf,
-    pub(crate) output: PathBuf,
-    /// What every request has in common: with another input it can be sent again.
-    pub(crate) settings: Option<SettingsArgs>,
-    pub(crate) raw: bool,
-    pub(crate) connection: ConnectionArgs,
-    /// Options that are kept with the run.
-    pub(crate) kept: Kept,
-}
-
-impl Notes {
-    pub(crate) fn write(&self) -> BTreeMap<Box<str>, Box<str>> {
-        let mut notes = BTreeMap::new();
-        let (input, output) = (whole(&self.input), whole(&self.output));
-        let settings = self.settings.as_ref();
-        let settings = settings.and_then(|settings| serde_json::to_string(settings).ok());
-        for (name, value) in [
-            ("provider", Some(self.provider.id())),
-            ("model", Some(self.model.as_str())),
-            ("route", Some(self.route)),
-            ("input", Some(input.as_str())),
-            ("output", Some(output.as_str())),
-            ("settings", settings.as_deref()),
-            ("raw", self.raw.then_some("yes")),
-            ("base_url", self.connection.base_url.as_deref()),
-            ("key_env", self.connection.key_env.as_deref()),
-        ] {
-            if let Some(value) = value {
-                notes.insert(name.into(), value.into());
-            }
-        }
-        self.kept.write(&mut notes);
-        notes
-    }
-
-    /// Reads the notes of a run.
-    ///
-    /// # Errors
-    /// Usage, where the program does not know the run's provider or its route.
-    pub(crate) fn read(run: &RunRecord) -> Result<Self, Failure> {
-        let note = |name: &str| run.notes.get(name).map(ToString::to_string);
-        let provider = model::find(run.provider.as_str()).map_err(|failure| {
-            let hint = "continue it with the program that began it";
-            Failure {
-                message: format!("run {}: {}", run.id, failure.message),
-                ..failure
-            }
-            .of_run(&run.id)
-            .hint(hint)
-        })?;
-        Ok(Self {
-            provider,
-            model: note("model").unwrap_or_default(),
-            route: model::route(provider, note("route").as_deref())?,
-            input: note("input").unwrap_or_else(|| "-".to_owned()).into(),
-            output: note("output").unwrap_or_else(|| "-".to_owned()).into(),
-            settings: note("settings").and_then(|text| serde_json::from_str(&text).ok()),
-            raw: note("raw").is_some(),
-            connection: ConnectionArgs {
-                base_url: note("base_url"),
-                key_env: note("key_env"),
-            },
-            kept: Kept::read(run),
-        })
-    }
 }

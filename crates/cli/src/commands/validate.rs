@@ -9,7 +9,7 @@ use super::empty_input;
 use crate::args::{SettingsArgs, ValidateArgs};
 use crate::exit::{Exit, Failure};
 use crate::progress::schema_note;
-use crate::{input, model, settings, terminal, words};
+use crate::{format, input, model, settings, terminal};
 
 pub(crate) async fn validate(args: Box<ValidateArgs>) -> Result<Exit, Failure> {
     let checked = checked(&args.input, &args.settings, BatchLimit::default())?;
@@ -17,10 +17,10 @@ pub(crate) async fn validate(args: Box<ValidateArgs>) -> Result<Exit, Failure> {
         return Err(empty_input(&args.input).hint("run --allow-empty writes an empty output"));
     }
     let name = args.input.display();
-    terminal::say(&format!(
+    terminal::message(&format!(
         "{name}: {} valid, {} to send",
-        words::count(checked.requests, "request is", "requests are"),
-        words::count(checked.bytes, "byte", "bytes")
+        format::count(checked.requests, "request is", "requests are"),
+        format::count(checked.bytes, "byte", "bytes")
     ));
     Ok(Exit::Usable)
 }
@@ -43,7 +43,7 @@ pub(super) fn checked(
     let checked = lmbatch_engine::check_within(&*codec, Box::new(source), limit)
         .map_err(|error| Failure::plan(error, &path.display().to_string()))?;
     if !checked.schema_notes.is_empty() {
-        terminal::say(&schema_note(&checked.schema_notes));
+        terminal::message(&schema_note(&checked.schema_notes));
     }
     if let Some(warning) = &checked.warning {
         terminal::warn(warning);

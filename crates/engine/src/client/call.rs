@@ -10,7 +10,7 @@ use crate::client::invoker::LMInvoker;
 use crate::context::Context;
 use crate::event::Observer;
 use crate::policy::{PollingPolicy, RunOptions};
-use crate::source::RequestSource;
+use lmbatch_core::RequestSource;
 
 /// Message of an error of a call whose time is over before anything was sent.
 pub(crate) const UNREAD: &str = "the requests were not read, and nothing was sent,";

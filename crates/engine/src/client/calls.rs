@@ -15,7 +15,7 @@ use crate::client::outcomes::Outcomes;
 use crate::client::prepared::Prepared;
 use crate::client::progress::ProgressStream;
 use crate::plan::ids::IdChoice;
-use crate::source::RequestSource;
+use lmbatch_core::RequestSource;
 
 /// Chooses the ids on the wire. The caller's own ids are sent where all are legal, so that the batch can be read
 /// without its handle.

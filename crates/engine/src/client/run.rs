@@ -5,9 +5,7 @@ use std::future::IntoFuture;
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
-use lmbatch_core::{
-    AccountMatch, BatchSnapshot, Error, ErrorKind, RequestSource, Result, RunRecord,
-};
+use lmbatch_core::{BatchSnapshot, Error, ErrorKind, RequestSource, Result, RunRecord};
 
 use crate::client::call::{
     Call, UNREAD, attempt_methods, observer_methods, option_methods, waiting_methods,
@@ -20,9 +18,9 @@ use crate::context::Context;
 use crate::plan::Plan;
 use crate::policy::RunOptions;
 use crate::results::finished::Finished;
-use crate::run::account::elsewhere;
 use crate::run::bounds::advanced_elsewhere;
 use crate::run::update::Changes;
+use crate::services::same_run::{OnKnownRun, RunQuery, SameRun};
 
 /// A run under a name that starts, or is resumed, when it is awaited. Its future is `'static` and can be spawned.
 #[must_use = "nothing is sent until it is awaited"]
@@ -225,21 +223,25 @@ impl Context {
         plan: &Plan,
         update: bool,
     ) -> Result<(RunRecord, Option<Changes>)> {
-        let other = self.account_match(&run) == AccountMatch::Other;
-        if *run.digest == *plan.digest() {
-            return match other {
-                true => Err(elsewhere(&run.id)),
-                false => Ok((run, None)),
-            };
+        let name = run.name.clone();
+        let query = RunQuery {
+            name: name.as_deref(),
+            digest: plan.digest(),
+            files: None,
+            on_known: match update {
+                true => OnKnownRun::Update,
+                false => OnKnownRun::Continue,
+            },
+        };
+        match self.same_named(run, &query).await? {
+            SameRun::Same(run) => Ok((*run, None)),
+            SameRun::Changed { run, .. } => {
+                let (run, changes) = self.update(&run, plan).await?;
+                Ok((run, Some(changes)))
+            }
+            SameRun::Conflict(conflict) => Err(conflict.into_error()),
+            SameRun::New { .. } => Err(Error::new(ErrorKind::Internal)
+                .with_message("a run that is recorded was taken for a new one")),
         }
-        if update {
-            let (run, changes) = self.update(&run, plan).await?;
-            return Ok((run, Some(changes)));
-        }
-        Err(Error::invalid_input(format!(
-            "the run {:?} ({}) is of other requests; nothing was sent",
-            run.name.as_deref().unwrap_or_default(),
-            run.id
-        )))
     }
 }

@@ -8,6 +8,7 @@ use lmbatch_core::{
 };
 
 use crate::context::Context;
+use crate::results::answer::AnswerView;
 use crate::results::collect::{Collected, Maker, Stored};
 use crate::results::id_map::IdMap;
 use crate::results::locations::open_locations;
@@ -91,7 +92,60 @@ pub fn undelivered(counts: &RequestCounts, answered: u64, errored: u64) -> u64 {
     counted.saturating_sub(delivered)
 }
 
+/// Numbers of a run that has ended: requests, outcomes, rows, tokens and batches.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunAudit {
+    /// Number of requests by the ledger.
+    pub requests: u64,
+    /// Number of outcomes that are read back; equal to `requests` in a sound run.
+    pub outcomes: u64,
+    /// Number of batches that were created.
+    pub batches: u64,
+    /// Number of result rows that were fetched.
+    pub rows: u64,
+    /// Rows that name a request again.
+    pub duplicates: u64,
+    /// Rows whose id is of no request of the run.
+    pub foreign: u64,
+    /// Rows that cannot be read.
+    pub malformed: u64,
+    /// Tokens of the answers that the output holds.
+    pub usage: TokenUsage,
+    /// Account of each batch, in the order of the batches.
+    pub accounts: Vec<BatchAccount>,
+}
+
 impl Context {
+    pub(crate) async fn audit(&self, run: &RunRecord) -> Result<Option<RunAudit>> {
+        let finished = self.partial(run).await?;
+        if !finished.is_whole() {
+            return Ok(None);
+        }
+        let mut reader = self.outcomes(&finished)?;
+        let (mut outcomes, mut usage) = (0, TokenUsage::default());
+        while let Some(answered) = reader.next()? {
+            outcomes += 1;
+            if let AnswerView::Row {
+                outcome: OutcomeView::Succeeded(output),
+                ..
+            } = &answered.answer
+            {
+                usage += output.usage.unwrap_or_default();
+            }
+        }
+        Ok(Some(RunAudit {
+            requests: u64::from(run.requests),
+            outcomes,
+            batches: finished.batches().len() as u64,
+            rows: finished.rows(),
+            duplicates: finished.duplicates(),
+            foreign: finished.foreign(),
+            malformed: finished.malformed(),
+            usage,
+            accounts: self.accounts(run).await?,
+        }))
+    }
+
     pub(crate) async fn accounts(&self, run: &RunRecord) -> Result<Vec<BatchAccount>> {
         let mut job = self.job(run).await?;
         let shards = job.records();

@@ -1,7 +1,13 @@
-//! Services in addition to a run: accounts, the origin of batches, second batches, lookups in the
-//! ledger.
+//! Services beside a run: the same-run rule, states, accounts of what was paid for, and what a provider holds.
 
 pub(crate) mod audit;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub(crate) mod lookup;
 pub(crate) mod origin;
+pub(crate) mod orphans;
+pub(crate) mod progress;
+pub(crate) mod purge;
+pub(crate) mod same_run;
+pub(crate) mod selection;
 pub(crate) mod twins;

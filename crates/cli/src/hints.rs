@@ -9,15 +9,16 @@ use std::sync::OnceLock;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-/// How this process was called.
+/// Program name and state folder of the call.
 #[derive(Debug)]
 struct Called {
-    /// Its program's name: another's command line has another.
+    /// Name of the program: a command with other providers may have another.
     program: String,
     /// The folder of runs, if it was named among the arguments; what the environment says need not be said.
     state_dir: Option<String>,
 }
 
+/// Call of this process. It never changes, and errors are given their hints where no session is at hand.
 static CALLED: OnceLock<Called> = OnceLock::new();
 
 /// Notes how this process was called.

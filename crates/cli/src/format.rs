@@ -1,4 +1,4 @@
-//! Numbers and what is left behind, in words that several commands share.
+//! Numbers, sizes, times and remainders as text that people read.
 
 use std::time::{Duration, SystemTime};
 
@@ -74,7 +74,7 @@ pub(crate) fn count(count: u64, one: &str, several: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { several })
 }
 
-/// What stays at a provider until when, if anything does.
+/// Returns what stays at a provider and until when; `None` where nothing stays.
 pub(crate) fn left(left: &Left) -> Option<String> {
     let mut what = Vec::new();
     if left.inputs > 0 {

@@ -1,0 +1,71 @@
+//! `lmbatch cancel`: one batch by its id, or every batch of a run.
+
+use lmbatch_core::ErrorKind;
+use lmbatch_engine::Engine;
+
+use super::batch::engine;
+use super::run_settings::RunSettings;
+use super::state;
+use super::{connect, retrieve_command, warning};
+use crate::args::{BatchArgs, CancelArgs};
+use crate::exit::{Exit, Failure};
+use crate::session::Session;
+use crate::{format, hints, terminal};
+
+pub(crate) async fn cancel(session: &Session, args: CancelArgs) -> Result<Exit, Failure> {
+    if args.provider.is_none() {
+        return of_run(session, &args).await;
+    }
+    let args = BatchArgs {
+        batch: args.batch,
+        provider: args.provider,
+        connection: args.connection,
+    };
+    let (provider, engine, batch) = engine(&args)?;
+    engine.cancel(&batch).await?;
+    let status = engine.status(&batch).await?.status;
+    terminal::message(&format!("batch {batch} at {} is {status}", provider.id()));
+    if !status.is_terminal() {
+        terminal::message("requests that are answered by then are billed; when it has ended:");
+        let command = retrieve_command(&batch, provider, &args.connection, None);
+        terminal::message(&format!("  {command}"));
+    }
+    Ok(Exit::Usable)
+}
+
+/// Cancels every batch of a run.
+async fn of_run(session: &Session, args: &CancelArgs) -> Result<Exit, Failure> {
+    let ledger = state::ledger(session, &args.state).await?;
+    let run = state::find(&*ledger, &args.batch).await?;
+    if run.finished {
+        terminal::message(&format!("run {} has ended", run.id));
+        return Ok(Exit::Usable);
+    }
+    let notes = RunSettings::read(&run)?;
+    let engine = warning(Engine::new(connect(
+        notes.provider,
+        &notes.connection,
+        notes.route,
+    )?));
+    // A process that advances the run need not end first: it sees the cancellation in the record.
+    let engine = state::reading(engine, ledger, &args.state)?;
+    let count = engine.cancel_run(&run).await?;
+    let batches = format::count(count, "batch is being", "batches are being");
+    terminal::message(&match count {
+        0 => {
+            "no batch is cancelled: none that is certain to be of the run is in progress".to_owned()
+        }
+        _ => format!("{batches} cancelled; requests that are answered by then are billed"),
+    });
+    match engine.claim(&run.id).await {
+        Ok(_) => {
+            let command = hints::on_runs(["resume", &run.id]);
+            terminal::message(&format!("to download completed results:\n  {command}"));
+        }
+        Err(error) if error.kind() == ErrorKind::Conflict => {
+            terminal::message("the process that waits for the run downloads completed results");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Exit::Usable)
+}

@@ -1,0 +1,207 @@
+//! A recorded run that a command continues: connected, claimed, and taken to its end.
+
+use std::sync::Arc;
+
+use lmbatch_core::{ErrorKind, RunRecord};
+use lmbatch_engine::{DoubtPolicy, Engine, OnDoubt, PollingPolicy, RunOptions};
+use lmbatch_ledger::StateFolder;
+
+use super::end::{self, outcomes, until_stopped};
+use super::kept::Kept;
+use super::run_context::{Patience, RunContext, place};
+use super::run_settings::RunSettings;
+use super::state;
+use super::{clock, connect, known};
+use crate::args::{DoubtArgs, LimitArgs, OnDoubtArg, ResumeOptions};
+use crate::exit::{Exit, Failure};
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::signals::Handling;
+use crate::sink::Place;
+use crate::{hints, terminal};
+
+/// The failure of a command that needs a run to have ended.
+pub(super) fn unfinished(run: &RunRecord) -> Failure {
+    let message = format!("the run {} has not ended", run.id);
+    let failure = Failure::new(Exit::Unfinished, "unfinished", message).of_run(&run.id);
+    failure.hint(format!(
+        "to continue: {}; retrieve --partial gives the outcomes so far",
+        hints::on_runs(["resume", &run.id])
+    ))
+}
+
+/// Reads the notes of a run, with the options that the arguments say otherwise.
+pub(super) fn notes(run: &RunRecord, args: &ResumeOptions) -> Result<RunSettings, Failure> {
+    let notes = RunSettings::read(run)?;
+    let said = Kept::said(args.max_attempts, &args.report, LimitArgs::default());
+    let kept = said.or(notes.kept);
+    Ok(RunSettings { kept, ..notes })
+}
+
+/// Connects to the provider of a run, as its record has it.
+pub(super) async fn open(
+    session: &Arc<Session>,
+    run: &RunRecord,
+    args: &ResumeOptions,
+) -> Result<(RunContext, Engine, StateFolder), Failure> {
+    let clock = clock();
+    let start = clock.elapsed();
+    let notes = notes(run, args)?;
+    let provider = connect(notes.provider, &notes.connection, notes.route)?;
+    let progress = Arc::new(Progress::new(args.report.quiet));
+    let mut engine = Engine::new(provider)
+        .with_observer(progress.clone())
+        .with_clock(Arc::clone(&clock))
+        .with_batch_limit(notes.kept.limit().limit());
+    if let Some(interval) = args.poll_interval {
+        engine = engine.with_polling(PollingPolicy::every(interval));
+    }
+    let engine = doubting(engine, &args.doubt);
+    let (state, engine) = state::durable(session, engine, &args.state, args.report.quiet).await?;
+    let context = RunContext {
+        session: Arc::clone(session),
+        notes,
+        report: args.report.clone(),
+        emulated: false,
+        start,
+        progress,
+        patience: Patience::Wait,
+        only_reads: false,
+        notes_of_record: true,
+        moved_to: args.output.clone(),
+        turns: None,
+    };
+    Ok((context, engine, state))
+}
+
+pub(super) fn options(args: &ResumeOptions, kept: &Kept, once: bool) -> RunOptions {
+    RunOptions {
+        deadline: args.timeout,
+        max_attempts: Some(kept.max_attempts()),
+        once,
+        ..RunOptions::default()
+    }
+}
+
+/// An engine that handles lost responses to a create as the arguments say.
+pub(crate) fn doubting(engine: Engine, args: &DoubtArgs) -> Engine {
+    let engine = engine.with_on_doubt(match args.on_doubt {
+        OnDoubtArg::Hold => OnDoubt::Hold,
+        OnDoubtArg::Resubmit => OnDoubt::Resubmit,
+        OnDoubtArg::Abandon => OnDoubt::Abandon,
+    });
+    match args.doubt_wait {
+        Some(time) => engine.with_doubt(DoubtPolicy::within(time)),
+        None => engine,
+    }
+}
+
+/// Claims a run, waiting while another process advances it, and reads it again, as that process has left it.
+/// Returns the exit code where the command ends meanwhile.
+pub(crate) async fn claimed(
+    context: &mut RunContext,
+    engine: &Engine,
+    run: &str,
+    options: RunOptions,
+) -> Result<Result<(Engine, RunRecord), Exit>, Failure> {
+    let engine = match held(context, engine, run, options).await? {
+        Ok(engine) => engine,
+        Err(exit) => return Ok(Err(exit)),
+    };
+    let run = state::find(&**engine.ledger(), run).await?;
+    if context.notes_of_record {
+        let kept = std::mem::take(&mut context.notes.kept);
+        context.notes = RunSettings::read(&run)?;
+        context.notes.kept = kept.or(std::mem::take(&mut context.notes.kept));
+    }
+    if let Some(output) = &context.moved_to {
+        context.notes.output.clone_from(output);
+        if let Some(other) = known::writer(&engine, output, Some(&run.id)).await?
+            && !context.report.force
+        {
+            return Err(known::taken(output, &other));
+        }
+    }
+    Ok(Ok((engine, run)))
+}
+
+/// Claims a run, waiting while another process advances it.
+async fn held(
+    context: &RunContext,
+    engine: &Engine,
+    run: &str,
+    options: RunOptions,
+) -> Result<Result<Engine, Exit>, Failure> {
+    context.progress.keep_run(run);
+    if options.once {
+        return match engine.claim(run).await {
+            Err(error)
+                if context.patience == Patience::Detach && error.kind() == ErrorKind::Conflict =>
+            {
+                context.progress.finish();
+                terminal::message(&format!("{error}, which creates its batches"));
+                let run = state::find(&**engine.ledger(), run).await?;
+                let shards = engine.ledger().shards(&run.id).await?;
+                Ok(Err(end::in_progress(context, &run, &shards)))
+            }
+            other => Ok(Ok(other?)),
+        };
+    }
+    let deadline = context.remaining(engine, options).deadline;
+    let mut handling = Handling::new();
+    tokio::select! {
+        engine = engine.follow(run, deadline) => Ok(Ok(engine?)),
+        (exit, name) = handling.stopped() => {
+            context.progress.finish();
+            terminal::message(&format!("stopped by {name}; another process advances the run {run}"));
+            Ok(Err(exit))
+        }
+    }
+}
+
+/// Continues a run that is known, or says that it was answered already.
+pub(crate) async fn again(
+    mut context: RunContext,
+    engine: &Engine,
+    run: &RunRecord,
+    options: RunOptions,
+) -> Result<Exit, Failure> {
+    let (engine, run) = match claimed(&mut context, engine, &run.id, options).await? {
+        Ok(claimed) => claimed,
+        Err(exit) => return Ok(exit),
+    };
+    let place = place(&context, &run, false)?;
+    again_at(context, &engine, &run, options, place).await
+}
+
+/// Continues a run whose output's place is known.
+pub(crate) async fn again_at(
+    context: RunContext,
+    engine: &Engine,
+    run: &RunRecord,
+    options: RunOptions,
+    place: Place,
+) -> Result<Exit, Failure> {
+    context.progress.keep_run(&run.id);
+    let options = context.remaining(engine, options);
+    if !run.finished {
+        if context.patience != Patience::Once {
+            terminal::message(&format!("resuming run {}", run.id));
+        }
+        let work = engine.resume(run, options);
+        return until_stopped(&context, engine, place, work).await;
+    }
+    terminal::message(&format!(
+        "already answered by run {}: 0 requests sent",
+        run.id
+    ));
+    if place.is_current {
+        terminal::message(&format!(
+            "output file {} is complete and unchanged",
+            place.target.shown()
+        ));
+    }
+    let finished = engine.answered(run, options).await?;
+    context.progress.finish();
+    outcomes(&context, engine, &finished, place).await
+}

@@ -1,0 +1,22 @@
+//! `lmbatch init`: a state folder for a project.
+
+use std::path::PathBuf;
+
+use lmbatch_ledger::StateFolder;
+
+use crate::exit::{Exit, Failure};
+use crate::session::Session;
+use crate::terminal;
+
+/// Makes a state folder in a folder, for commands that run there and below.
+pub(crate) async fn init(session: &Session, folder: Option<PathBuf>) -> Result<Exit, Failure> {
+    let parent = folder.unwrap_or_else(|| PathBuf::from("."));
+    let parent = std::path::absolute(&parent).unwrap_or(parent);
+    let state = StateFolder::init(&parent)?;
+    session.opened(state.ledger().await?);
+    terminal::out(&state.path().display().to_string());
+    if state.was_readable() {
+        terminal::message("note: other users could read it; its mode is 700 now");
+    }
+    Ok(Exit::Usable)
+}

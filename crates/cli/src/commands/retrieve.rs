@@ -1,0 +1,175 @@
+//! `lmbatch retrieve`: the outcomes of one batch from its provider, or of a run from its record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lmbatch_core::{BatchHandle, BatchId, ErrorKind, Result as CoreResult, WireId};
+use lmbatch_engine::{DoubtPolicy, Engine, Finished, OnDoubt, is_refused};
+
+use super::batch::engine;
+use super::continuing::unfinished;
+use super::end::{self, outcomes};
+use super::run_context::{Patience, RunContext, read_by};
+use super::{appear, clock, state, write};
+use crate::args::{ReportArgs, RetrieveArgs};
+use crate::exit::{Exit, Failure};
+use crate::output::Origin;
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::sink::Place;
+use crate::summary::Summary;
+use crate::{format, hints, target, terminal, text_file};
+
+pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Result<Exit, Failure> {
+    if args.batch.provider.is_none() && args.handle.is_none() {
+        return of_run(session, &args).await;
+    }
+    let clock = clock();
+    let start = clock.elapsed();
+    let target = target::check(&args.output, args.force)?;
+    if let Some(handle) = &args.handle {
+        target::distinct(&target, &[("the handle", handle)])?;
+    }
+    let (provider, mut engine, batch) = engine(&args.batch)?;
+    if let Some(time) = args.doubt_wait {
+        engine = engine.with_doubt(DoubtPolicy::within(time));
+    }
+    let handle = match &args.handle {
+        Some(path) => {
+            let bad = |why: String| Failure::usage(format!("--handle: {} {why}", path.display()));
+            let text =
+                text_file::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+            let handle: BatchHandle = serde_json::from_str(&text)
+                .map_err(|error| bad(format!("is not a handle: {error}")))?;
+            if handle.batch != batch {
+                return Err(bad(format!("is of batch {}", handle.batch)));
+            }
+            Some(handle)
+        }
+        None => None,
+    };
+    let finished = match read(&engine, handle.as_ref(), &batch).await {
+        Err(error) if error.kind() == ErrorKind::Timeout => {
+            // Rows that are there are written, even if others are missing.
+            let engine = engine.clone().with_on_doubt(OnDoubt::Abandon);
+            let engine = engine.with_doubt(DoubtPolicy::within(Duration::ZERO));
+            match read(&engine, handle.as_ref(), &batch).await {
+                Ok(finished) if finished.rows() > 0 => finished,
+                _ => return Err(error.into()),
+            }
+        }
+        finished => finished?,
+    };
+    let origin = Origin {
+        provider: provider.id().to_owned(),
+        emulated: false,
+        raw: false,
+    };
+    let batches = finished.batches();
+    let of_batch = batches.first().copied();
+    let model = of_batch.and_then(|batch| batch.model.clone());
+    let model = model.unwrap_or_default();
+    let output = args.output.display().to_string();
+    let summary = Summary::new(provider.id(), &model, &batches, &output, false, None);
+    let place = Place::new(target, args.force);
+    let (mut summary, complete) =
+        write(&engine, &finished, origin, place, summary, Vec::new()).await?;
+    appear(complete)?;
+    summary.bill(None, &batches);
+    summary.finish(clock.elapsed() - start);
+    terminal::message(&summary.table());
+    for line in summary.troubles() {
+        terminal::message(&line);
+    }
+    if handle.is_none() && bears_our_ids(&engine, &finished)? {
+        let model = format!("{}/MODEL", provider.id());
+        let adopt = ["adopt", batch.as_str(), "INPUT", "-m", &model];
+        terminal::message(
+            "its ids are those of a run of lmbatch: they number the lines of its input. With the input, the ids of the input come back:",
+        );
+        terminal::message(&format!("  {}", hints::on_runs(adopt)));
+    }
+    let mismatch = finished.count_mismatch();
+    let total = of_batch.and_then(|batch| batch.counts.total);
+    let is_told = mismatch.is_some() || handle.is_some();
+    if let Some(total) = total.filter(|total| !is_told && *total > summary.requests) {
+        terminal::warn(&format!(
+            "the provider counts {} in batch {batch}, and its results name {}",
+            format::count(total, "request", "requests"),
+            format::number(summary.requests)
+        ));
+    }
+    // Rows that are short of the provider's counts are results that are not whole.
+    if finished.undelivered() > 0 || mismatch.is_some_and(|mismatch| mismatch.is_short()) {
+        terminal::message(
+            "the results are not whole; what came of them is written, and the same command with --force reads them again",
+        );
+        return Ok(Exit::Unfinished);
+    }
+    Ok(match of_batch {
+        Some(batch) => summary.exit_of_batch(batch),
+        None => Exit::Unusable,
+    })
+}
+
+/// Writes the outcomes of a run from its record alone: no provider is asked.
+async fn of_run(session: &Arc<Session>, args: &RetrieveArgs) -> Result<Exit, Failure> {
+    let (run, mut notes, engine) = state::recorded(session, &args.batch.batch, &args.state).await?;
+    let target = target::check(&args.output, args.force)?;
+    target::distinct(&target, &read_by(&notes))?;
+    let clock = clock();
+    let engine = engine.with_clock(Arc::clone(&clock));
+    notes.output.clone_from(&args.output);
+    if !run.finished && !args.partial {
+        let shards = engine.ledger().shards(&run.id).await?;
+        return Err(match is_refused(&shards) {
+            true => end::refused(&run),
+            false => unfinished(&run),
+        });
+    }
+    let finished = engine.partial_results(&run).await?;
+    let context = RunContext {
+        session: Arc::clone(session),
+        notes,
+        report: ReportArgs {
+            force: args.force,
+            ..ReportArgs::default()
+        },
+        emulated: false,
+        start: clock.elapsed(),
+        progress: Arc::new(Progress::new(true)),
+        patience: Patience::Once,
+        only_reads: true,
+        notes_of_record: true,
+        moved_to: None,
+        turns: None,
+    };
+    context.progress.keep_run(&run.id);
+    let place = Place::new(target, args.force);
+    let exit = outcomes(&context, &engine, &finished, place).await?;
+    Ok(if finished.is_whole() {
+        exit
+    } else {
+        Exit::Unfinished
+    })
+}
+
+/// Reads the results of a batch, by its handle where there is one.
+async fn read(
+    engine: &Engine,
+    handle: Option<&BatchHandle>,
+    batch: &BatchId,
+) -> CoreResult<Finished> {
+    match handle {
+        Some(handle) => engine.retrieve(handle).await,
+        None => engine.retrieve_rows(batch, Vec::new()).await,
+    }
+}
+
+/// Reports whether the first outcome has an id that lmbatch made.
+fn bears_our_ids(engine: &Engine, finished: &Finished) -> Result<bool, Failure> {
+    let mut reader = engine.outcomes(finished)?;
+    let first = reader.next()?;
+    let id = first.and_then(|answered| serde_json::from_str::<String>(answered.id.as_str()).ok());
+    Ok(id.is_some_and(|id| WireId::parts(&id).is_some()))
+}

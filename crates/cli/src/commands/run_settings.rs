@@ -1,0 +1,125 @@
+//! Settings of the command that began a run, as the run's record keeps them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use lmbatch_core::RunRecord;
+
+use super::kept::Kept;
+use crate::args::{ConnectionArgs, SettingsArgs};
+use crate::exit::Failure;
+use crate::model;
+use crate::providers::{Provider, Route};
+
+/// A path that means the same from any folder; `-` is no file.
+pub(crate) fn whole(path: &Path) -> String {
+    if path == Path::new("-") {
+        return "-".to_owned();
+    }
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.display().to_string()
+}
+
+/// Facts of a run that are shown, whether or not the program knows its provider.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    pub(crate) provider: String,
+    /// True where the program knows the provider.
+    pub(crate) is_known: bool,
+    pub(crate) model: String,
+    pub(crate) output: PathBuf,
+}
+
+impl Shown {
+    pub(crate) fn of(run: &RunRecord) -> Self {
+        let note = |name: &str| run.notes.get(name).map(ToString::to_string);
+        let provider = run.provider.as_str();
+        Self {
+            provider: provider.to_owned(),
+            is_known: model::find(provider).is_ok(),
+            model: note("model").unwrap_or_default(),
+            output: note("output").unwrap_or_else(|| "-".to_owned()).into(),
+        }
+    }
+
+    /// The model in full, with a mark where the program does not know its provider.
+    pub(crate) fn model_in_full(&self) -> String {
+        match self.is_known {
+            true => format!("{}/{}", self.provider, self.model),
+            false => format!("{}/{} (unknown provider)", self.provider, self.model),
+        }
+    }
+}
+
+/// Settings of the command that began a run, kept in the notes of its record.
+#[derive(Debug, Clone)]
+pub(crate) struct RunSettings {
+    pub(crate) provider: &'static Provider,
+    pub(crate) model: String,
+    pub(crate) route: Route,
+    pub(crate) input: PathBuf,
+    pub(crate) output: PathBuf,
+    /// Settings that every request has in common: with another input it can be sent again.
+    pub(crate) settings: Option<SettingsArgs>,
+    pub(crate) raw: bool,
+    pub(crate) connection: ConnectionArgs,
+    /// Options that are kept with the run.
+    pub(crate) kept: Kept,
+}
+
+impl RunSettings {
+    pub(crate) fn write(&self) -> BTreeMap<Box<str>, Box<str>> {
+        let mut notes = BTreeMap::new();
+        let (input, output) = (whole(&self.input), whole(&self.output));
+        let settings = self.settings.as_ref();
+        let settings = settings.and_then(|settings| serde_json::to_string(settings).ok());
+        for (name, value) in [
+            ("provider", Some(self.provider.id())),
+            ("model", Some(self.model.as_str())),
+            ("route", Some(self.route)),
+            ("input", Some(input.as_str())),
+            ("output", Some(output.as_str())),
+            ("settings", settings.as_deref()),
+            ("raw", self.raw.then_some("yes")),
+            ("base_url", self.connection.base_url.as_deref()),
+            ("key_env", self.connection.key_env.as_deref()),
+        ] {
+            if let Some(value) = value {
+                notes.insert(name.into(), value.into());
+            }
+        }
+        self.kept.write(&mut notes);
+        notes
+    }
+
+    /// Reads the notes of a run.
+    ///
+    /// # Errors
+    /// Usage, where the program does not know the run's provider or its route.
+    pub(crate) fn read(run: &RunRecord) -> Result<Self, Failure> {
+        let note = |name: &str| run.notes.get(name).map(ToString::to_string);
+        let provider = model::find(run.provider.as_str()).map_err(|failure| {
+            let hint = "continue it with the program that began it";
+            Failure {
+                message: format!("run {}: {}", run.id, failure.message),
+                ..failure
+            }
+            .of_run(&run.id)
+            .hint(hint)
+        })?;
+        Ok(Self {
+            provider,
+            model: note("model").unwrap_or_default(),
+            route: model::route(provider, note("route").as_deref())?,
+            input: note("input").unwrap_or_else(|| "-".to_owned()).into(),
+            output: note("output").unwrap_or_else(|| "-".to_owned()).into(),
+            settings: note("settings").and_then(|text| serde_json::from_str(&text).ok()),
+            raw: note("raw").is_some(),
+            connection: ConnectionArgs {
+                base_url: note("base_url"),
+                key_env: note("key_env"),
+            },
+            kept: Kept::read(run),
+        })
+    }
+}

@@ -1,0 +1,31 @@
+//! Records for tests of services.
+
+use std::collections::BTreeMap;
+
+use lmbatch_core::{IdRule, Nonce, RunRecord};
+
+/// Returns a run `r-1` with equal requests under this account, begun with the files `in` and `out`.
+pub(crate) fn recorded_run(name: Option<&str>) -> RunRecord {
+    let notes = [("input", "in"), ("output", "out")];
+    RunRecord {
+        id: "r-1".into(),
+        name: name.map(Into::into),
+        digest: "equal".into(),
+        provider: "p".into(),
+        account: "mine".into(),
+        key_hint: None,
+        ids: IdRule::Verbatim,
+        nonce: Nonce::parse("abcdefghijkl").unwrap(),
+        requests: 3,
+        attempt: 0,
+        asked: 0,
+        order: None,
+        created_at: None,
+        finished: false,
+        cancelled: false,
+        cleaned: None,
+        checksums: BTreeMap::new(),
+        notes: notes.map(|(name, text)| (name.into(), text.into())).into(),
+        epoch: 0,
+    }
+}

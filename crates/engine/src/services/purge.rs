@@ -1,0 +1,237 @@
+//! Purge: runs that may be deleted, their files in the folder of a spool, and files that belong to no run.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use lmbatch_core::{Error, ErrorKind, Ledger, Nonce, Result, RunFilter, RunRecord};
+
+use crate::plan::ids::{former_run_id, run_id};
+
+/// File in the folder of a spool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpooledFile {
+    /// Nonce of the run that the file belongs to: its name up to the first full stop.
+    pub nonce: String,
+    /// Path of the file.
+    pub path: PathBuf,
+    /// Size in bytes.
+    pub bytes: u64,
+}
+
+impl SpooledFile {
+    /// Deletes the file; no error if it is gone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where it cannot be deleted.
+    pub fn delete(&self) -> Result<()> {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            deleted => deleted.map_err(|error| {
+                let doing = format!(
+                    "deleting {} (once it can be deleted, run the command again)",
+                    self.path.display()
+                );
+                Error::local(doing, error)
+            }),
+        }
+    }
+}
+
+/// Returns every file in the folder of a spool; none where there is no folder.
+///
+/// # Errors
+/// [`ErrorKind::Local`] where the folder cannot be read.
+pub fn spooled_files(folder: &Path) -> Result<Vec<SpooledFile>> {
+    let failed = |error| Error::local(format!("looking at {}", folder.display()), error);
+    let mut files = Vec::new();
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
+        entries => entries.map_err(&failed)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(&failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        files.push(SpooledFile {
+            nonce: name.split('.').next().unwrap_or_default().to_owned(),
+            path: entry.path(),
+            bytes: entry.metadata().map_err(&failed)?.len(),
+        });
+    }
+    Ok(files)
+}
+
+/// Returns the files of a run in the folder of a spool.
+///
+/// # Errors
+/// [`ErrorKind::Local`] where the folder cannot be read.
+pub fn files_of_run(folder: &Path, run: &RunRecord) -> Result<Vec<SpooledFile>> {
+    let mut files = spooled_files(folder)?;
+    files.retain(|file| file.nonce == run.nonce.as_str());
+    Ok(files)
+}
+
+/// Returns the runs that have ended and that began before a time, newest first.
+///
+/// # Errors
+/// Those of the ledger.
+pub async fn ended_before(
+    ledger: &dyn Ledger,
+    before: Option<SystemTime>,
+) -> Result<Vec<RunRecord>> {
+    let is_old = |run: &RunRecord| run.created_at.is_some_and(|at| Some(at) < before);
+    let (mut filter, mut old) = (RunFilter::default(), Vec::new());
+    loop {
+        let page = ledger.runs(&filter).await?;
+        let runs = page.items.into_iter();
+        old.extend(runs.filter(|run| run.finished && is_old(run)));
+        match page.next {
+            Some(next) => filter.after = Some(next),
+            None => return Ok(old),
+        }
+    }
+}
+
+/// Deletes a run from the ledger, with its files. The caller holds the claim of the run. A run that has not ended
+/// loses answers that are paid for.
+///
+/// # Errors
+/// [`ErrorKind::Local`] where a file cannot be deleted: the run stays recorded.
+pub async fn forget_run(ledger: &dyn Ledger, run: &RunRecord, files: &[SpooledFile]) -> Result<()> {
+    for file in files {
+        file.delete()?;
+    }
+    // The files first: without the record of the run they would never be found.
+    ledger.forget(&run.id).await
+}
+
+/// Returns the files that belong to no run, left by a process that died before it had recorded one.
+///
+/// Files of the nonces in `sent` are none of them: a create was sent, and they are all that is left of a run that
+/// the ledger has lost.
+///
+/// # Errors
+/// Those of the ledger, and [`ErrorKind::Local`] where the folder cannot be read.
+pub async fn stray_files(
+    ledger: &dyn Ledger,
+    folder: &Path,
+    sent: &BTreeSet<String>,
+) -> Result<Vec<SpooledFile>> {
+    let mut files = spooled_files(folder)?;
+    let nonces: HashSet<&String> = files.iter().map(|file| &file.nonce).collect();
+    let mut unknown: HashSet<String> = HashSet::new();
+    for nonce in nonces {
+        if !sent.contains(nonce) && recorded(ledger, nonce).await?.is_none() {
+            unknown.insert(nonce.clone());
+        }
+    }
+    files.retain(|file| unknown.contains(&file.nonce));
+    Ok(files)
+}
+
+/// Deletes a file that belongs to no run; returns whether it did. A process that reads an input holds the claim of
+/// the run that it is about to begin: its files stay.
+///
+/// # Errors
+/// Those of the ledger, and [`ErrorKind::Local`] where the file cannot be deleted.
+pub async fn delete_stray(ledger: &dyn Ledger, file: &SpooledFile) -> Result<bool> {
+    let nonce = &*file.nonce;
+    // Claimed until the file is gone.
+    let mut claims = Vec::new();
+    if nonce.len() == Nonce::LENGTH && nonce.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        // An earlier version claims the run by a shorter id.
+        for run in [run_id(nonce), former_run_id(nonce)] {
+            match ledger.claim(&run).await {
+                Err(error) if error.kind() == ErrorKind::Conflict => return Ok(false),
+                claim => claims.push(claim?),
+            }
+        }
+        // It may have been recorded since it was found.
+        if recorded(ledger, nonce).await?.is_some() {
+            return Ok(false);
+        }
+    }
+    file.delete()?;
+    Ok(true)
+}
+
+/// Returns the run of a nonce, if the text is one.
+async fn recorded(ledger: &dyn Ledger, nonce: &str) -> Result<Option<RunRecord>> {
+    let filter = RunFilter {
+        nonce: Nonce::parse(nonce),
+        ..RunFilter::default()
+    };
+    match filter.nonce {
+        Some(_) => ledger.newest_run(filter).await,
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::memory::MemoryLedger;
+    use crate::services::fixture::recorded_run;
+
+    #[tokio::test]
+    async fn only_files_of_no_run_are_strays() {
+        let (folder, ledger) = (tempfile::tempdir().unwrap(), MemoryLedger::default());
+        let run = recorded_run(None);
+        ledger.begin(&run, &[]).await.unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let lost = "lostlostlost";
+        for name in [
+            &*format!("{}.body-0", run.nonce.as_str()),
+            "strayofadead.body-0",
+            "note",
+            &*format!("{lost}.posting-0"),
+            &*format!("{lost}.body-0"),
+        ] {
+            fs::write(path(name), "12345").unwrap();
+        }
+        let sent = BTreeSet::from([lost.to_owned()]);
+        let mut strays = stray_files(&ledger, folder.path(), &sent).await.unwrap();
+        strays.sort_by(|a, b| a.path.cmp(&b.path));
+        let found: Vec<_> = strays.iter().map(|file| &*file.path).collect();
+        assert_eq!(found, [path("note"), path("strayofadead.body-0")]);
+        assert_eq!(strays[0].bytes, 5);
+        for file in &strays {
+            assert!(delete_stray(&ledger, file).await.unwrap());
+            assert!(!file.path.exists());
+        }
+        // It was recorded after it had been found.
+        let files = files_of_run(folder.path(), &run).unwrap();
+        assert!(!delete_stray(&ledger, &files[0]).await.unwrap());
+        forget_run(&ledger, &run, &files).await.unwrap();
+        assert!(ledger.run(&run.id).await.unwrap().is_none());
+        assert!(files_of_run(folder.path(), &run).unwrap().is_empty());
+        assert!(path(&format!("{lost}.body-0")).exists());
+    }
+
+    #[tokio::test]
+    async fn runs_that_have_not_ended_are_never_old_enough() {
+        let ledger = MemoryLedger::default();
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        for (id, finished, began) in [
+            ("r-1", true, Some(10)),
+            ("r-2", false, Some(10)),
+            ("r-3", true, Some(30)),
+            ("r-4", true, None),
+        ] {
+            let run = RunRecord {
+                id: id.into(),
+                finished,
+                created_at: began.map(at),
+                ..recorded_run(None)
+            };
+            ledger.begin(&run, &[]).await.unwrap();
+        }
+        let old = ended_before(&ledger, Some(at(20))).await.unwrap();
+        let old: Vec<_> = old.iter().map(|run| &*run.id).collect();
+        assert_eq!(old, ["r-1"]);
+    }
+}

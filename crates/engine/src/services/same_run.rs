@@ -1,0 +1,291 @@
+//! The same-run rule: whether a call asks for a run that the ledger has, for a changed version of one, or for
+//! requests that were never sent. Library and command decide by it.
+
+use lmbatch_core::{AccountMatch, Error, Result, RunFilter, RunRecord};
+
+use crate::context::Context;
+use crate::policy::RunOptions;
+use crate::run::account::elsewhere;
+use crate::services::progress::{AnswerCount, is_refused};
+
+/// Treatment of runs that the ledger has when a call asks for their requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnKnownRun {
+    /// Continues a run of equal requests, and refuses one of other requests.
+    #[default]
+    Continue,
+    /// Continues a run of equal requests, and brings one of other requests up to date.
+    Update,
+    /// Sends the requests again in a new run.
+    SendAgain,
+}
+
+/// Facts about a call by which it is compared with recorded runs.
+#[derive(Debug, Clone, Copy)]
+pub struct RunQuery<'a> {
+    /// Name of the run, where the call gives one.
+    pub name: Option<&'a str>,
+    /// Digest of the requests: [`Plan::digest`](crate::Plan::digest).
+    pub digest: &'a str,
+    /// Notes `input` and `output` of the call. An unnamed run with equal notes is an earlier version of the call.
+    pub files: Option<(&'a str, &'a str)>,
+    /// Treatment of a run that is found.
+    pub on_known: OnKnownRun,
+}
+
+/// Result of comparing a call with recorded runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SameRun {
+    /// No recorded run is the one that the call asks for.
+    New {
+        /// Earlier versions of the call of which the provider refused every create; the new run replaces them.
+        superseded: Vec<RunRecord>,
+        /// Run of equal requests that has answers or may have some: under another name, or cancelled. They are
+        /// paid for again.
+        duplicate: Option<Box<RunRecord>>,
+    },
+    /// The recorded run is continued; nothing is sent twice.
+    Same(Box<RunRecord>),
+    /// The recorded run is of other requests, and is to be updated.
+    Changed {
+        /// The run to update.
+        run: Box<RunRecord>,
+        /// Earlier versions of the call of which the provider refused every create.
+        superseded: Vec<RunRecord>,
+    },
+    /// A recorded run keeps the call from being sent.
+    Conflict(RunConflict),
+}
+
+/// Reason why a call cannot be sent beside the recorded runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunConflict {
+    /// A new run was asked for, and its name is taken.
+    NameTaken(Box<RunRecord>),
+    /// The run of the name was cancelled.
+    Cancelled(Box<RunRecord>),
+    /// The run of the name was made under another account.
+    OtherAccount {
+        /// The recorded run.
+        run: Box<RunRecord>,
+        /// True where the provider refused every create of the run.
+        is_refused: bool,
+    },
+    /// The run of the name is of other requests.
+    OtherRequests {
+        /// The recorded run.
+        run: Box<RunRecord>,
+        /// True where the provider refused every create of the run. Such a run is not updated: its batches would be
+        /// created beside the new ones.
+        is_refused: bool,
+    },
+    /// The unnamed run of the same files is of other requests.
+    ChangedInput(Box<RunRecord>),
+    /// An update was asked for, and there is no earlier run.
+    NothingToUpdate,
+}
+
+impl RunConflict {
+    /// Returns the conflict of a named run as an error of the library.
+    pub(crate) fn into_error(self) -> Error {
+        let named = |run: &RunRecord| {
+            format!(
+                "the run {:?} ({})",
+                run.name.as_deref().unwrap_or_default(),
+                run.id
+            )
+        };
+        Error::invalid_input(match self {
+            Self::OtherAccount { run, .. } => return elsewhere(&run.id),
+            Self::NameTaken(run) => format!("{} exists already; nothing was sent", named(&run)),
+            Self::Cancelled(run) => format!(
+                "{} is cancelled; nothing was sent; ask for it without requests to fetch its outcomes, or send the requests under another name",
+                named(&run)
+            ),
+            Self::OtherRequests {
+                run,
+                is_refused: true,
+            } => format!(
+                "{} is of other requests, and the provider refused to create its batches; nothing was sent; use another name",
+                named(&run)
+            ),
+            Self::OtherRequests { run, .. } => {
+                format!("{} is of other requests; nothing was sent", named(&run))
+            }
+            Self::ChangedInput(run) => format!(
+                "the run {} was made from the same files with other requests; nothing was sent",
+                run.id
+            ),
+            Self::NothingToUpdate => "there is no earlier run to update".to_owned(),
+        })
+    }
+}
+
+/// Compares a call with the run that has its name. `is_refused` says that the provider refused every create of it.
+fn compare_named(
+    run: RunRecord,
+    query: &RunQuery<'_>,
+    account: AccountMatch,
+    is_refused: bool,
+) -> SameRun {
+    let run = Box::new(run);
+    let is_other = account == AccountMatch::Other;
+    let is_equal = *run.digest == *query.digest;
+    SameRun::Conflict(match query.on_known {
+        OnKnownRun::SendAgain => RunConflict::NameTaken(run),
+        _ if run.cancelled => RunConflict::Cancelled(run),
+        _ if is_other => RunConflict::OtherAccount { run, is_refused },
+        _ if is_equal => return SameRun::Same(run),
+        OnKnownRun::Update if !is_refused => {
+            return SameRun::Changed {
+                run,
+                superseded: Vec::new(),
+            };
+        }
+        _ => RunConflict::OtherRequests { run, is_refused },
+    })
+}
+
+impl RunQuery<'_> {
+    /// Returns whether an unnamed run was begun by the same call, as far as its files tell.
+    fn is_earlier(&self, run: &RunRecord) -> bool {
+        let note = |name: &str| run.notes.get(name).map(|text| &**text);
+        run.name.is_none()
+            && !run.cancelled
+            && self.files.is_some_and(|(input, output)| {
+                input != "-" && note("input") == Some(input) && note("output") == Some(output)
+            })
+    }
+
+    /// Returns whether a run of equal requests would be paid for again by a new run.
+    fn is_duplicate(&self, run: &RunRecord) -> bool {
+        self.on_known != OnKnownRun::SendAgain
+            && (run.cancelled || run.name.as_deref() != self.name)
+    }
+}
+
+impl Context {
+    /// Compares a call with every recorded run that may be the one it asks for.
+    pub(crate) async fn same_run(&self, query: &RunQuery<'_>) -> Result<SameRun> {
+        if let Some(name) = query.name
+            && let Some(run) = self.ledger.run_named(name).await?
+        {
+            return self.same_named(run, query).await;
+        }
+        let of_digest = RunFilter {
+            digest: Some(query.digest.into()),
+            ..RunFilter::default()
+        };
+        let equal = self.ledger.all_runs(of_digest).await?;
+        let is_unnamed = query.name.is_none();
+        let is_same =
+            |run: &&RunRecord| run.name.is_none() && !run.cancelled && !self.is_other(run);
+        if is_unnamed
+            && query.on_known != OnKnownRun::SendAgain
+            && let Some(run) = equal.iter().find(is_same)
+        {
+            return Ok(SameRun::Same(run.clone().into()));
+        }
+        let (mut earlier, mut superseded) = (None, Vec::new());
+        if is_unnamed && let Some((_, output)) = query.files {
+            let of_output = RunFilter {
+                output: Some(output.into()),
+                ..RunFilter::default()
+            };
+            let runs = self.ledger.all_runs(of_output).await?.into_iter();
+            for run in runs.filter(|run| query.is_earlier(run) && !self.is_other(run)) {
+                match self.is_refused(&run).await? {
+                    true => superseded.push(run),
+                    false => earlier = earlier.or(Some(Box::new(run))),
+                }
+            }
+        }
+        Ok(match (earlier, query.on_known) {
+            (Some(run), OnKnownRun::Update) => SameRun::Changed { run, superseded },
+            (Some(run), OnKnownRun::Continue) => SameRun::Conflict(RunConflict::ChangedInput(run)),
+            (None, OnKnownRun::Update) if is_unnamed && superseded.is_empty() => {
+                SameRun::Conflict(RunConflict::NothingToUpdate)
+            }
+            _ => SameRun::New {
+                superseded,
+                duplicate: self.duplicate(query, equal).await?,
+            },
+        })
+    }
+
+    /// Compares a call with the run that has its name.
+    pub(crate) async fn same_named(&self, run: RunRecord, query: &RunQuery<'_>) -> Result<SameRun> {
+        let is_refused = self.is_refused(&run).await?;
+        let account = self.account_match(&run);
+        Ok(compare_named(run, query, account, is_refused))
+    }
+
+    /// Returns the newest run of equal requests that a new run would pay for again.
+    async fn duplicate(
+        &self,
+        query: &RunQuery<'_>,
+        equal: Vec<RunRecord>,
+    ) -> Result<Option<Box<RunRecord>>> {
+        for run in equal {
+            if query.is_duplicate(&run)
+                && !self.is_other(&run)
+                && self.may_have_answers(&run).await?
+            {
+                return Ok(Some(run.into()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns whether a run has answers, or batches that may have some.
+    async fn may_have_answers(&self, run: &RunRecord) -> Result<bool> {
+        let shards = self.ledger.shards(&run.id).await?;
+        Ok(match run.cancelled {
+            true => AnswerCount::of(&shards) != AnswerCount::default(),
+            false => !is_refused(&shards),
+        })
+    }
+
+    /// Returns whether the provider refused every create of a run.
+    pub(crate) async fn is_refused(&self, run: &RunRecord) -> Result<bool> {
+        Ok(is_refused(&self.ledger.shards(&run.id).await?))
+    }
+
+    /// Returns whether a run was made under another account. A key may have been rotated: then the run is not of
+    /// another account, and the provider says whose key it is.
+    fn is_other(&self, run: &RunRecord) -> bool {
+        self.account_match(run) == AccountMatch::Other
+    }
+
+    /// Cancels and ends a run of which the provider refused every create. The context holds its claim.
+    pub(crate) async fn end_refused(&self, run: &str) -> Result<EndRefused> {
+        let Some(run) = self.ledger.run(run).await? else {
+            return Ok(EndRefused::Gone);
+        };
+        if !self.is_refused(&run).await? {
+            return Ok(EndRefused::HasBatches);
+        }
+        self.cancel_run(&run).await?;
+        // Nothing is created for a cancelled run: its requests are recorded as cancelled, and it ends.
+        let options = RunOptions {
+            once: true,
+            ..RunOptions::default()
+        };
+        self.resume(&run, options).await?;
+        Ok(EndRefused::Ended(Box::new(run)))
+    }
+}
+
+/// Result of ending a run of which the provider refused every create.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EndRefused {
+    /// The run is not recorded any more.
+    Gone,
+    /// A batch of the run exists or may exist by now: the run was left as it is.
+    HasBatches,
+    /// The run was cancelled and has ended; its record is that of before.
+    Ended(Box<RunRecord>),
+}
+
+#[cfg(test)]
+mod tests;

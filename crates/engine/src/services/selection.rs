@@ -1,0 +1,195 @@
+//! Selection of requests to send again, by their outcomes and ids.
+
+use std::collections::HashSet;
+
+use lmbatch_core::{Error, ErrorKind, Problem, Result, RunRecord, Verdict};
+
+use crate::context::Context;
+use crate::results::answer::{AnswerView, Answered};
+use crate::results::reader::OutcomeReader;
+
+/// Reason why an outcome may be wanted again: its status, or the problem of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OutcomeKind {
+    /// The provider answered with an error, or with a row that cannot be read.
+    Errored,
+    /// The batch expired before the request was answered.
+    Expired,
+    /// The batch was cancelled before the request was answered.
+    Cancelled,
+    /// The results do not name the request.
+    Missing,
+    /// The answer was cut off.
+    Truncated,
+    /// The model refused to answer.
+    Refused,
+    /// A content filter withheld the answer.
+    ContentFilter,
+    /// The structured answer does not fit its schema.
+    InvalidStructured,
+    /// The answer is empty.
+    Empty,
+    /// The answer has another problem.
+    Unrecognized,
+}
+
+impl OutcomeKind {
+    /// Kinds of requests that were not answered. They are sent again where no kinds are named.
+    pub const UNANSWERED: [Self; 4] =
+        [Self::Errored, Self::Expired, Self::Cancelled, Self::Missing];
+
+    /// Returns the kind of an outcome; `None` for an answer without a problem.
+    pub fn of(answer: &AnswerView<'_>) -> Option<Self> {
+        match answer {
+            AnswerView::Missing => return Some(Self::Missing),
+            AnswerView::Malformed => return Some(Self::Errored),
+            AnswerView::Row { outcome, .. } => match outcome.verdict() {
+                Verdict::Succeeded => {}
+                Verdict::Errored | Verdict::ErroredRetryable => return Some(Self::Errored),
+                Verdict::Expired => return Some(Self::Expired),
+                Verdict::Cancelled => return Some(Self::Cancelled),
+            },
+        }
+        Some(match answer.problem()? {
+            Problem::Truncated => Self::Truncated,
+            Problem::Refused => Self::Refused,
+            Problem::ContentFilter => Self::ContentFilter,
+            Problem::InvalidStructured => Self::InvalidStructured,
+            Problem::Empty => Self::Empty,
+            _ => Self::Unrecognized,
+        })
+    }
+}
+
+/// Requests of a run to select; every field that is set has to fit.
+#[derive(Debug, Clone, Default)]
+pub struct RequestFilter {
+    /// Kinds of outcomes.
+    pub kinds: Option<HashSet<OutcomeKind>>,
+    /// Ids of requests: text without quotes, other JSON as it stands.
+    pub ids: Option<HashSet<String>>,
+}
+
+/// Selected requests of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SelectedRequests {
+    /// Places of the requests among those of the run, from 0.
+    pub ordinals: HashSet<u32>,
+    /// Ids of the filter that no request of the run has, sorted.
+    pub unknown_ids: Vec<String>,
+}
+
+/// Selection while outcomes are read.
+struct Selecting<'a> {
+    filter: &'a RequestFilter,
+    ordinals: HashSet<u32>,
+    unknown: HashSet<String>,
+}
+
+impl<'a> Selecting<'a> {
+    fn new(filter: &'a RequestFilter) -> Self {
+        Self {
+            filter,
+            ordinals: HashSet::new(),
+            unknown: filter.ids.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Takes the outcome of one request, with its id as JSON.
+    fn take(&mut self, ordinal: u32, id: &str, kind: Option<OutcomeKind>) {
+        let text = serde_json::from_str::<String>(id);
+        let id = text.as_deref().unwrap_or(id);
+        self.unknown.remove(id);
+        let (ids, kinds) = (&self.filter.ids, &self.filter.kinds);
+        let is_named = ids.as_ref().is_none_or(|ids| ids.contains(id));
+        let has_kind = |kinds: &HashSet<_>| kind.is_some_and(|kind| kinds.contains(&kind));
+        if is_named && kinds.as_ref().is_none_or(has_kind) {
+            self.ordinals.insert(ordinal);
+        }
+    }
+
+    fn finish(self) -> SelectedRequests {
+        let mut unknown_ids: Vec<String> = self.unknown.into_iter().collect();
+        unknown_ids.sort_unstable();
+        SelectedRequests {
+            ordinals: self.ordinals,
+            unknown_ids,
+        }
+    }
+}
+
+/// Selects requests by the outcomes that `reader` has left.
+fn select(reader: &mut OutcomeReader, filter: &RequestFilter) -> Result<SelectedRequests> {
+    let mut selecting = Selecting::new(filter);
+    while let Some(answered) = reader.next()? {
+        let Answered {
+            ordinal,
+            id,
+            answer,
+            ..
+        } = &answered;
+        selecting.take(*ordinal, id.as_str(), OutcomeKind::of(answer));
+    }
+    Ok(selecting.finish())
+}
+
+impl Context {
+    pub(crate) async fn select(
+        &self,
+        run: &RunRecord,
+        filter: &RequestFilter,
+    ) -> Result<SelectedRequests> {
+        let finished = self.partial(run).await?;
+        if !finished.is_whole() {
+            return Err(Error::new(ErrorKind::Timeout)
+                .with_message(format!("the run {} has not ended", run.id)));
+        }
+        select(&mut self.outcomes(&finished)?, filter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_selected_by_kind_and_id_together() {
+        use OutcomeKind::{Errored, Missing, Truncated};
+        let outcomes = [
+            (0, "\"a\"", None),
+            (1, "\"b\"", Some(Errored)),
+            (2, "7", Some(Truncated)),
+            (3, "\"7\"", Some(Missing)),
+        ];
+        let kinds = |kinds: &[OutcomeKind]| Some(kinds.iter().copied().collect());
+        let ids = |ids: &[&str]| Some(ids.iter().map(|id| (*id).to_owned()).collect());
+        let unanswered = &OutcomeKind::UNANSWERED[..];
+        for (kinds, ids, selected, unknown) in [
+            (None, None, &[0, 1, 2, 3][..], &[][..]),
+            (kinds(unanswered), None, &[1, 3], &[]),
+            (kinds(&[Truncated]), None, &[2], &[]),
+            (None, ids(&["a", "7"]), &[0, 2, 3], &[]),
+            (kinds(&[Missing]), ids(&["7", "a"]), &[3], &[]),
+            (None, ids(&["z", "b", "y"]), &[1], &["y", "z"]),
+        ] {
+            let filter = RequestFilter { kinds, ids };
+            let mut selecting = Selecting::new(&filter);
+            for (ordinal, id, kind) in outcomes {
+                selecting.take(ordinal, id, kind);
+            }
+            let found = selecting.finish();
+            let selected: HashSet<u32> = selected.iter().copied().collect();
+            assert_eq!(found.ordinals, selected, "{filter:?}");
+            assert_eq!(found.unknown_ids, unknown, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_without_a_readable_row_has_a_kind() {
+        let kind = OutcomeKind::of(&AnswerView::Missing);
+        assert_eq!(kind, Some(OutcomeKind::Missing));
+        let kind = OutcomeKind::of(&AnswerView::Malformed);
+        assert_eq!(kind, Some(OutcomeKind::Errored));
+    }
+}
