@@ -2,7 +2,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a task talks to whoever runs it"
+    reason = "a task prints to its terminal"
 )]
 
 mod bench;
@@ -11,6 +11,7 @@ mod contract;
 mod coverage;
 mod deny;
 mod interop;
+mod language;
 mod sh;
 mod tidy;
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::circles::circles;
 use crate::contract;
+use crate::language::language;
 use crate::sh::output;
 
 /// Words that only adapters, the emulator, the facade and the command may say.
@@ -49,6 +50,7 @@ pub(crate) fn tidy() -> Result<(), String> {
     for path in files.lines() {
         if let Ok(text) = fs::read_to_string(path) {
             found.extend(file(path, &text));
+            found.extend(language(path, &text));
             if path == "README.md" || (path.starts_with("docs/") && path.ends_with(".md")) {
                 found.extend(dead_paths(path, &text, |named| {
                     fs::exists(named).unwrap_or(false)
@@ -145,7 +147,7 @@ fn schema(found: &mut Vec<String>) -> Result<(), String> {
     Ok(())
 }
 
-/// What is wrong with the tree of some features of the facade.
+/// Returns an error where the tree of some features of the facade is not as expected.
 fn schema_of(features: &str, brings: bool, tree: &str) -> Option<String> {
     let is_there = tree
         .lines()
@@ -155,7 +157,7 @@ fn schema_of(features: &str, brings: bool, tree: &str) -> Option<String> {
         .then(|| format!("crates/lmbatch: the features {features:?} {what} jsonschema"))
 }
 
-/// Which crate may depend on which.
+/// Checks the dependencies between crates.
 fn edges(found: &mut Vec<String>) -> Result<(), String> {
     let text = output(
         "cargo",
@@ -268,7 +270,7 @@ fn forbidden(from: &str, from_is_provider: bool, to: &str) -> Option<&'static st
     }
 }
 
-/// What an example depends on that a stranger to this project could not, or would not.
+/// Returns an error where an example depends on a crate that another project could not, or would not, use.
 fn strange(from: &str, kind: Option<&str>, to: &str) -> Option<&'static str> {
     let ours = to.starts_with("lmbatch") || to.starts_with("acme");
     let allowed: &[&str] = match (from, kind) {
@@ -314,7 +316,7 @@ const SPOOL_NAMES: &[&str] = &[
 /// The one file of the engine that spells names of files of the spool.
 const LAYOUT: &str = "crates/engine/src/spool/layout.rs";
 
-/// Whether a line has a literal that is the name of a file of the spool, or begins like one.
+/// Reports whether a line has a literal that is, or begins like, the name of a file of the spool.
 fn names_a_spool_file(line: &str) -> bool {
     SPOOL_NAMES.iter().any(|name| {
         let whole = ["create", "open", "name", "verify", "remove"];
@@ -324,7 +326,7 @@ fn names_a_spool_file(line: &str) -> bool {
     })
 }
 
-/// What is wrong in one file.
+/// Returns the breaches in one file.
 fn file(path: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     if path.ends_with(".rs") && text.lines().count() > MAX_LINES {
