@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::circles::circles;
 use crate::contract;
+use crate::dependencies::unused;
 use crate::language::language;
 use crate::sh::output;
 
@@ -41,8 +42,7 @@ const MAX_EXAMPLE_LINES: usize = 450;
 pub(crate) fn tidy() -> Result<(), String> {
     let mut found = Vec::new();
     edges(&mut found)?;
-    features(&mut found)?;
-    schema(&mut found)?;
+    found.extend(unused()?);
     let files = output(
         "git",
         &["ls-files", "--cached", "--others", "--exclude-standard"],
@@ -86,75 +86,6 @@ pub(crate) fn tidy() -> Result<(), String> {
         found.len(),
         found.join("\n  ")
     ))
-}
-
-/// A feature of the facade that names a provider brings that provider's crate and no other.
-fn features(found: &mut Vec<String>) -> Result<(), String> {
-    for feature in ["", "anthropic", "google", "openai"] {
-        let arguments = [
-            "tree",
-            "--locked",
-            "--package",
-            "lmbatch",
-            "--edges",
-            "normal",
-            "--prefix",
-            "none",
-            "--format",
-            "{lib}",
-            "--features",
-            feature,
-        ];
-        let tree = output("cargo", &arguments)?;
-        let brought: Vec<&str> = tree
-            .lines()
-            .filter_map(|name| name.strip_prefix("lmbatch_"))
-            .filter(|name| ["anthropic", "google", "openai"].contains(name))
-            .collect();
-        if brought.iter().any(|name| *name != feature) || brought.is_empty() != feature.is_empty() {
-            found.push(format!(
-                "crates/lmbatch: the feature {feature:?} brings {brought:?}"
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// The schema check comes with its feature and with no other: it is a quarter of what the facade builds.
-fn schema(found: &mut Vec<String>) -> Result<(), String> {
-    for (features, brings) in [
-        ("", false),
-        ("anthropic", false),
-        ("all-providers,durable", false),
-        ("schema", true),
-    ] {
-        let arguments = [
-            "tree",
-            "--locked",
-            "--package",
-            "lmbatch",
-            "--no-default-features",
-            "--features",
-            features,
-            "--edges",
-            "normal",
-            "--prefix",
-            "none",
-        ];
-        let tree = output("cargo", &arguments)?;
-        found.extend(schema_of(features, brings, &tree));
-    }
-    Ok(())
-}
-
-/// Returns an error where the tree of some features of the facade is not as expected.
-fn schema_of(features: &str, brings: bool, tree: &str) -> Option<String> {
-    let is_there = tree
-        .lines()
-        .any(|line| line.split(' ').next() == Some("jsonschema"));
-    let what = if is_there { "bring" } else { "do not bring" };
-    (is_there != brings)
-        .then(|| format!("crates/lmbatch: the features {features:?} {what} jsonschema"))
 }
 
 /// Checks the dependencies between crates.
@@ -219,25 +150,6 @@ fn edges(found: &mut Vec<String>) -> Result<(), String> {
         if all.lines().any(|line| line.split(' ').next() == Some(name)) {
             found.push(format!("{name} is in the tree: there is one TLS stack"));
         }
-    }
-    let bare = output(
-        "cargo",
-        &[
-            "tree",
-            "--locked",
-            "--package",
-            "lmbatch",
-            "--no-default-features",
-            "--edges",
-            "normal",
-            "--prefix",
-            "none",
-        ],
-    )?;
-    if bare.contains("reqwest") || bare.contains("lmbatch-openai") {
-        found.push(
-            "lmbatch without features brings a provider: each feature brings its own".to_owned(),
-        );
     }
     Ok(())
 }
@@ -421,20 +333,6 @@ mod tests {
             ("crates/cli/Cargo.toml", "[lints]\nworkspace = true", 0),
         ] {
             assert_eq!(file(path, text).len(), finds, "{path}: {text:.30}");
-        }
-    }
-
-    #[test]
-    fn a_schema_check_without_its_feature_is_found() {
-        let with = "lmbatch v0.1.0 (/x)\njsonschema v0.61.2\nserde v1.0.229 (*)";
-        let without = "lmbatch v0.1.0 (/x)\njsonschema-value v0.61.2";
-        for (brings, tree, bad) in [
-            (false, without, false),
-            (false, with, true),
-            (true, with, false),
-            (true, without, true),
-        ] {
-            assert_eq!(schema_of("x", brings, tree).is_some(), bad, "{tree}");
         }
     }
 
