@@ -83,20 +83,38 @@ fn named(folder: &Path) -> Result<(BTreeSet<String>, BTreeSet<String>), String> 
                 words(&text, false, &mut normal);
             }
             words(&text, true, &mut all);
-            // Examples in docs are tests as well.
+            // Examples in docs, and in documents that are included as docs, are tests as well.
             let docs = text.lines().filter_map(|line| {
                 let line = line.trim_start();
                 line.strip_prefix("///").or(line.strip_prefix("//!"))
             });
-            let docs = docs.filter_map(|line| Some(line.split_once("::")?.0));
-            let last = |line: &str| {
-                let word = line.rsplit(|of: char| !of.is_alphanumeric() && of != '_');
-                word.into_iter().next().map(str::to_owned)
-            };
-            all.extend(docs.filter_map(last));
+            docs.for_each(|line| words_of_line(line, &mut all));
+            let beside = file.parent().unwrap_or(folder);
+            for included in included(&text) {
+                let document = fs::read_to_string(beside.join(included)).unwrap_or_default();
+                let lines = document.lines();
+                lines.for_each(|line| words_of_line(line, &mut all));
+            }
         }
     }
     Ok((normal, all))
+}
+
+/// Returns the paths of the documents that a source includes.
+fn included(source: &str) -> impl Iterator<Item = &str> {
+    let calls = source.split("include_str!(\"").skip(1);
+    let paths = calls.filter_map(|rest| Some(rest.split_once('"')?.0));
+    paths.filter(|path| path.ends_with(".md"))
+}
+
+/// Adds the words before each `::` of a line.
+fn words_of_line(line: &str, found: &mut BTreeSet<String>) {
+    let parts: Vec<_> = line.split("::").collect();
+    let before = parts.split_last().map_or(&[][..], |(_, before)| before);
+    for part in before {
+        let mut words = part.rsplit(|of: char| !of.is_alphanumeric() && of != '_');
+        found.extend(words.next().map(str::to_owned));
+    }
 }
 
 fn rust_files(folder: &Path, files: &mut Vec<std::path::PathBuf>) {
@@ -189,6 +207,18 @@ mod tests {
     }
 
     #[test]
+    fn an_example_in_a_document_uses_dependencies_for_tests() {
+        let source = "#[doc = include_str!(\"../../a.md\")] mod guide {}";
+        assert_eq!(included(source).collect::<Vec<_>>(), ["../../a.md"]);
+        let mut found = BTreeSet::new();
+        words_of_line(
+            "#[derive(serde::Deserialize, schemars::JsonSchema)]",
+            &mut found,
+        );
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["schemars", "serde"]);
+    }
+
+    #[test]
     fn tests_inside_a_source_use_dependencies_for_tests() {
         let source = "#[cfg(test)]\nmod tests { use mockall::automock; }\nuse serde::Serialize;";
         assert_eq!(found(source, false), ["serde"]);
@@ -197,7 +227,7 @@ mod tests {
 
     #[test]
     fn names_of_the_workspace_s_dependencies_are_read() {
-        let manifest = "[workspace]\na = 1\n[workspace.dependencies]\n# Ours.\nserde = { version = \"1\" }\n\nurl = \"2\"\n[lints]\nb = 1";
+        let manifest = "[workspace]\na = 1\n[workspace.dependencies]\n# First.\nserde = { version = \"1\" }\n\nurl = \"2\"\n[lints]\nb = 1";
         assert_eq!(of_workspace(manifest), ["serde", "url"]);
     }
 }

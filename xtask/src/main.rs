@@ -1,5 +1,5 @@
 //! Tasks of this repository: `cargo xtask test`, `tidy`, `contract`, `chaos`, `bench`, `interop`, `deny`, `features`,
-//! `api`, `ci`.
+//! `api`, `dist`, `wheel`, `ci`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -13,12 +13,15 @@ mod contract;
 mod coverage;
 mod deny;
 mod dependencies;
+mod dist;
+mod dockerfile;
 mod features;
 mod interop;
 mod language;
 mod sh;
 mod tidy;
 mod toolchain;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -41,6 +44,9 @@ const HELP: &str = "cargo xtask COMMAND
   deny          licences, bans, sources and advisories of the dependencies; needs cargo-deny
   features      each feature of the library builds, and builds only what it names
   api           compares the public API with docs/public-api.txt; --write writes it
+  dist          the release build of the command, its completions and its manual pages
+  wheel         builds the Python wheel that carries the command, installs it and runs it; needs Python
+                [--release]
   ci            fmt, clippy, test, tidy, features, docs, api, deny";
 
 fn main() -> ExitCode {
@@ -64,6 +70,8 @@ fn main() -> ExitCode {
         "deny" => deny::deny(),
         "features" => features::features(),
         "api" => api::api(rest),
+        "dist" => dist::dist(),
+        "wheel" => wheel::wheel(rest),
         "ci" => ci(),
         _ => {
             println!("{HELP}");

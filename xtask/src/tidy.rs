@@ -7,8 +7,10 @@ use serde_json::Value;
 use crate::circles::circles;
 use crate::contract;
 use crate::dependencies::unused;
+use crate::dockerfile::dockerfile;
 use crate::language::language;
 use crate::sh::output;
+use crate::toolchain;
 
 /// Words that only adapters, the emulator, the facade and the command may say.
 const PROVIDERS: &[&str] = &[
@@ -75,6 +77,7 @@ pub(crate) fn tidy() -> Result<(), String> {
         }
     }
     found.extend(example(&files));
+    found.extend(image());
     found.extend(circles(&files));
     found.extend(contract::missing_rows());
     if found.is_empty() {
@@ -195,6 +198,15 @@ fn strange(from: &str, kind: Option<&str>, to: &str) -> Option<&'static str> {
     };
     let why = "an example shows how little an adapter, and its command, depend on";
     (ours && !allowed.contains(&to)).then_some(why)
+}
+
+/// Returns the breaches in the Dockerfile.
+fn image() -> Vec<String> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let promised = toolchain::promised(&read("Cargo.toml"));
+    dockerfile(&read("Dockerfile"), &promised.unwrap_or_default(), |path| {
+        fs::exists(path).unwrap_or(false)
+    })
 }
 
 /// The example of an adapter is short enough for an afternoon.

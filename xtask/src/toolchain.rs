@@ -21,15 +21,19 @@ pub(crate) fn toolchain() -> Result<(), String> {
     }
 }
 
+/// Returns the `rust-version` of a manifest.
+pub(crate) fn promised(manifest: &str) -> Option<String> {
+    let mut lines = manifest.lines();
+    let version = lines.find_map(|line| line.strip_prefix("rust-version = \""))?;
+    Some(version.trim_end_matches('"').to_owned())
+}
+
 /// Returns a problem where the promised version is not the one that builds.
 fn untested(manifest: &str, rustc: &str) -> Option<String> {
-    let promised = manifest
-        .lines()
-        .find_map(|line| line.strip_prefix("rust-version = \""))
-        .map(|rest| rest.trim_end_matches('"'))?;
+    let promised = &promised(manifest)?;
     let used = rustc.split(' ').nth(1)?;
     let is_it = used
-        .strip_prefix(promised)
+        .strip_prefix(promised.as_str())
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     (!is_it).then(|| {
         format!("rust-version is {promised}, and rustc {used} builds: {promised} is not tested; change one of them")

@@ -12,6 +12,7 @@ mod max_failed;
 mod model;
 mod next;
 mod output;
+mod packaging;
 mod plain;
 mod progress;
 mod providers;
@@ -289,6 +290,8 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Validate(args) => commands::validate::validate(args).await,
         Command::Providers => commands::show::providers(),
         Command::Schema { of } => commands::show::schema(of),
+        Command::Completions { shell } => packaging::completions(shell),
+        Command::Man { folder } => packaging::man(&folder),
         Command::Emulate { addr } => commands::emulate::emulate(addr).await,
     }
 }

@@ -4,6 +4,11 @@
 //! request. [`LMInvoker`] puts the six operations on top of it for requests in memory. No provider is
 //! known here.
 
+#[cfg(not(unix))]
+compile_error!(
+    "lmbatch runs on Linux and macOS; for Windows, locks that end with their process, durable renames in folders and stops by signal are missing"
+);
+
 mod blocking;
 mod client;
 mod clock;
