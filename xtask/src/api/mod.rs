@@ -36,17 +36,11 @@ const MOST_SHOWN: usize = 40;
 /// them is a new major version of lmbatch.
 const ALLOWED: &[(&str, &str)] = &[
     ("bytes", "bodies and rows are shared without a copy"),
-    ("futures_channel", "channels of the `futures` family"),
     ("futures_core", "`Stream` and `BoxStream`"),
-    ("futures_io", "readers and writers of the `futures` family"),
-    ("futures_util", "`StreamExt` and boxed streams"),
-    ("jiff", "timestamps"),
     ("schemars", "a response schema is derived from a type"),
     ("secrecy", "keys of providers, which are never printed"),
-    ("serde", "values of users are read and written by serde"),
     ("serde_core", "the traits of serde"),
     ("serde_json", "JSON as a value"),
-    ("url", "addresses of attachments and services"),
 ];
 
 /// Runs rustdoc where this program stands in for it.
