@@ -17,7 +17,7 @@ type Module = Vec<String>;
 /// Words of a path in a source.
 type Words = Vec<String>;
 
-/// What one file says of others.
+/// Paths to other files in one file.
 #[derive(Default)]
 struct File {
     /// Paths in it.
@@ -26,7 +26,7 @@ struct File {
     exported: BTreeMap<String, Words>,
 }
 
-/// Circles of the crates whose sources are among `files`, in words.
+/// Circles of the crates whose sources are among `files`, each as a sentence.
 pub(crate) fn circles(files: &str) -> Vec<String> {
     let mut crates: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for path in files.lines().filter(|path| path.ends_with(".rs")) {
@@ -272,7 +272,7 @@ fn is_group(token: Option<&TokenTree>, delimiter: Delimiter) -> bool {
     matches!(token, Some(TokenTree::Group(group)) if group.delimiter() == delimiter)
 }
 
-/// Whether it is the rest of `#[cfg(test)]`.
+/// Reports whether a token is the rest of `#[cfg(test)]`.
 fn is_test(token: Option<&TokenTree>) -> bool {
     let Some(TokenTree::Group(group)) = token else {
         return false;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
-/// Where the table is kept.
+/// Document that holds the table.
 pub(crate) const TABLE: &str = "docs/contract.md";
-/// Where the adapter of a third party is.
+/// Folder of the example of an adapter by a third party.
 pub(crate) const EXAMPLE: &str = "examples/third-party-adapter/";
 /// Old and new names of renamed clauses, a pair on each line.
 const RENAMED: &str = "crates/contract/src/renamed.txt";
@@ -211,7 +211,7 @@ expected failures that mention an old name need the new one.
     text
 }
 
-/// Whether there is nothing but yes in a table. Clauses may begin with "no".
+/// Reports whether a table says yes everywhere. Clauses may begin with "no".
 fn all_kept(table: &str) -> bool {
     !table.contains("| no |") && !table.contains("| not tested |")
 }

@@ -1,4 +1,4 @@
-//! Which lines the tests run, by cargo-llvm-cov or, where its tools are lacking, by cargo-tarpaulin.
+//! Lines that the tests run, by cargo-llvm-cov or, where its tools are lacking, by cargo-tarpaulin.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::sh::{self, has, run};
 
-/// Whose tests are run.
+/// Packages with the tests to run.
 const PACKAGES: [&str; 9] = [
     "lmbatch-core",
     "lmbatch-http",
@@ -20,7 +20,7 @@ const PACKAGES: [&str; 9] = [
     "lmbatch-tests",
 ];
 
-/// Which of them: those that run in one process, since one that is killed tells nothing.
+/// Filter of the tests: those that run in one process, since a killed process reports no lines.
 const TESTS: [&str; 17] = [
     "ambiguous",
     "contract",
@@ -41,7 +41,7 @@ const TESTS: [&str; 17] = [
     "weaknesses",
 ];
 
-/// What is reported, by the folder of its sources.
+/// Names in the report, each with the folder of its sources.
 const REPORTED: [&str; 4] = [
     "crates/core/src",
     "crates/http/src",
@@ -166,7 +166,7 @@ fn within(path: &str) -> Option<String> {
     (known && !is_test).then(|| path.to_owned())
 }
 
-/// What must be covered together with it: what translates, what judges errors, and the engine as one.
+/// Groups that must be covered together: what translates, what judges errors, and the engine as one.
 fn unit(path: &str) -> Option<String> {
     let (folder, rest) = path.split_once("/src/")?;
     match rest.split('/').next()? {

@@ -8,7 +8,7 @@ const REQUIRED: [&str; 2] = ["LMBATCH_REQUIRE_DENY", "CI"];
 /// Set where the advisory database (github.com/RustSec/advisory-db) cannot be reached.
 const SKIP_ADVISORIES: &str = "LMBATCH_SKIP_ADVISORIES";
 
-/// What is done about the dependencies.
+/// Extent of the check of dependencies.
 #[derive(Debug, PartialEq, Eq)]
 enum Plan {
     /// Nothing is checked, and that is an error.
@@ -17,7 +17,7 @@ enum Plan {
     Skip,
     /// All but advisories.
     WithoutAdvisories,
-    /// Everything.
+    /// Everything is checked.
     Whole,
 }
 
@@ -30,7 +30,7 @@ fn plan(is_installed: bool, is_set: impl Fn(&str) -> bool) -> Plan {
     }
 }
 
-/// Whether a variable says yes.
+/// Reports whether a variable says yes.
 fn says_yes(value: Option<&str>) -> bool {
     !matches!(value.map(str::trim), None | Some("" | "0" | "false" | "no"))
 }

@@ -21,14 +21,14 @@ const NODE: (u32, u32) = (20, 0);
 /// The first that reads our lock file.
 const NPM: (u32, u32) = (7, 0);
 
-/// What is generated from, unless `--seed` says otherwise.
+/// Seed of the generated data, unless `--seed` gives another.
 const SEED: &str = "20261123";
 /// Batches of each provider, unless `--batches` says otherwise.
 const BATCHES: &str = "50";
 /// Input lines of each provider, unless `--lines` says otherwise.
 const LINES: &str = "2000";
 
-/// What can be set.
+/// Options of the command.
 struct Options {
     seed: String,
     batches: String,
@@ -51,7 +51,7 @@ impl Drop for Emulator {
     }
 }
 
-/// Where things are.
+/// Paths of programs and folders.
 struct Places {
     python: PathBuf,
     node: PathBuf,
@@ -128,7 +128,7 @@ fn suites(options: &Options) -> Vec<(&'static str, &'static str, Vec<&str>)> {
     ]
 }
 
-/// What is missing of Python and Node, if anything.
+/// Returns the names of the parts of Python and Node that are missing.
 fn lack() -> Option<String> {
     for (program, least) in [("python3", PYTHON), ("node", NODE), ("npm", NPM)] {
         let said = output(program, &["--version"]).unwrap_or_default();
@@ -238,7 +238,7 @@ fn suite(
         command.env("PYTHONDONTWRITEBYTECODE", "1");
         command
     };
-    // Keys and addresses of whoever runs this reach no SDK.
+    // Keys and addresses in this process's environment reach no SDK.
     for variable in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
         let theirs = ["OPENAI_", "ANTHROPIC_", "GOOGLE_", "GEMINI_", "LMBATCH_"];
         if theirs.iter().any(|prefix| variable.starts_with(prefix)) {

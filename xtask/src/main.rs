@@ -1,18 +1,27 @@
-//! Tasks of this repository: `cargo xtask test`, `tidy`, `contract`, `chaos`, `bench`, `interop`, `deny`, `ci`.
+//! Tasks of this repository: `cargo xtask test`, `tidy`, `contract`, `chaos`, `bench`, `interop`, `deny`, `features`,
+//! `api`, `dist`, `wheel`, `ci`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a task talks to whoever runs it"
+    reason = "a task prints to its terminal"
 )]
 
+mod api;
 mod bench;
 mod circles;
 mod contract;
 mod coverage;
 mod deny;
+mod dependencies;
+mod dist;
+mod dockerfile;
+mod features;
 mod interop;
+mod language;
 mod sh;
 mod tidy;
+mod toolchain;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -33,9 +42,17 @@ const HELP: &str = "cargo xtask COMMAND
   interop       the providers' SDKs as referees; needs Python and Node, and a registry the first time
                 [--batches 50] [--lines 2000] [--seed N] [--only PART OF A SCRIPT'S NAME]
   deny          licences, bans, sources and advisories of the dependencies; needs cargo-deny
-  ci            fmt, clippy, test, tidy, docs, deny";
+  features      each feature of the library builds, and builds only what it names
+  api           compares the public API with docs/public-api.txt; --write writes it
+  dist          the release build of the command, its completions and its manual pages
+  wheel         builds the Python wheel that carries the command, installs it and runs it; needs Python
+                [--release]
+  ci            fmt, clippy, test, tidy, features, docs, api, deny";
 
 fn main() -> ExitCode {
+    if let Some(code) = api::as_rustdoc() {
+        return code;
+    }
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (command, rest) = args
         .split_first()
@@ -51,6 +68,10 @@ fn main() -> ExitCode {
         "measure" => bench::measure_one(rest),
         "interop" => interop::interop(rest),
         "deny" => deny::deny(),
+        "features" => features::features(),
+        "api" => api::api(rest),
+        "dist" => dist::dist(),
+        "wheel" => wheel::wheel(rest),
         "ci" => ci(),
         _ => {
             println!("{HELP}");
@@ -114,6 +135,7 @@ fn chaos() -> Result<(), String> {
 }
 
 fn ci() -> Result<(), String> {
+    toolchain::toolchain()?;
     run("cargo", &["fmt", "--all", "--check"])?;
     run(
         "cargo",
@@ -130,6 +152,7 @@ fn ci() -> Result<(), String> {
     )?;
     test(&[])?;
     tidy::tidy()?;
+    features::features()?;
     sh::run_with(
         "cargo",
         &[
@@ -141,5 +164,6 @@ fn ci() -> Result<(), String> {
         ],
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
+    api::api(&[])?;
     deny::deny()
 }

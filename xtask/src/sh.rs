@@ -41,7 +41,7 @@ fn timed(command: &mut Command, line: &str) -> Result<(), String> {
     }
 }
 
-/// What a command prints.
+/// Returns the standard output of a command.
 pub(crate) fn output(program: &str, args: &[&str]) -> Result<String, String> {
     let line = format!("{program} {}", args.join(" "));
     let output = Command::new(program)
@@ -54,7 +54,7 @@ pub(crate) fn output(program: &str, args: &[&str]) -> Result<String, String> {
     String::from_utf8(output.stdout).map_err(|_| format!("{line}: not UTF-8"))
 }
 
-/// Whether a program is installed.
+/// Reports whether a program is installed.
 pub(crate) fn has(program: &str) -> bool {
     Command::new(program)
         .arg("--version")

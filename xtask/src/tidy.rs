@@ -6,7 +6,11 @@ use serde_json::Value;
 
 use crate::circles::circles;
 use crate::contract;
+use crate::dependencies::unused;
+use crate::dockerfile::dockerfile;
+use crate::language::language;
 use crate::sh::output;
+use crate::toolchain;
 
 /// Words that only adapters, the emulator, the facade and the command may say.
 const PROVIDERS: &[&str] = &[
@@ -40,8 +44,7 @@ const MAX_EXAMPLE_LINES: usize = 450;
 pub(crate) fn tidy() -> Result<(), String> {
     let mut found = Vec::new();
     edges(&mut found)?;
-    features(&mut found)?;
-    schema(&mut found)?;
+    found.extend(unused()?);
     let files = output(
         "git",
         &["ls-files", "--cached", "--others", "--exclude-standard"],
@@ -49,6 +52,7 @@ pub(crate) fn tidy() -> Result<(), String> {
     for path in files.lines() {
         if let Ok(text) = fs::read_to_string(path) {
             found.extend(file(path, &text));
+            found.extend(language(path, &text));
             if path == "README.md" || (path.starts_with("docs/") && path.ends_with(".md")) {
                 found.extend(dead_paths(path, &text, |named| {
                     fs::exists(named).unwrap_or(false)
@@ -73,6 +77,7 @@ pub(crate) fn tidy() -> Result<(), String> {
         }
     }
     found.extend(example(&files));
+    found.extend(image());
     found.extend(circles(&files));
     found.extend(contract::missing_rows());
     if found.is_empty() {
@@ -86,76 +91,7 @@ pub(crate) fn tidy() -> Result<(), String> {
     ))
 }
 
-/// A feature of the facade that names a provider brings that provider's crate and no other.
-fn features(found: &mut Vec<String>) -> Result<(), String> {
-    for feature in ["", "anthropic", "google", "openai"] {
-        let arguments = [
-            "tree",
-            "--locked",
-            "--package",
-            "lmbatch",
-            "--edges",
-            "normal",
-            "--prefix",
-            "none",
-            "--format",
-            "{lib}",
-            "--features",
-            feature,
-        ];
-        let tree = output("cargo", &arguments)?;
-        let brought: Vec<&str> = tree
-            .lines()
-            .filter_map(|name| name.strip_prefix("lmbatch_"))
-            .filter(|name| ["anthropic", "google", "openai"].contains(name))
-            .collect();
-        if brought.iter().any(|name| *name != feature) || brought.is_empty() != feature.is_empty() {
-            found.push(format!(
-                "crates/lmbatch: the feature {feature:?} brings {brought:?}"
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// The schema check comes with its feature and with no other: it is a quarter of what the facade builds.
-fn schema(found: &mut Vec<String>) -> Result<(), String> {
-    for (features, brings) in [
-        ("", false),
-        ("anthropic", false),
-        ("all-providers,durable", false),
-        ("schema", true),
-    ] {
-        let arguments = [
-            "tree",
-            "--locked",
-            "--package",
-            "lmbatch",
-            "--no-default-features",
-            "--features",
-            features,
-            "--edges",
-            "normal",
-            "--prefix",
-            "none",
-        ];
-        let tree = output("cargo", &arguments)?;
-        found.extend(schema_of(features, brings, &tree));
-    }
-    Ok(())
-}
-
-/// What is wrong with the tree of some features of the facade.
-fn schema_of(features: &str, brings: bool, tree: &str) -> Option<String> {
-    let is_there = tree
-        .lines()
-        .any(|line| line.split(' ').next() == Some("jsonschema"));
-    let what = if is_there { "bring" } else { "do not bring" };
-    (is_there != brings)
-        .then(|| format!("crates/lmbatch: the features {features:?} {what} jsonschema"))
-}
-
-/// Which crate may depend on which.
+/// Checks the dependencies between crates.
 fn edges(found: &mut Vec<String>) -> Result<(), String> {
     let text = output(
         "cargo",
@@ -218,25 +154,6 @@ fn edges(found: &mut Vec<String>) -> Result<(), String> {
             found.push(format!("{name} is in the tree: there is one TLS stack"));
         }
     }
-    let bare = output(
-        "cargo",
-        &[
-            "tree",
-            "--locked",
-            "--package",
-            "lmbatch",
-            "--no-default-features",
-            "--edges",
-            "normal",
-            "--prefix",
-            "none",
-        ],
-    )?;
-    if bare.contains("reqwest") || bare.contains("lmbatch-openai") {
-        found.push(
-            "lmbatch without features brings a provider: each feature brings its own".to_owned(),
-        );
-    }
     Ok(())
 }
 
@@ -271,7 +188,7 @@ fn forbidden(from: &str, from_is_provider: bool, to: &str) -> Option<&'static st
     }
 }
 
-/// What an example depends on that a stranger to this project could not, or would not.
+/// Returns an error where an example depends on a crate that another project could not, or would not, use.
 fn strange(from: &str, kind: Option<&str>, to: &str) -> Option<&'static str> {
     let ours = to.starts_with("lmbatch") || to.starts_with("acme");
     let allowed: &[&str] = match (from, kind) {
@@ -284,6 +201,15 @@ fn strange(from: &str, kind: Option<&str>, to: &str) -> Option<&'static str> {
     };
     let why = "an example shows how little an adapter, and its command, depend on";
     (ours && !allowed.contains(&to)).then_some(why)
+}
+
+/// Returns the breaches in the Dockerfile.
+fn image() -> Vec<String> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let promised = toolchain::promised(&read("Cargo.toml"));
+    dockerfile(&read("Dockerfile"), &promised.unwrap_or_default(), |path| {
+        fs::exists(path).unwrap_or(false)
+    })
 }
 
 /// The example of an adapter is short enough for an afternoon.
@@ -317,7 +243,7 @@ const SPOOL_NAMES: &[&str] = &[
 /// The one file of the engine that spells names of files of the spool.
 const LAYOUT: &str = "crates/engine/src/spool/layout.rs";
 
-/// Whether a line has a literal that is the name of a file of the spool, or begins like one.
+/// Reports whether a line has a literal that is, or begins like, the name of a file of the spool.
 fn names_a_spool_file(line: &str) -> bool {
     SPOOL_NAMES.iter().any(|name| {
         let whole = ["create", "open", "name", "verify", "remove"];
@@ -327,7 +253,7 @@ fn names_a_spool_file(line: &str) -> bool {
     })
 }
 
-/// What is wrong in one file.
+/// Returns the breaches in one file.
 fn file(path: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     if path.ends_with(".rs") && text.lines().count() > MAX_LINES {
@@ -422,20 +348,6 @@ mod tests {
             ("crates/cli/Cargo.toml", "[lints]\nworkspace = true", 0),
         ] {
             assert_eq!(file(path, text).len(), finds, "{path}: {text:.30}");
-        }
-    }
-
-    #[test]
-    fn a_schema_check_without_its_feature_is_found() {
-        let with = "lmbatch v0.1.0 (/x)\njsonschema v0.61.2\nserde v1.0.229 (*)";
-        let without = "lmbatch v0.1.0 (/x)\njsonschema-value v0.61.2";
-        for (brings, tree, bad) in [
-            (false, without, false),
-            (false, with, true),
-            (true, with, false),
-            (true, without, true),
-        ] {
-            assert_eq!(schema_of("x", brings, tree).is_some(), bad, "{tree}");
         }
     }
 

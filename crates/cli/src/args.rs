@@ -90,6 +90,17 @@ pub(crate) enum Command {
         /// Of what.
         of: SchemaOf,
     },
+    /// Print a script that completes this command's arguments in a shell.
+    Completions {
+        /// Shell that reads the script.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages of every command into a folder that exists.
+    #[command(hide = true)]
+    Man {
+        /// Folder for the pages.
+        folder: PathBuf,
+    },
     /// Serve the providers' APIs on this machine, for any language's SDK.
     Emulate {
         /// Where to listen.

@@ -12,7 +12,7 @@ mod input;
 mod limits;
 mod max_failed;
 mod model;
-mod output;
+mod packaging;
 mod plain;
 mod progress;
 mod providers;
@@ -291,6 +291,8 @@ async fn dispatch(session: &Arc<Session>, command: Command) -> Result<Exit, Fail
         Command::Validate(args) => commands::validate::validate(args).await,
         Command::Providers => commands::providers::providers(),
         Command::Schema { of } => commands::schema::schema(of),
+        Command::Completions { shell } => packaging::completions(shell),
+        Command::Man { folder } => packaging::man(&folder),
         Command::Emulate { addr } => commands::emulate::emulate(addr).await,
     }
 }

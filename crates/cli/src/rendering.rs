@@ -11,7 +11,7 @@ use lmbatch_engine::{Finished, OutcomeReader};
 
 use crate::counts::Counts;
 use crate::exit::{Exit, Failure};
-use crate::output::Origin;
+use lmbatch_lines::LineOrigin;
 
 /// Most threads that render.
 const THREADS: usize = 2;
@@ -33,7 +33,7 @@ const LARGE: u64 = 512 << 10;
 
 /// What is rendered, and how.
 pub(crate) struct Rendering {
-    pub(crate) origin: Origin,
+    pub(crate) origin: LineOrigin,
     /// Problems with which an answer is usable.
     pub(crate) accept: Vec<Problem>,
     requests: u64,
@@ -64,7 +64,7 @@ struct Desk {
 }
 
 impl Rendering {
-    pub(crate) fn new(finished: &Finished, origin: Origin, accept: Vec<Problem>) -> Self {
+    pub(crate) fn new(finished: &Finished, origin: LineOrigin, accept: Vec<Problem>) -> Self {
         let requests = finished.requests();
         let block = BLOCK.saturating_mul(requests) / finished.stored_bytes().max(1);
         Self {

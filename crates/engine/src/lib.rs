@@ -4,6 +4,11 @@
 //! one outcome per request. [`LMInvoker`] offers the six operations for requests in memory. This
 //! crate knows no provider.
 
+#[cfg(not(unix))]
+compile_error!(
+    "lmbatch runs on Linux and macOS; for Windows, locks that end with their process, durable renames in folders and stops by signal are missing"
+);
+
 mod blocking;
 mod client;
 mod clock;

@@ -14,7 +14,7 @@ const IMAGE: usize = 4 << 20;
 /// Most memory at its peak, in MiB.
 const MOST_MIB: f64 = 48.0;
 
-/// What a PNG begins with.
+/// First bytes of a PNG.
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR";
 
 /// Sends the images, each with a request of its own, and prints what that costs.

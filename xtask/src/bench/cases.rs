@@ -1,4 +1,4 @@
-//! What is measured: each provider and size, in rounds in which the programs take turns.
+//! Cases of the bench: each provider and size, in rounds in which the programs take turns.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -57,7 +57,7 @@ pub(super) const CASES: [Case; 7] = [
 /// Milliseconds between two looks at a batch, for every program.
 const POLL: &str = "20";
 
-/// What one run used, and when its calls came.
+/// Costs of one run, and the times of its calls.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) used: Used,
@@ -187,7 +187,7 @@ impl Measured {
         self.lmbatch.used.cpu_ms / self.floor.used.cpu_ms
     }
 
-    /// What is more than it may be.
+    /// Returns the costs above their limits.
     pub(super) fn beyond(&self) -> Option<String> {
         let (case, used) = (self.case, self.lmbatch.used);
         let mut beyond = Vec::new();

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{UsageWho, getrusage};
 
-/// What one run used.
+/// Costs of one run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Used {
     pub(super) cpu_ms: f64,

@@ -1,8 +1,8 @@
-//! What is measured, as the arguments say.
+//! Options of the bench, from its arguments.
 
 use super::measure::text;
 
-/// What is measured, and what is done with it.
+/// Cases to measure, and uses of the figures.
 #[derive(Debug)]
 pub(super) struct Options {
     /// Cases whose names contain this.

@@ -1,4 +1,4 @@
-//! What was measured as a table, and the document that holds it.
+//! Table of the figures, and the document that holds it.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -55,7 +55,7 @@ pub(super) fn watch() -> Result<(), String> {
     Ok(())
 }
 
-/// What it costs to watch for the first look only, and for two.
+/// Costs of watching for the first look only, and for two.
 struct Watched {
     first: Used,
     used: Used,

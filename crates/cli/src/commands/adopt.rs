@@ -11,7 +11,7 @@ use super::{connect, default_output, known, warning};
 use crate::args::{AdoptArgs, ReportArgs};
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
-use crate::{format, hints, input, model, output, settings, terminal};
+use crate::{format, hints, input, model, settings, target, terminal};
 
 /// Label or batches that the command names.
 enum Named {
@@ -84,7 +84,7 @@ pub(crate) async fn adopt(session: &Session, args: Box<AdoptArgs>) -> Result<Exi
     let options = settings::options(&args.settings, &*codec, &model.name)?;
     let path = args.output.clone();
     let path = path.unwrap_or_else(|| default_output(&args.input, &model, false));
-    output::check(&path, false)?;
+    target::check(&path, false)?;
     let named = Named::of(&args.batches)?;
     let provider = connect(model.provider, &args.connection, route)?;
     let engine = warning(Engine::new(provider)).with_batch_limit(args.limit.limit());

@@ -9,11 +9,11 @@ use super::run_settings::whole;
 use super::{appear, write};
 use crate::args::Cleanup;
 use crate::exit::{Exit, Failure};
-use crate::output::Origin;
 use crate::signals::Handling;
 use crate::sink::Place;
 use crate::summary::Summary;
 use crate::{format, hints, terminal, written};
+use lmbatch_lines::LineOrigin;
 
 /// The note of a run whose create was refused: why.
 pub(crate) const FAILURE: &str = "failure";
@@ -263,7 +263,7 @@ pub(crate) async fn outcomes(
     place: Place,
 ) -> Result<Exit, Failure> {
     let (notes, report) = (&context.notes, &context.report);
-    let origin = Origin {
+    let origin = LineOrigin {
         provider: notes.provider.id().to_owned(),
         emulated: context.emulated,
         raw: notes.raw,

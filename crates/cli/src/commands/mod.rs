@@ -43,7 +43,6 @@ use tokio::sync::oneshot;
 use crate::args::ConnectionArgs;
 use crate::exit::Failure;
 use crate::model::Model;
-use crate::output::Origin;
 use crate::providers::{Provider, Route};
 use crate::rendering::{self, Rendering};
 use crate::signals::Handling;
@@ -51,6 +50,7 @@ use crate::sink::{Complete, Place, Sink};
 use crate::summary::Summary;
 use crate::target::Target;
 use crate::{emulation, hints, plain, terminal};
+use lmbatch_lines::LineOrigin;
 
 /// Connects with the key of the environment; never one of the command line.
 pub(crate) fn connect(
@@ -112,7 +112,7 @@ fn connected(
 pub(crate) async fn write(
     engine: &Engine,
     finished: &Finished,
-    origin: Origin,
+    origin: LineOrigin,
     place: Place,
     mut summary: Summary,
     accept: Vec<lmbatch_core::Problem>,

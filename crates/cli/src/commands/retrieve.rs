@@ -13,12 +13,12 @@ use super::run_context::{Patience, RunContext, read_by};
 use super::{appear, clock, state, write};
 use crate::args::{ReportArgs, RetrieveArgs};
 use crate::exit::{Exit, Failure};
-use crate::output::Origin;
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::sink::Place;
 use crate::summary::Summary;
 use crate::{format, hints, target, terminal, text_file};
+use lmbatch_lines::LineOrigin;
 
 pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Result<Exit, Failure> {
     if args.batch.provider.is_none() && args.handle.is_none() {
@@ -60,7 +60,7 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
         }
         finished => finished?,
     };
-    let origin = Origin {
+    let origin = LineOrigin {
         provider: provider.id().to_owned(),
         emulated: false,
         raw: false,

@@ -88,7 +88,7 @@ impl World {
     }
 
     fn rendering(&self) -> Rendering {
-        let origin = Origin {
+        let origin = LineOrigin {
             provider: "memory".to_owned(),
             emulated: false,
             raw: false,

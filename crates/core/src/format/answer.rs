@@ -59,9 +59,6 @@ pub enum Structured<'a> {
 }
 
 impl AnswerView<'_> {
-<<<<<<< HEAD:crates/engine/src/results/answer.rs
-    /// Returns the reason why a succeeded answer may be unusable.
-=======
     /// Returns the status of the request. A row that cannot be read is an error.
     pub fn status(&self) -> OutcomeStatus {
         match self {
@@ -99,8 +96,7 @@ impl AnswerView<'_> {
         }
     }
 
-    /// Why a succeeded answer may be unusable.
->>>>>>> lines:crates/core/src/format/answer.rs
+    /// Returns the reason why a succeeded answer may be unusable.
     pub fn problem(&self) -> Option<Problem> {
         let Self::Row {
             outcome: OutcomeView::Succeeded(output),

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch_core::{Error, GenerateOptions, Request, Result};
+use lmbatch_core::{Error, GenerateOptions, Request, RequestSource, Result};
 
 use crate::client::convert::OwnedSource;
 use crate::client::invoker::LMInvoker;
 use crate::context::Context;
 use crate::event::Observer;
 use crate::policy::{PollingPolicy, RunOptions};
-use lmbatch_core::RequestSource;
 
 /// Message of an error of a call whose time is over before anything was sent.
 pub(crate) const UNREAD: &str = "the requests were not read, and nothing was sent,";

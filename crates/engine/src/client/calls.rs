@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use lmbatch_core::{BatchHandle, CreateProof, Error, LMOutput, Request, Result};
+use lmbatch_core::{BatchHandle, CreateProof, Error, LMOutput, Request, RequestSource, Result};
 
 use crate::client::call::{
     Call, UNREAD, attempt_methods, observer_methods, option_methods, waiting_methods,
@@ -15,7 +15,6 @@ use crate::client::outcomes::Outcomes;
 use crate::client::prepared::Prepared;
 use crate::client::progress::ProgressStream;
 use crate::plan::ids::IdChoice;
-use lmbatch_core::RequestSource;
 
 /// Chooses the ids on the wire. The caller's own ids are sent where all are legal, so that the batch can be read
 /// without its handle.

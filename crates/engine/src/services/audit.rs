@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use lmbatch_core::{
-    BatchId, BatchStatus, Closed, ErrorKind, FailureView, OutcomeView, RequestCounts, Result,
-    RowReader, RunRecord, Segment, ShardRecord, ShardState, TokenUsage,
+    AnswerView, BatchId, BatchStatus, Closed, ErrorKind, FailureView, OutcomeView, RequestCounts,
+    Result, RowReader, RunRecord, Segment, ShardRecord, ShardState, TokenUsage,
 };
 
 use crate::context::Context;
-use crate::results::answer::AnswerView;
 use crate::results::collect::{Collected, Maker, Stored};
 use crate::results::id_map::IdMap;
 use crate::results::locations::open_locations;
@@ -117,7 +116,7 @@ pub struct RunAudit {
 
 impl Context {
     pub(crate) async fn audit(&self, run: &RunRecord) -> Result<Option<RunAudit>> {
-        let finished = self.partial(run).await?;
+        let finished = self.partial_results(run).await?;
         if !finished.is_whole() {
             return Ok(None);
         }

@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use lmbatch_core::{Error, ErrorKind, Problem, Result, RunRecord, Verdict};
+use lmbatch_core::{AnswerView, Answered, Error, ErrorKind, Problem, Result, RunRecord, Verdict};
 
 use crate::context::Context;
-use crate::results::answer::{AnswerView, Answered};
 use crate::results::reader::OutcomeReader;
 
 /// Reason why an outcome may be wanted again: its status, or the problem of its answer.
@@ -140,7 +139,7 @@ impl Context {
         run: &RunRecord,
         filter: &RequestFilter,
     ) -> Result<SelectedRequests> {
-        let finished = self.partial(run).await?;
+        let finished = self.partial_results(run).await?;
         if !finished.is_whole() {
             return Err(Error::new(ErrorKind::Timeout)
                 .with_message(format!("the run {} has not ended", run.id)));
