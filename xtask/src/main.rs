@@ -1,4 +1,4 @@
-//! Tasks of this repository: `cargo xtask test`, `tidy`, `contract`, `chaos`, `bench`, `interop`, `deny`, `ci`.
+//! Tasks of this repository: `cargo xtask test`, `tidy`, `book`, `contract`, `chaos`, `bench`, `interop`, `deny`, `ci`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod book;
 mod circles;
 mod contract;
 mod coverage;
@@ -21,6 +22,7 @@ use sh::{has, run};
 const HELP: &str = "cargo xtask COMMAND
   test [ARGS]   every test; needs no network and no key
   tidy          the house's invariants
+  book          links, anchors and fences of the documents; builds the book where mdbook is installed
   contract      which adapter keeps which clause, into docs/contract.md; --check compares;
                 --mutants shows which clause catches which mistake
   chaos         2,000 kills at random moments, one at each system call, 300 full disks, 20,000 simulated runs
@@ -33,7 +35,7 @@ const HELP: &str = "cargo xtask COMMAND
   interop       the providers' SDKs as referees; needs Python and Node, and a registry the first time
                 [--batches 50] [--lines 2000] [--seed N] [--only PART OF A SCRIPT'S NAME]
   deny          licences, bans, sources and advisories of the dependencies; needs cargo-deny
-  ci            fmt, clippy, test, tidy, docs, deny";
+  ci            fmt, clippy, test, tidy, book, docs, deny";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
     let result = match command {
         "test" => test(rest),
         "tidy" => tidy::tidy(),
+        "book" => book::book(),
         "contract" => contract::contract(rest),
         "chaos" => chaos(),
         "coverage" => coverage::coverage(),
@@ -130,6 +133,7 @@ fn ci() -> Result<(), String> {
     )?;
     test(&[])?;
     tidy::tidy()?;
+    book::book()?;
     sh::run_with(
         "cargo",
         &[
