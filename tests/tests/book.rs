@@ -1,4 +1,5 @@
-//! Each page of the book runs: its shell blocks one after the other, in a folder of their own, against the emulator.
+//! The README and each page of the book run: the shell blocks of a page one after the other, in a folder of its own,
+//! against the emulator.
 //!
 //! | fence | what happens |
 //! |---|---|
@@ -6,6 +7,7 @@
 //! | ` ```sh,exit=3 ` | the block must end with this exit code |
 //! | ` ```console ` | a session: each line after `$ ` is run, and its output is compared; `[..]` stands for any text |
 //! | ` ```jsonl,file=NAME `, any language | the block is written to a file |
+//! | any fence after `<!-- file: NAME -->` | the same, on a page that rustdoc reads too, which warns of `=` in a fence |
 //! | ` ```sh,not-run ` | nothing: it needs a network, a key or minutes |
 //! | ` ```rust ` | a doctest of a crate, which must include the page |
 //! | ` ```rust ` after `<!-- examples/… -->` | an excerpt: each of its lines stands in the sources of the examples |
@@ -26,6 +28,8 @@ struct Block {
     info: Vec<String>,
     text: String,
     is_excerpt: bool,
+    /// Name of the file to write, from a comment before the fence.
+    file: Option<String>,
 }
 
 impl Block {
@@ -51,7 +55,7 @@ fn blocks(page: &str) -> Vec<Block> {
     let mut lines = page.lines().enumerate();
     let mut before = "";
     while let Some((at, line)) = lines.next() {
-        let is_excerpt = std::mem::replace(&mut before, line).starts_with("<!-- examples/");
+        let comment = std::mem::replace(&mut before, line);
         let Some(info) = line.strip_prefix("```") else {
             continue;
         };
@@ -63,7 +67,11 @@ fn blocks(page: &str) -> Vec<Block> {
             line: at + 1,
             info: info.split(',').map(|one| one.trim().to_owned()).collect(),
             text,
-            is_excerpt,
+            is_excerpt: comment.starts_with("<!-- examples/"),
+            file: comment
+                .strip_prefix("<!-- file: ")
+                .and_then(|rest| rest.strip_suffix(" -->"))
+                .map(str::to_owned),
         });
     }
     blocks
@@ -107,7 +115,7 @@ impl Page {
 
     /// Runs a block, and returns what is wrong with it.
     fn run(&self, block: &Block) -> Result<(), String> {
-        if let Some(file) = block.option("file") {
+        if let Some(file) = block.option("file").or(block.file.as_deref()) {
             let path = self.folder.path().join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, &block.text).unwrap();
@@ -171,7 +179,7 @@ impl Page {
     }
 
     fn is_doctest(&self) -> Result<(), String> {
-        let included = format!("/{}\")]", self.name);
+        let included = format!("/{}\")", self.name);
         let crates = ["crates/lmbatch", "crates/emulator"];
         let includes = |one: &&str| {
             let source = std::fs::read_to_string(root().join(one).join("src/lib.rs"));
@@ -214,7 +222,7 @@ fn write_program(path: &Path, script: &str) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Whether a text is the expected one, in which `[..]` stands for any text within a line, and a line of three dots for
+/// Returns whether a text is the expected one, in which `[..]` stands for any text within a line, and a line of three dots for
 /// any number of lines.
 fn fits(expected: &str, printed: &str) -> bool {
     if expected.trim().is_empty() {
@@ -235,14 +243,16 @@ fn fits(expected: &str, printed: &str) -> bool {
     regex::Regex::new(&pattern).unwrap().is_match(&printed)
 }
 
-/// Every page of the book with blocks, from its table of contents.
+/// The README, and every page of the book from its table of contents.
 fn pages() -> Vec<String> {
     let summary = std::fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();
     let links = summary.lines().filter_map(|line| {
         let (_, link) = line.split_once("](")?;
         Some(format!("docs/{}", link.strip_suffix(')')?))
     });
-    links.collect()
+    std::iter::once("README.md".to_owned())
+        .chain(links)
+        .collect()
 }
 
 fn run_pages(names: impl Iterator<Item = String>) {

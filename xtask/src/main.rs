@@ -1,5 +1,5 @@
-//! Tasks of this repository: `cargo xtask test`, `tidy`, `contract`, `chaos`, `bench`, `interop`, `deny`, `features`,
-//! `api`, `dist`, `wheel`, `ci`.
+//! Tasks of this repository: `cargo xtask test`, `tidy`, `book`, `contract`, `chaos`, `bench`, `interop`, `deny`,
+//! `features`, `api`, `dist`, `wheel`, `ci`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -8,6 +8,7 @@
 
 mod api;
 mod bench;
+mod book;
 mod circles;
 mod contract;
 mod coverage;
@@ -30,6 +31,7 @@ use sh::{has, run};
 const HELP: &str = "cargo xtask COMMAND
   test [ARGS]   every test; needs no network and no key
   tidy          the house's invariants
+  book          links, anchors and fences of the documents; builds the book where mdbook is installed
   contract      which adapter keeps which clause, into docs/contract.md; --check compares;
                 --mutants shows which clause catches which mistake
   chaos         2,000 kills at random moments, one at each system call, 300 full disks, 20,000 simulated runs
@@ -47,7 +49,7 @@ const HELP: &str = "cargo xtask COMMAND
   dist          the release build of the command, its completions and its manual pages
   wheel         builds the Python wheel that carries the command, installs it and runs it; needs Python
                 [--release]
-  ci            fmt, clippy, test, tidy, features, docs, api, deny";
+  ci            fmt, clippy, test, tidy, book, features, docs, api, deny";
 
 fn main() -> ExitCode {
     if let Some(code) = api::as_rustdoc() {
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
     let result = match command {
         "test" => test(rest),
         "tidy" => tidy::tidy(),
+        "book" => book::book(),
         "contract" => contract::contract(rest),
         "chaos" => chaos(),
         "coverage" => coverage::coverage(),
@@ -152,6 +155,7 @@ fn ci() -> Result<(), String> {
     )?;
     test(&[])?;
     tidy::tidy()?;
+    book::book()?;
     features::features()?;
     sh::run_with(
         "cargo",

@@ -27,9 +27,9 @@ pub(crate) fn command(program: &str) -> clap::Command {
 
 const EXAMPLES: &str = "Examples:
   Try it, without a key and without a bill:
-    lmbatch run tickets.jsonl -m openai/gpt-5-mini --emulate
+    lmbatch run tickets.jsonl -m openai/gpt-5.4-mini --emulate
   Check every answer against a JSON Schema:
-    lmbatch run tickets.jsonl -m openai/gpt-5-mini --schema answer.json
+    lmbatch run tickets.jsonl -m openai/gpt-5.4-mini --schema answer.json
   Continue every run that has not ended, from cron:
     lmbatch resume --all --once --quiet
   Continue every run, and those that are begun later, until Ctrl-C:

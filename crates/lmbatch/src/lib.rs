@@ -1,20 +1,6 @@
-//! Batch inference for language models: exactly one outcome per request.
+#![cfg_attr(feature = "openai", doc = include_str!("../README.md"))]
 //!
-//! ```no_run
-//! # #[cfg(feature = "openai")]
-//! # async fn example() -> lmbatch::Result<()> {
-//! use std::time::Duration;
-//! use lmbatch::LMInvoker;
-//! use lmbatch::openai::OpenAi;
-//!
-//! let invoker = LMInvoker::new(OpenAi::from_env()?, "gpt-5-mini").system("Be brief.").max_output_tokens(300);
-//! let results = invoker.batch().invoke([("sum", "What is 2 + 2?"), ("capital", "Capital of France?")])
-//!     .status_check_interval(Duration::from_secs(30)).max_iterations(100).await?;
-//! for (id, outcome) in &results { println!("{id}: {}", outcome.as_result()?.text()); }
-//! # Ok(())
-//! # }
-//! ```
-//!
+//! # Handles
 //! `create` returns a handle with which any process can continue:
 //!
 //! ```no_run
@@ -219,7 +205,13 @@ pub mod openai {
     };
 }
 
-/// The guide's examples compile.
+/// The examples of the guide compile.
 #[cfg(all(doctest, feature = "openai", feature = "durable"))]
-#[doc = include_str!("../../../docs/guide/library.md")]
-mod guide {}
+mod guide {
+    #[doc = include_str!("../../../docs/guide/library.md")]
+    mod library {}
+    #[doc = include_str!("../../../docs/guide/testing-your-code.md")]
+    mod testing_your_code {}
+    #[doc = include_str!("../../../docs/guide/web-backend.md")]
+    mod web_backend {}
+}
