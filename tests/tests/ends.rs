@@ -308,13 +308,13 @@ fn every_failure_has_a_kind_in_json() {
     let world = World::new(1);
     for args in [
         &["run", "gone.jsonl", "-m", "openai/m", "--json"][..],
-        &["run", "in.jsonl", "-m", "nobody/m", "--json"],
+        &["run", "in.jsonl", "-m", "unknown/m", "--json"],
         &["run", "--json"],
         &["resume", "nothing", "--json"],
         &["show", "nothing", "--json"],
         &["status", "batch_x", "-p", "openai", "--json"],
         &["audit", "nothing", "--json"],
-        &["list", "-p", "nobody", "--json"],
+        &["list", "-p", "unknown", "--json"],
     ] {
         let output = world.at(args);
         assert_ne!(output.status.code(), Some(0));

@@ -128,7 +128,7 @@ async fn run_one(seed: u64) -> (Vec<String>, usize, u64) {
 }
 
 #[test]
-fn whatever_the_provider_answers_each_request_has_one_outcome_and_is_paid_for_once() {
+fn for_any_provider_answers_each_request_has_one_outcome_and_is_paid_for_once() {
     let (mut batches, mut seconds) = (0, 0);
     for seed in 1..=seeds() {
         let (_, accepted, elapsed) = run(seed);

@@ -177,7 +177,7 @@ pub fn conversations(model: &'static str) -> Vec<(&'static str, GenerateView<'st
                         text("so"),
                     ],
                 ),
-                user([text("go on")]),
+                user([text("continue")]),
             ]),
         ),
         ("most tokens", tuned(|p| p.max_output_tokens = Some(99))),

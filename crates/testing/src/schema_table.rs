@@ -103,7 +103,7 @@ fn of_roots() -> Vec<(&'static str, Value)> {
             json!({"anyOf": [{"type": "string"}, {"type": "null"}]}),
         ),
         ("recursion", node(json!([]))),
-        ("recursion that must go on", node(json!(["next"]))),
+        ("required recursion", node(json!(["next"]))),
     ]
 }
 

@@ -7,27 +7,13 @@ use scan::{Kind, Piece, pieces};
 use words::{BANNED, OPENINGS};
 
 /// Folders and files that do not follow the rules yet.
-const NOT_CLEAN_YET: &[&str] = &[
-    "README.md",
-    "crates/cli/",
-    "crates/contract/",
-    "crates/core/",
-    "crates/emulator/",
-    "crates/engine/",
-    "crates/http/",
-    "crates/ledger/",
-    "crates/lines/",
-    "crates/lmbatch/",
-    "crates/providers/",
-    "crates/testing/",
-    "docs/",
-    "examples/",
-    "fuzz/",
-    "tests/",
-];
+const NOT_CLEAN_YET: &[&str] = &["crates/cli/"];
 
 /// Folder of the rules themselves, whose tables and examples hold the words.
 const RULES_FOLDER: &str = "xtask/src/language/";
+
+/// Generated table of clauses, whose last section lists names that are no longer used.
+const CLAUSES: &str = "docs/contract.md";
 
 /// Fewest words of a doc comment.
 const FEWEST_WORDS: usize = 3;
@@ -73,6 +59,7 @@ enum Place {
 /// Returns the breaches of the language rules in one file.
 pub(crate) fn language(path: &str, text: &str) -> Vec<String> {
     if path.starts_with(RULES_FOLDER)
+        || path == CLAUSES
         || NOT_CLEAN_YET
             .iter()
             .any(|unclean| path.starts_with(unclean))

@@ -10,7 +10,7 @@ use crate::state::{Fate, Row, Settled, Tokens};
 pub(super) const NO_SUCH_MODEL: &str = "no-such-";
 
 /// Row of a request that was never sent.
-pub(crate) const FOREIGN: &str = r#"{"custom_id":"of-someone-else","result":{"type":"canceled"}}"#;
+pub(crate) const FOREIGN: &str = r#"{"custom_id":"of-another-batch","result":{"type":"canceled"}}"#;
 
 /// Returns the validation error of a request's params as its row reports it: (type, message).
 pub(super) fn fault(params: &Value, version: &str) -> Option<(&'static str, String)> {

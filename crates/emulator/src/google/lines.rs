@@ -10,7 +10,7 @@ use crate::{magic, model};
 pub(super) const NO_SUCH_MODEL: &str = "no-such-";
 
 /// Row of a request that was never sent.
-pub(crate) const FOREIGN: &str = r#"{"response":{},"key":"of-someone-else"}"#;
+pub(crate) const FOREIGN: &str = r#"{"response":{},"key":"of-another-batch"}"#;
 
 /// Members that a request may have; any other is reported as "no such field".
 const KNOWN: &[&str] = &[

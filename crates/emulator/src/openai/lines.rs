@@ -16,7 +16,7 @@ use crate::state::{Batch, Fate, Row, Settled, State, Tokens};
 pub(crate) const NO_SUCH_MODEL: &str = "no-such-";
 
 /// Row of a request that was never sent.
-pub(crate) const FOREIGN: &str = r#"{"id":"batch_req_x","custom_id":"of-someone-else","response":{"status_code":200,"request_id":"r","body":{}},"error":null}"#;
+pub(crate) const FOREIGN: &str = r#"{"id":"batch_req_x","custom_id":"of-another-batch","response":{"status_code":200,"request_id":"r","body":{}},"error":null}"#;
 
 /// "up to 50,000 requests" (batch guide, 2026).
 const MAX_REQUESTS: u64 = 50_000;

@@ -309,7 +309,7 @@ mod tests {
             ),
             (
                 400,
-                Some("whatever"),
+                Some("unknown"),
                 ErrorKind::ProviderInvalidArgs,
                 Retry::Permanent,
             ),

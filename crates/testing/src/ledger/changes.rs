@@ -419,7 +419,7 @@ pub(super) async fn records_survive_the_process(subject: Subject) {
     let found = other.late_acknowledgements(&late.key).await.unwrap();
     assert_eq!(found, [late]);
     let asked = ["b6".into(), "late".into()];
-    let known = other.known(&"v2-ours".into(), &asked).await.unwrap();
+    let known = other.known(&"v2-own".into(), &asked).await.unwrap();
     assert_eq!(known.len(), 2);
 }
 

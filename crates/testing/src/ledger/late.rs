@@ -24,8 +24,8 @@ pub(super) fn acknowledged(run: &str, shard: u32, batch: &str) -> LateAcknowledg
     }
 }
 
-fn ours() -> AccountId {
-    "v2-ours".into()
+fn own_account() -> AccountId {
+    "v2-own".into()
 }
 
 /// Returns the batches that a ledger knows among the given ones, sorted.
@@ -138,7 +138,10 @@ pub(super) async fn an_acknowledgement_without_a_shard_is_an_error(subject: Subj
         let found = ledger.late_acknowledgements(&late.key).await.unwrap();
         assert_eq!(found, []);
     }
-    assert_eq!(known(&*ledger, &ours(), &["lost-batch"]).await, [""; 0]);
+    assert_eq!(
+        known(&*ledger, &own_account(), &["lost-batch"]).await,
+        [""; 0]
+    );
 }
 
 pub(super) async fn late_acknowledgements_are_deleted_with_their_run(subject: Subject) {
@@ -149,7 +152,7 @@ pub(super) async fn late_acknowledgements_are_deleted_with_their_run(subject: Su
         ledger.acknowledge_late(&late).await.unwrap();
     }
     ledger.forget("r-one").await.unwrap();
-    let left = known(&*ledger, &ours(), &["of-r-one", "of-r-two"]).await;
+    let left = known(&*ledger, &own_account(), &["of-r-one", "of-r-two"]).await;
     assert_eq!(left, ["of-r-two"]);
     ledger
         .begin(&run("r-one"), &[shard("r-one", 0)])
@@ -189,10 +192,14 @@ pub(super) async fn a_batch_is_known_once_it_is_created(subject: Subject) {
         let moved = shard(&id, 0).advanced(state.clone());
         ledger.begin(&run(&id), &[shard(&id, 0)]).await.unwrap();
         ledger.advance(&moved).await.unwrap();
-        let found = known(&*ledger, &ours(), &["b"]).await;
+        let found = known(&*ledger, &own_account(), &["b"]).await;
         assert_eq!(!found.is_empty(), is_known, "{state:?}");
         ledger.forget(&id).await.unwrap();
-        assert_eq!(known(&*ledger, &ours(), &["b"]).await, [""; 0], "{state:?}");
+        assert_eq!(
+            known(&*ledger, &own_account(), &["b"]).await,
+            [""; 0],
+            "{state:?}"
+        );
     }
 }
 
@@ -204,7 +211,7 @@ pub(super) async fn a_batch_acknowledged_late_is_known(subject: Subject) {
         .unwrap();
     let late = acknowledged("r-one", 0, "late");
     ledger.acknowledge_late(&late).await.unwrap();
-    assert_eq!(known(&*ledger, &ours(), &["late"]).await, ["late"]);
+    assert_eq!(known(&*ledger, &own_account(), &["late"]).await, ["late"]);
 }
 
 pub(super) async fn an_abandoned_batch_is_not_known(subject: Subject) {
@@ -222,10 +229,10 @@ pub(super) async fn an_abandoned_batch_is_not_known(subject: Subject) {
         .unwrap();
     let mut now = shard("r-one", 0).advanced(presumed);
     now.epoch = ledger.advance(&now).await.unwrap();
-    assert_eq!(known(&*ledger, &ours(), &["b"]).await, ["b"]);
+    assert_eq!(known(&*ledger, &own_account(), &["b"]).await, ["b"]);
     let doubted = now.advanced(ShardState::Doubt(intent("b")));
     ledger.advance(&doubted).await.unwrap();
-    assert_eq!(known(&*ledger, &ours(), &["b"]).await, [""; 0]);
+    assert_eq!(known(&*ledger, &own_account(), &["b"]).await, [""; 0]);
 }
 
 pub(super) async fn only_requested_batches_are_returned_as_known(subject: Subject) {
@@ -236,7 +243,7 @@ pub(super) async fn only_requested_batches_are_returned_as_known(subject: Subjec
     ledger.begin(&run("r-one"), &shards).await.unwrap();
     let late = acknowledged("r-one", 0, "late");
     ledger.acknowledge_late(&late).await.unwrap();
-    assert_eq!(known(&*ledger, &ours(), &[]).await, [""; 0]);
+    assert_eq!(known(&*ledger, &own_account(), &[]).await, [""; 0]);
     // Ids are compared literally and completely.
     let asked = [
         "b-1",
@@ -249,9 +256,12 @@ pub(super) async fn only_requested_batches_are_returned_as_known(subject: Subjec
         "no'\"\\ne",
         "b-299",
     ];
-    assert_eq!(known(&*ledger, &ours(), &asked).await, ["b-1", "b-299"]);
+    assert_eq!(
+        known(&*ledger, &own_account(), &asked).await,
+        ["b-1", "b-299"]
+    );
     let many: Vec<BatchId> = (0..2_500).map(|n| BatchId::new(format!("b-{n}"))).collect();
-    let found = ledger.known(&ours(), &many).await.unwrap();
+    let found = ledger.known(&own_account(), &many).await.unwrap();
     let expected: HashSet<BatchId> = many.into_iter().take(300).collect();
     assert_eq!(found, expected);
 }
@@ -266,26 +276,23 @@ fn under(id: &str, account: &str) -> RunRecord {
 
 pub(super) async fn a_batch_of_another_account_is_not_known(subject: Subject) {
     let ledger = subject.ledger;
-    for (id, account) in [("r-one", "v2-ours"), ("r-two", "v2-theirs")] {
+    for (id, account) in [("r-one", "v2-own"), ("r-two", "v2-theirs")] {
         let shards = [shard(id, 0).advanced(created(&format!("of-{account}")))];
         ledger.begin(&under(id, account), &shards).await.unwrap();
         let late = acknowledged(id, 0, &format!("late-of-{account}"));
         ledger.acknowledge_late(&late).await.unwrap();
     }
     let asked = [
-        "of-v2-ours",
+        "of-v2-own",
         "of-v2-theirs",
-        "late-of-v2-ours",
+        "late-of-v2-own",
         "late-of-v2-theirs",
     ];
-    let found = known(&*ledger, &ours(), &asked).await;
-    assert_eq!(found, ["late-of-v2-ours", "of-v2-ours"]);
+    let found = known(&*ledger, &own_account(), &asked).await;
+    assert_eq!(found, ["late-of-v2-own", "of-v2-own"]);
     // The account of a run is the one in its current record.
-    ledger
-        .change(&under("r-two", "v2-ours"), &[])
-        .await
-        .unwrap();
-    assert_eq!(known(&*ledger, &ours(), &asked).await.len(), 4);
+    ledger.change(&under("r-two", "v2-own"), &[]).await.unwrap();
+    assert_eq!(known(&*ledger, &own_account(), &asked).await.len(), 4);
     assert_eq!(known(&*ledger, &"v2-theirs".into(), &asked).await, [""; 0]);
 }
 
@@ -301,7 +308,7 @@ pub(super) async fn a_batch_of_an_ambiguous_account_is_known(subject: Subject) {
         .acknowledge_late(&acknowledged("r-one", 0, "late"))
         .await
         .unwrap();
-    for account in ["v2-ours", "f00d", "beef"] {
+    for account in ["v2-own", "f00d", "beef"] {
         let found = known(&*ledger, &account.into(), &["b", "late"]).await;
         assert_eq!(found, ["b", "late"], "{account}");
     }

@@ -187,7 +187,7 @@ pub(super) async fn filters_are_combined(subject: Subject) {
         ),
         (
             RunFilter {
-                account: Some("v2-ours".into()),
+                account: Some("v2-own".into()),
                 ..same.clone()
             },
             &["r-bbbb"],
@@ -274,7 +274,7 @@ pub(super) async fn a_filter_uses_the_current_record(subject: Subject) {
         ),
         (
             RunFilter {
-                account: Some("v2-ours".into()),
+                account: Some("v2-own".into()),
                 ..none()
             },
             false,

@@ -9,7 +9,7 @@ use lmbatch_core::{
 
 use crate::TestRng;
 
-/// Returns an unfinished run without a name, under the account `v2-ours`. Its digest and nonce are derived from its
+/// Returns an unfinished run without a name, under the account `v2-own`. Its digest and nonce are derived from its
 /// id.
 pub fn run(id: &str) -> RunRecord {
     let seed = id.bytes().fold(7_u64, |seed, byte| {
@@ -22,7 +22,7 @@ pub fn run(id: &str) -> RunRecord {
         name: None,
         digest: format!("digest of {id}").into(),
         provider: ProviderId::new("p"),
-        account: AccountId::new("v2-ours"),
+        account: AccountId::new("v2-own"),
         key_hint: Some("key".into()),
         ids: IdRule::Ordinal(nonce.clone()),
         nonce,

@@ -6,9 +6,7 @@ use super::*;
 #[test]
 fn the_table_of_schemas_in_the_documentation_is_what_is_sent() {
     let table = schema_table(translate, |name| match name {
-        "recursion" | "recursion that must go on" => {
-            "reference: \"only within non-required properties\""
-        }
+        "recursion" | "required recursion" => "reference: \"only within non-required properties\"",
         "$ref beside a description" => "reference: \"no other properties\" beside `$ref`",
         "oneOf" => "reference: \"interpreted the same as anyOf\"",
         _ => "reference of `responseJsonSchema`",
