@@ -222,8 +222,8 @@ fn write_program(path: &Path, script: &str) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Returns whether a text is the expected one, in which `[..]` stands for any text within a line, and a line of three dots for
-/// any number of lines.
+/// Returns whether a text is the expected one. In that, `[..]` stands for any text within a line, and a line of three
+/// dots for any number of lines.
 fn fits(expected: &str, printed: &str) -> bool {
     if expected.trim().is_empty() {
         return printed.trim().is_empty();

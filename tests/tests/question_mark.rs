@@ -36,8 +36,8 @@ fn the_loop_of_the_readme_compiles_in_every_result() {
     let readme = fs::read_to_string("../README.md").unwrap_or_default();
     let here = fs::read_to_string("tests/question_mark.rs").unwrap_or_default();
     let shown = readme
-        .lines()
-        .find(|line| line.starts_with("for (id, outcome) in &results"));
+        .find("for (id, outcome) in &results")
+        .and_then(|start| readme[start..].split_inclusive("\n    }\n").next());
     let shown = shown.unwrap_or_else(|| panic!("the README shows no loop"));
     let bare = |text: &str| text.split_whitespace().collect::<String>();
     assert!(bare(&here).contains(&bare(shown)), "{shown}");

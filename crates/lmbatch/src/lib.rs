@@ -13,7 +13,7 @@
 //! ```
 //!
 //! # Features
-//! Each builds only what it names; none is on unless it is asked for.
+//! No feature is on by default. Each one builds only the crates that it needs.
 //!
 //! | feature | adds |
 //! |---|---|
@@ -35,8 +35,9 @@
 //! ```
 //!
 //! # Layers
-//! Names that most programs use stand at the top. [`engine`], [`adapter`] and [`record`] hold every name of their
-//! layer: for programs that drive runs themselves, for providers of one's own, and for other records of runs.
+//! The root of the crate exports the names that most programs use. Three modules export every name of their layer:
+//! [`engine`] for programs that drive runs themselves, [`adapter`] for authors of providers, and [`record`] for
+//! authors of ledgers and spools.
 //!
 //! # Runtime and files
 //! Calls need a Tokio runtime with time and I/O; outside of one they return an error of the kind
@@ -83,8 +84,7 @@ pub mod engine {
     pub use lmbatch_engine::*;
 }
 
-/// Every name that authors of adapters meet: the traits of a provider, and the borrowed views that they read and
-/// write.
+/// Every name for authors of adapters: the traits of a provider, and the borrowed views that adapters read and write.
 ///
 /// ```
 /// use lmbatch::adapter::{BatchProvider, Capabilities};
@@ -98,7 +98,7 @@ pub mod adapter {
     pub use lmbatch_core::adapter::*;
 }
 
-/// Every name that records of runs meet: the traits of ledger and spool, and what they keep.
+/// Every name for authors of records: the traits of ledger and spool, and the records that they store.
 ///
 /// ```
 /// use lmbatch::record::{Ledger, RunFilter};
@@ -197,7 +197,7 @@ pub mod google {
     };
 }
 
-/// OpenAI, and services that imitate it.
+/// OpenAI, and services with a compatible API.
 #[cfg(feature = "openai")]
 pub mod openai {
     pub use lmbatch_openai::{
