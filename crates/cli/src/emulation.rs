@@ -95,9 +95,7 @@ pub(crate) async fn start(provider: &Provider, route: Route) -> Result<Emulation
     }
     let base_url = base_url(provider).ok_or_else(|| {
         let id = provider.id();
-        Failure::usage(format!(
-            "--emulate: {id} is not among the providers that are emulated"
-        ))
+        Failure::usage(format!("--emulate: the provider {id} cannot be emulated"))
     })?;
     let emulator = Emulator::builder().pace(Pace::BRISK).start().await;
     let emulator = emulator.map_err(failed)?;

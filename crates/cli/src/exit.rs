@@ -133,11 +133,11 @@ impl Failure {
                     .iter()
                     .any(|one| one.reason.starts_with(lmbatch_lines::NOT_JSON_LINES))
                 {
-                    r#"nothing was sent; convert it to one JSON object a line, such as {"id": "1", "prompt": "Hi"}"#
+                    r#"nothing was sent; convert it to one JSON object per line, such as {"id": "1", "prompt": "Hi"}"#
                 } else if reasons.any(|reason| {
                     reason.contains("folder of attachments") || reason == lmbatch_lines::NO_FOLDER
                 }) {
-                    "nothing was sent; --attachments DIR names another folder of attachments"
+                    "nothing was sent; set another folder of attachments with --attachments DIR"
                 } else {
                     "nothing was sent; fix the input and run the command again"
                 };
@@ -242,7 +242,7 @@ impl From<Error> for Failure {
             ErrorKind::Connection => Some("check --base-url, HTTPS_PROXY and SSL_CERT_FILE"),
             ErrorKind::ModelNotFound => Some("check the model's name after the first /"),
             ErrorKind::OtherAccount => Some(
-                "set the key with which it was made, or send everything again under this one with --new",
+                "set the key of the account that was used, or send everything again under this key with --new",
             ),
             ErrorKind::Billing => Some("check the account's billing; existing batches continue"),
             _ if exit == Exit::Busy => {

@@ -183,13 +183,13 @@ impl Progress {
         };
         let next = match self.run() {
             Some(run) => format!(
-                "; Ctrl-C ends the wait, and the search is repeated by: {}",
+                "; Ctrl-C ends the wait; to repeat the search: {}",
                 hints::on_runs(["resume", &run])
             ),
             None => String::new(),
         };
         self.warn(&format!(
-            "the provider did not confirm the create of {batch}: searching for it for up to {}; until then it is not sent again{next}",
+            "the provider did not confirm the create of {batch}: searching for it for up to {}; until then the create is not repeated{next}",
             format::wait(patience)
         ));
         if let Show::Live(bar) = &self.show {

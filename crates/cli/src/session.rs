@@ -37,7 +37,7 @@ impl Session {
     pub(crate) fn opened(&self, ledger: SqliteLedger) -> Arc<SqliteLedger> {
         if ledger.was_upgraded() {
             terminal::message(
-                "note: the record was one of an earlier version and is upgraded now; that version cannot use it any more",
+                "note: the record was upgraded from an earlier version, which cannot read it any more",
             );
         }
         let mut all = self.opened.lock().unwrap_or_else(PoisonError::into_inner);

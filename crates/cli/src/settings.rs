@@ -40,7 +40,7 @@ pub(crate) fn options(
         };
         tried(codec, model, &alone).map_err(|error| {
             Failure::usage(format!("--schema: {}: {}", path.display(), reason(&error))).hint(
-                "nothing was sent; --schema-mode lenient sends as much of the schema as the provider takes",
+                "nothing was sent; --schema-mode lenient sends the part of the schema that the provider accepts",
             )
         })?;
     }

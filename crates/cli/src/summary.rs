@@ -348,7 +348,7 @@ impl Summary {
 /// Tokens of a number of answers. Every answer takes some: where none are counted, the provider did not say.
 fn tokens(usage: &TokenUsage, answers: u64) -> String {
     match (usage.input_tokens, usage.output_tokens) {
-        (0, 0) if answers > 0 => "not said by the provider".to_owned(),
+        (0, 0) if answers > 0 => "not reported by the provider".to_owned(),
         (input, output) => format!("{input} in, {output} out"),
     }
 }
@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn tokens_that_no_answer_counts_are_not_said() {
         for (input_tokens, output_tokens, answers, expected) in [
-            (0, 0, 3, "not said by the provider"),
+            (0, 0, 3, "not reported by the provider"),
             (0, 0, 0, "0 in, 0 out"),
             (7, 0, 3, "7 in, 0 out"),
             (0, 5, 1, "0 in, 5 out"),

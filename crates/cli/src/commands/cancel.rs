@@ -52,10 +52,8 @@ async fn of_run(session: &Session, args: &CancelArgs) -> Result<Exit, Failure> {
     let count = engine.cancel_run(&run).await?;
     let batches = format::count(count, "batch is being", "batches are being");
     terminal::message(&match count {
-        0 => {
-            "no batch is cancelled: none that is certain to be of the run is in progress".to_owned()
-        }
-        _ => format!("{batches} cancelled; requests that are answered by then are billed"),
+        0 => "no batch was cancelled: none in progress is certain to belong to the run".to_owned(),
+        _ => format!("{batches} cancelled; requests answered by then are billed"),
     });
     match engine.claim(&run.id).await {
         Ok(_) => {

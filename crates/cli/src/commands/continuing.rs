@@ -25,7 +25,7 @@ pub(super) fn unfinished(run: &RunRecord) -> Failure {
     let message = format!("the run {} has not ended", run.id);
     let failure = Failure::new(Exit::Unfinished, "unfinished", message).of_run(&run.id);
     failure.hint(format!(
-        "to continue: {}; retrieve --partial gives the outcomes so far",
+        "to continue: {}; retrieve --partial writes the outcomes so far",
         hints::on_runs(["resume", &run.id])
     ))
 }

@@ -38,13 +38,13 @@ pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
     let handle = args.handle.clone().unwrap_or_else(|| handle_path(&results));
     if handle == Path::new("-") {
         return Err(Failure::usage(
-            "--handle: it must be kept in a file; the batch id goes to standard output",
+            "--handle: the handle needs a file; standard output receives the batch id",
         ));
     }
     let target = handle_target(&handle, args.force)?;
     let Target::File { path: file, .. } = &target else {
         return Err(Failure::usage(format!(
-            "--handle: {} is no file; the handle must be kept in one",
+            "--handle: {} is not a regular file",
             handle.display()
         )));
     };

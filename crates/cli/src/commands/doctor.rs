@@ -134,7 +134,7 @@ fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
     if !found.unknown.is_empty() {
         terminal::out(&table(snapshots(&found.unknown)));
         terminal::message(
-            "not recorded in this state directory; with its input the record of a run can be rebuilt:",
+            "not recorded in this state directory; the record of a run can be rebuilt from its input:",
         );
         let mut runs: BTreeMap<&str, Vec<&BatchSnapshot>> = BTreeMap::new();
         for one in &found.unknown {
@@ -154,11 +154,9 @@ fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
     if !found.twins.is_empty() || !found.unlabelled_twins.is_empty() {
         terminal::out(&table(twins));
         terminal::message(
-            "these are of runs that are known, and stand beside their batches: created after all, when their",
+            "extra batches of recorded runs: their creates succeeded although the responses were lost, and they are",
         );
-        terminal::message(
-            "answers were lost, and paid for as well. What they have answered can be read, or the rest cancelled:",
-        );
+        terminal::message("billed too. Read their outcomes, or cancel their remaining requests:");
         let retrieve = hints::command(["retrieve", "BATCH", "-p", provider, "-o", "OUTPUT"]);
         terminal::message(&format!("  {retrieve}"));
         let cancel = hints::command(["cancel", "BATCH", "-p", provider]);
@@ -199,10 +197,10 @@ fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
     if findings.is_empty() && unseen == 0 {
         terminal::message(&match found.lists_no_files {
             true => format!(
-                "every batch of lmbatch that {provider} lists is in a record here; {provider} lists no files"
+                "every batch of lmbatch that {provider} lists is recorded here; {provider} lists no files"
             ),
             false => {
-                format!("every batch and file of lmbatch that {provider} lists is in a record here")
+                format!("every batch and file of lmbatch that {provider} lists is recorded here")
             }
         });
     }
@@ -224,7 +222,7 @@ fn say_models(models: &BTreeSet<&str>) {
         false => format!("; the provider names {}", models.join(", ")),
     };
     terminal::message(&format!(
-        "INPUT and MODEL are those of the command that began the run{named}"
+        "INPUT and MODEL are those of the command that started the run{named}"
     ));
 }
 
@@ -238,7 +236,7 @@ fn recognised(recognised: &Recognised, provider: &str) {
         terminal::out(&table(batches.iter().copied()));
         let ids: Vec<&str> = batches.iter().map(|batch| batch.id.as_str()).collect();
         terminal::message(
-            "not recorded in this state directory; the ids of the rows are of one run of lmbatch, whose record can be rebuilt with its input:",
+            "not recorded in this state directory; the ids of the rows belong to one run of lmbatch, whose record can be rebuilt from its input:",
         );
         let ids: Vec<&str> = ids.into_iter().rev().collect();
         adopt(&ids, provider);
@@ -247,7 +245,7 @@ fn recognised(recognised: &Recognised, provider: &str) {
     }
     if recognised.running > 0 {
         terminal::message(&format!(
-            "{provider} keeps no labels, and a batch is known by its results: {} not ended, and may be of lmbatch; look again later",
+            "{provider} keeps no labels, so that a batch is recognised by its results: {} not ended, and may be of lmbatch; run the command again later",
             format::count(
                 recognised.running,
                 "batch that is not recorded has",
@@ -257,7 +255,7 @@ fn recognised(recognised: &Recognised, provider: &str) {
     }
     if recognised.unread > 0 {
         terminal::message(&format!(
-            "{} not looked at: of those that are not recorded the newest {LOOKED_AT} are, as far as their results can be read",
+            "{} not looked at: the command reads the newest {LOOKED_AT} unrecorded batches whose results are readable",
             format::count(recognised.unread, "ended batch was", "ended batches were")
         ));
     }

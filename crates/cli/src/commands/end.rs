@@ -34,7 +34,7 @@ pub(crate) async fn until_stopped(
                 Some(command) => {
                     terminal::message(&format!("stopped by {name}; to continue:\n  {command}"));
                 }
-                None => terminal::message(&format!("stopped by {name}; what was emulated ends with it")),
+                None => terminal::message(&format!("stopped by {name}; the emulated batches are lost")),
             }
             return Ok(exit);
         }
@@ -84,7 +84,7 @@ pub(super) async fn stopped_short(
     let mut hint = format!("{first}to continue: {command}");
     if failure.exit == Exit::Held {
         hint.push_str(&format!(
-            "; once the provider shows that there is no such batch, to send its requests again, which pays twice if there is one: {}; or to give them up as errors: {}",
+            "; once the provider shows that the batch does not exist, to send its requests again (pays twice if it does exist): {}; or to report them as errors: {}",
             hints::on_runs(["resume", &run.id, "--on-doubt", "resubmit"]),
             abandon(&run)
         ));
@@ -102,7 +102,7 @@ fn abandon(run: &RunRecord) -> String {
 /// The way on from results that never come: no waiting helps then.
 fn without_rows(run: &RunRecord) -> String {
     format!(
-        "if the rows never come, to end without them, as missing: {}",
+        "if the rows never arrive, to report them as missing: {}",
         abandon(run)
     )
 }
@@ -155,7 +155,7 @@ pub(crate) fn in_progress(context: &RunContext, run: &RunRecord, shards: &[Shard
     }
     if let Some(hint) = &hint {
         terminal::message(&format!(
-            "every batch has ended, and not all of its results have come; {hint}"
+            "every batch has ended, but not all results have arrived; {hint}"
         ));
     }
     if context.patience != Patience::Once && context.turns.is_none() {
@@ -215,7 +215,9 @@ async fn note_failure(engine: &Engine, run: &RunRecord, failure: &Failure) {
         json!({"message": failure.message, "provider_message": failure.about.provider_message});
     notes.insert(FAILURE.into(), text.to_string().into());
     if let Err(error) = engine.annotate(run, notes).await {
-        terminal::warn(&format!("the reason is not kept with the run: {error}"));
+        terminal::warn(&format!(
+            "the reason could not be stored with the run: {error}"
+        ));
     }
 }
 
@@ -343,7 +345,7 @@ fn unwritten(failure: Failure, run: Option<&RunRecord>) -> Failure {
     match run {
         Some(run) if !failure.message.is_empty() && failure.hint.is_none() => {
             let command = hints::on_runs(["retrieve", &run.id, "-o", "OUTPUT"]);
-            let hint = format!("the outcomes are kept; to write them: {command}");
+            let hint = format!("the outcomes are stored; to write them: {command}");
             failure.of_run(&run.id).hint(hint)
         }
         _ => failure,
@@ -374,7 +376,7 @@ async fn clean(context: &RunContext, engine: &Engine) -> Option<Left> {
         // The outcomes are safe; what stays is deleted by the provider in time.
         Err(error) => {
             terminal::warn(&format!(
-                "not everything could be deleted at the provider: {error}"
+                "some data could not be deleted at the provider: {error}"
             ));
             None
         }

@@ -204,7 +204,7 @@ pub(super) async fn superseded(
     for run in refused {
         match supersede(args, engine, run).await {
             Ok(true) => terminal::message(&format!(
-                "the run {} failed before a batch was created, and is cancelled: its input is sent anew",
+                "the run {} failed before a batch was created, and is cancelled; its input is sent in a new run",
                 run.id
             )),
             Ok(false) => return Ok(false),
@@ -230,7 +230,7 @@ async fn supersede(args: &RunArgs, engine: &Engine, run: &RunRecord) -> CoreResu
         && let Err(error) = engine.clean(&run, false).await
     {
         terminal::warn(&format!(
-            "not everything of run {} could be deleted at the provider: {error}",
+            "some data of run {} could not be deleted at the provider: {error}",
             run.id
         ));
     }

@@ -29,7 +29,7 @@ pub(crate) async fn purge(session: &Session, args: PurgeArgs) -> Result<Exit, Fa
             _ if args.dry_run => None,
             Ok(claim) => Some(claim),
             Err(error) if args.run.is_none() && error.kind() == ErrorKind::Conflict => {
-                terminal::message(&format!("{error}; it stays"));
+                terminal::message(&format!("{error}; the run is kept"));
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -42,7 +42,7 @@ pub(crate) async fn purge(session: &Session, args: PurgeArgs) -> Result<Exit, Fa
             if args.run.is_some() {
                 return Err(not_ended(run));
             }
-            terminal::message(&format!("the run {} has not ended; it stays", run.id));
+            terminal::message(&format!("the run {} has not ended; it is kept", run.id));
             continue;
         }
         let files = files_of_run(&folder.spool(), run)?;
@@ -53,7 +53,7 @@ pub(crate) async fn purge(session: &Session, args: PurgeArgs) -> Result<Exit, Fa
                 // The other runs are purged; without its record nothing would tell what is left of this one.
                 Err(failure) if args.run.is_none() => {
                     crate::report(&failure.of_run(&run.id), args.json);
-                    terminal::message(&format!("the run {} stays", run.id));
+                    terminal::message(&format!("the run {} is kept", run.id));
                     exit = Exit::Failed;
                     continue;
                 }
@@ -133,11 +133,11 @@ fn may_go(args: &PurgeArgs, run: &RunRecord) -> bool {
 /// The failure to delete a run that has not ended.
 fn not_ended(run: &RunRecord) -> Failure {
     Failure::usage(format!(
-        "the run {} has not ended: what its batches answer is paid for",
+        "the run {} has not ended: answers of its batches are billed",
         run.id
     ))
     .hint(format!(
-        "cancel it and fetch what there is ({}; {}), or purge it all the same with --force",
+        "cancel it and fetch its outcomes ({}; {}), or purge it anyway with --force",
         hints::on_runs(["cancel", &run.id]),
         hints::on_runs(["resume", &run.id])
     ))

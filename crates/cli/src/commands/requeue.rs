@@ -25,7 +25,7 @@ const USUAL: [Only; 4] = [Only::Errored, Only::Expired, Only::Cancelled, Only::M
 pub(crate) async fn requeue(session: &Arc<Session>, args: RequeueArgs) -> Result<Exit, Failure> {
     if args.only.contains(&Only::Invalid) {
         terminal::message(
-            "note: invalid is an old name; it stands for invalid_structured, empty and unrecognized",
+            "note: invalid is deprecated; it stands for invalid_structured, empty and unrecognized",
         );
     }
     if args.dry_run {
@@ -128,21 +128,21 @@ fn revised(args: &RequeueArgs, notes: &RunSettings) -> Result<Option<SettingsArg
     if args.model.is_none() && args.max_tokens.is_none() && args.set.is_empty() {
         if args.attachments.is_some() {
             return Err(Failure::usage(
-                "--attachments: without -m, --max-tokens and --set the requests go out as they were",
+                "--attachments: without -m, --max-tokens and --set the requests are sent unchanged",
             ));
         }
         return Ok(None);
     }
     let Some(mut settings) = notes.settings.clone() else {
         return Err(Failure::usage(
-            "the record does not say how the run was made",
+            "the record does not hold the settings of the run",
         ));
     };
     if notes.input == Path::new("-") {
         return Err(Failure::usage(
             "the requests came from standard input, and cannot be read again",
         )
-        .hint("without -m, --max-tokens and --set they go out as they were"));
+        .hint("without -m, --max-tokens and --set they are sent unchanged"));
     }
     if let Some(model) = &args.model {
         if model::parse(model)?.provider.id() != notes.provider.id() {

@@ -85,7 +85,7 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
         let model = format!("{}/MODEL", provider.id());
         let adopt = ["adopt", batch.as_str(), "INPUT", "-m", &model];
         terminal::message(
-            "its ids are those of a run of lmbatch: they number the lines of its input. With the input, the ids of the input come back:",
+            "the ids of the batch are those of a run of lmbatch, which number the lines of its input; to restore the ids of the input:",
         );
         terminal::message(&format!("  {}", hints::on_runs(adopt)));
     }
@@ -102,7 +102,7 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
     // Rows that are short of the provider's counts are results that are not whole.
     if finished.undelivered() > 0 || mismatch.is_some_and(|mismatch| mismatch.is_short()) {
         terminal::message(
-            "the results are not whole; what came of them is written, and the same command with --force reads them again",
+            "the results are incomplete; the rows so far are written, and the same command with --force reads them again",
         );
         return Ok(Exit::Unfinished);
     }

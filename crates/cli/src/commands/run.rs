@@ -187,7 +187,7 @@ async fn ready(
         let exists = Target::of(&notes.output);
         match matches!(exists, Ok(Target::File { exists: true, .. })) && args.emulate {
             true => failure.hint(
-                "emulated runs are not recorded, so that each is a new one: overwrite the output with --force, or choose another path with -o",
+                "emulated runs are not recorded, so that each command starts a new one: overwrite the output with --force, or choose another path with -o",
             ),
             false => failure,
         }

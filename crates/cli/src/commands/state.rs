@@ -72,7 +72,7 @@ pub(crate) fn open(
     ));
     if chosen.unmarked {
         terminal::message(&format!(
-            "note: it was made by an earlier version and is used from here; {} marks it as meant",
+            "note: an earlier version created this state folder, which is used here; {} confirms its use",
             hints::command(["init"])
         ));
     }
