@@ -1,6 +1,6 @@
-//! How many unusable outputs are tolerated.
+//! Limit of `--max-failed`: the number of unusable outputs that are tolerated.
 
-/// How many unusable outputs are tolerated.
+/// Maximum number of unusable outputs that are tolerated.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum MaxFailed {
