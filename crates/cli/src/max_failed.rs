@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_may_fail() {
+    fn failures_are_tolerated_up_to_the_limit() {
         for (text, failed, of, allowed) in [
             ("0", 0, 5, true),
             ("0", 1, 5, false),

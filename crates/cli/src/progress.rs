@@ -269,7 +269,7 @@ fn write_handle(
     }
     match file.persist_noclobber(path) {
         Ok(_) => Ok(()),
-        // The batch exists, so that its handle is stored under another name instead.
+        // The batch exists, so that its handle is kept under the temporary name.
         Err(error) => {
             let (_, kept) = error.file.keep().map_err(|error| error.error)?;
             let message = format!("{}; the handle is in {}", error.error, kept.display());

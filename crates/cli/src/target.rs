@@ -59,7 +59,7 @@ impl Target {
             }
             Err(error) => Err(unusable(error)),
             Ok(facts) => {
-                // The target of a link in /proc may have no path of its own, so that a stream keeps the path of the link.
+                // The target of a link in /proc may have no path of its own, so that a stream keeps the link's path.
                 let resolved = match facts.is_file() {
                     true => fs::canonicalize(path).map_err(unusable)?,
                     false => path.to_path_buf(),

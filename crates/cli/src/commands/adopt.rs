@@ -1,5 +1,5 @@
-//! `lmbatch adopt`: the record of a run that was lost, rebuilt from its input and from what its provider
-//! holds: batches by their label, or by the ids of their rows.
+//! `lmbatch adopt`: rebuilds the lost record of a run from its input and from its batches at the provider, which are
+//! recognised by their label or by the ids of their rows.
 
 use lmbatch_core::{BatchId, ErrorKind, Label, Nonce, RunRecord};
 use lmbatch_engine::{Engine, Plan};
@@ -13,11 +13,11 @@ use crate::exit::{Exit, Failure};
 use crate::session::Session;
 use crate::{format, hints, input, model, settings, target, terminal};
 
-/// Label or batches that the command names.
+/// Label or batches that the arguments name.
 enum Named {
-    /// A label: the batches of its run are found in the provider's list.
+    /// Label of a run, whose batches are found in the provider's list.
     Label(Nonce),
-    /// Batches by their ids.
+    /// Ids of all batches of a run.
     Batches(Vec<BatchId>),
 }
 
@@ -42,7 +42,7 @@ impl Named {
         }
     }
 
-    /// The nonce of the run; of batches, from the rows of the first.
+    /// Returns the nonce of the run, for batches from the rows of the first.
     async fn nonce(&self, engine: &Engine) -> Result<Nonce, Failure> {
         let batches = match self {
             Self::Label(nonce) => return Ok(nonce.clone()),
@@ -180,7 +180,7 @@ fn refused(error: lmbatch_core::Error, provider: &str) -> Failure {
     let is_mismatch = error.kind() == ErrorKind::InvalidInput;
     let mut failure = Failure::from(error);
     if is_mismatch {
-        // What was named does not fit, and nothing was sent.
+        // The arguments do not fit each other, and nothing was sent.
         failure.exit = Exit::Usage;
     }
     let first = failure.hint.take().map(|hint| format!("{hint}; "));

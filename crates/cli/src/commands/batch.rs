@@ -1,4 +1,4 @@
-//! One batch by its id, for the commands that name one.
+//! Access to one batch by its id, for the commands that name a batch.
 
 use lmbatch_core::BatchId;
 use lmbatch_engine::Engine;

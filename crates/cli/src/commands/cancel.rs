@@ -1,4 +1,4 @@
-//! `lmbatch cancel`: one batch by its id, or every batch of a run.
+//! `lmbatch cancel`: cancels one batch by its id, or every batch of a run.
 
 use lmbatch_core::ErrorKind;
 use lmbatch_engine::Engine;
@@ -47,7 +47,7 @@ async fn of_run(session: &Session, args: &CancelArgs) -> Result<Exit, Failure> {
         &notes.connection,
         notes.route,
     )?));
-    // A process that advances the run need not end first: it sees the cancellation in the record.
+    // A process that advances the run may keep running: it reads the cancellation from the record.
     let engine = state::reading(engine, ledger, &args.state)?;
     let count = engine.cancel_run(&run).await?;
     let batches = format::count(count, "batch is being", "batches are being");

@@ -1,4 +1,4 @@
-//! `lmbatch create`: a batch, and the handle with which any process goes on.
+//! `lmbatch create`: creates a batch, and writes the handle with which any process can continue.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::progress::Progress;
 use crate::target::{self, Target};
 use crate::{model, settings, terminal};
 
-/// The place of the handle, decided before anything is sent.
+/// Returns the target of the handle, checked before anything is sent.
 fn handle_target(path: &Path, force: bool) -> Result<Target, Failure> {
     let elsewhere = |failure: Failure| {
         let message = failure.message.replacen("output ", "--handle: ", 1);
@@ -32,7 +32,7 @@ pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
     let model = model::parse(&args.settings.model)?;
     let route = model::route(model.provider, args.settings.route.as_deref())?;
     let codec = model.provider.codec(route);
-    // Before a key is needed, and before anything is read.
+    // Invalid options are reported before a key is needed and before the input is read.
     settings::options(&args.settings, &*codec, &model.name)?;
     let results = default_output(&args.input, &model, false);
     let handle = args.handle.clone().unwrap_or_else(|| handle_path(&results));

@@ -1,8 +1,7 @@
-//! `lmbatch doctor`: batches and files of lmbatch at a provider that no record knows.
+//! `lmbatch doctor`: finds batches and files created by lmbatch at a provider that no local run references.
 //!
-//! Exit 1 says that there is something to do for this record: a batch that may hold answers that are paid for
-//! and that no run has, or what runs of this record left over. What others upload to the same account is
-//! shown, and is no error of this record.
+//! Exit code 1 means that an action is due for this record: a batch may hold billed answers that no run has, or runs
+//! of this record have left files behind. Uploads of other records on the account are listed, and are no error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,13 +20,13 @@ use crate::session::Session;
 use crate::terminal::Table;
 use crate::{format, hints, model, terminal};
 
-/// Most batches without a label whose first row is read: two calls each.
+/// Maximum number of batches without a label whose first row is read, with two calls each.
 const LOOKED_AT: usize = 50;
 
-/// Batches and files that no record needs or knows, at the provider and on this machine.
+/// Batches and files that no recorded run needs or references, at the provider and on this machine.
 struct Findings {
     orphans: Orphans,
-    /// Files of this machine that belong to no run.
+    /// Files on this machine that belong to no run.
     strays: Vec<SpooledFile>,
 }
 
@@ -36,7 +35,7 @@ impl Findings {
         self.orphans.is_empty() && self.strays.is_empty()
     }
 
-    /// Reports whether there is something to do for this record.
+    /// Reports whether an action is due for this record.
     fn needs_action(&self) -> bool {
         self.orphans.needs_action() || !self.strays.is_empty()
     }
@@ -66,7 +65,7 @@ async fn findings(
         min_upload_age: args.older_than,
         max_rows_read: LOOKED_AT,
     };
-    // Without a record every batch is unknown to it, and what files there are may be all that is left.
+    // Without a record every batch is unrecorded, and the files may be all that is left of the runs.
     if !state::is_there(&args.state)? {
         return Ok(Findings {
             orphans: engine.orphans(search).await?,
@@ -82,7 +81,7 @@ async fn findings(
     Ok(Findings { orphans, strays })
 }
 
-/// Deletes files that nothing needs. An upload that is young, or that a batch needs, is left alone.
+/// Deletes files that nothing needs. Keeps an upload that is young or that a batch needs.
 async fn clean(
     session: &Session,
     engine: &Engine,
@@ -206,7 +205,7 @@ fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
     }
 }
 
-/// Shows the command that rebuilds the record of a run.
+/// Prints the command that rebuilds the record of a run.
 fn adopt(named: &[&str], provider: &str) {
     let model = format!("{provider}/MODEL");
     let words = ["adopt"].into_iter().chain(named.iter().copied());
@@ -214,7 +213,8 @@ fn adopt(named: &[&str], provider: &str) {
     terminal::message(&format!("  {command}"));
 }
 
-/// Says which model to name, as far as the provider tells. It may name a dated version of the one that was asked.
+/// Prints the models to name, as far as the provider reports them. The provider may report a dated version of the
+/// requested model.
 fn say_models(models: &BTreeSet<&str>) {
     let models: Vec<&str> = models.iter().copied().collect();
     let named = match models.is_empty() {
@@ -226,7 +226,7 @@ fn say_models(models: &BTreeSet<&str>) {
     ));
 }
 
-/// Batches that the ids of their rows prove to be of lmbatch, and what was not looked at.
+/// Prints the batches that the ids of their rows prove to be of lmbatch, and the number of batches not read.
 fn recognised(recognised: &Recognised, provider: &str) {
     let mut runs: BTreeMap<&str, Vec<&BatchSnapshot>> = BTreeMap::new();
     for (nonce, snapshot) in &recognised.found {
