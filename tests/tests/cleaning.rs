@@ -450,7 +450,7 @@ fn doctor_finds_a_duplicate_batch_of_a_run() {
     let found = world.at(&["doctor", "-p", "openai"]);
     assert_eq!(found.status.code(), Some(1), "{}", said(&found));
     assert!(
-        said(&found).contains("stand beside their batches"),
+        said(&found).contains("extra batches of recorded runs"),
         "{}",
         said(&found)
     );

@@ -166,7 +166,7 @@ fn a_lost_create_reports_at_once_how_long_the_search_takes() {
     let run = world.run(&["--doubt-wait", "15min"]);
     let words = [
         "the provider did not confirm the create of batch 1: searching for it for up to 15 min",
-        "Ctrl-C ends the wait, and the search is repeated by: lmbatch resume r-",
+        "Ctrl-C ends the wait; to repeat the search: lmbatch resume r-",
         "found batch",
     ];
     assert_says(&run, 0, &words);

@@ -292,7 +292,7 @@ fn each_problem_has_one_name_and_is_shown_with_its_answers() {
         &old,
         0,
         &[
-            "note: invalid is an old name",
+            "note: invalid is deprecated",
             "1 request would be sent again",
         ],
     );

@@ -74,7 +74,7 @@ fn a_run_that_is_requeued_during_a_purge_is_kept() {
     assert_eq!(sent.status.code(), Some(4), "{}", said(&sent));
     let purged = purge.wait_with_output().unwrap();
     assert_eq!(purged.status.code(), Some(0), "{}", said(&purged));
-    let stays = "has not ended; it stays";
+    let stays = "has not ended; it is kept";
     assert!(said(&purged).contains(stays), "{}", said(&purged));
     let runs = said(&at(&["runs"]));
     assert!(

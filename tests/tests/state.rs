@@ -150,7 +150,7 @@ fn an_earlier_version_of_the_record_is_used_with_a_note() {
         again.contains(&format!("state: {}", old.display())),
         "{again}"
     );
-    assert!(again.contains("lmbatch init marks it as meant"), "{again}");
+    assert!(again.contains("lmbatch init confirms its use"), "{again}");
     assert!(again.contains("already answered"), "{again}");
     assert_eq!(emulating.bill()["creates"], 1);
 }

@@ -328,7 +328,7 @@ fn a_listing_reports_an_upgrade_of_the_record_once() {
     let earlier =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/ledger/tests/fixtures/version-3.db");
     fs::write(state.join("ledger.db"), fs::read(earlier).unwrap()).unwrap();
-    let note = "the record was one of an earlier version and is upgraded now";
+    let note = "the record was upgraded from an earlier version";
     assert_says(&world.at(&["runs"]), 0, &[note]);
     let again = world.at(&["runs"]);
     assert!(!said(&again).contains(note), "{}", said(&again));

@@ -1,4 +1,4 @@
-//! What the command line says.
+//! Arguments, options and help texts of the command line.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
-/// The command line of a program: another's is called otherwise.
+/// Returns the definition of the command line, whose help names the program as it was called.
 pub(crate) fn command(program: &str) -> clap::Command {
     Args::command().after_help(EXAMPLES.replace("lmbatch", program))
 }
@@ -58,41 +58,41 @@ pub(crate) enum Command {
     Retrieve(RetrieveArgs),
     /// List a provider's batches, newest first.
     List(ListArgs),
-    /// Cancel a run or a batch; what is answered by then is paid for and can be fetched.
+    /// Cancel a run or a batch; requests answered by then are billed, and their outcomes can be fetched.
     Cancel(CancelArgs),
     /// Resume runs from their last recorded state, without submitting anything twice.
     Resume(ResumeArgs),
-    /// Send requests of a run that has ended again; what is answered last counts.
+    /// Send failed requests of a finished run again; the last answer to a request counts.
     Requeue(RequeueArgs),
-    /// Make a state folder, .lmbatch, for what is run in this folder and below, in place of the user's.
+    /// Create a state folder, .lmbatch, for runs started in this folder and below it, in place of the user's.
     Init {
-        /// The folder to make it in [default: the working directory].
+        /// Folder in which .lmbatch is created [default: the working directory].
         folder: Option<PathBuf>,
     },
-    /// List the runs.
+    /// List the runs of the state folder, newest first.
     Runs(RunsArgs),
     /// Show a run and its batches.
     Show(ShowArgs),
-    /// Prove that a run has one outcome per request, and list every answer that is billed.
+    /// Check that a run has exactly one outcome per request, and list every billed answer.
     Audit(ShowArgs),
-    /// Delete runs, with their prompts and answers, from this machine, the provider, or both.
+    /// Delete runs, with their prompts and answers, from this machine, from the provider, or from both.
     Purge(PurgeArgs),
     /// Find lmbatch batches and files at the provider that are not in the local record.
     Doctor(DoctorArgs),
-    /// Rebuild the record of a run that was lost from its input, and the label or the ids of its batches.
+    /// Rebuild the lost record of a run from its input and the label or the ids of its batches.
     Adopt(Box<AdoptArgs>),
-    /// Check a file as run would, offline, and send nothing.
+    /// Check an input file offline, as `run` would; nothing is sent.
     Validate(Box<ValidateArgs>),
-    /// List the providers, and what each can do.
+    /// List the providers and their capabilities.
     Providers,
-    /// Print a JSON Schema: of input lines, output lines, the summary or the plan of a dry run.
+    /// Print the JSON Schema of input lines, output lines, the summary or the plan of a dry run.
     Schema {
-        /// Of what.
+        /// Format that the schema describes.
         of: SchemaOf,
     },
     /// Print a script that completes this command's arguments in a shell.
     Completions {
-        /// Shell that reads the script.
+        /// Shell for which the script is written.
         shell: clap_complete::Shell,
     },
     /// Write the manual pages of every command into a folder that exists.
@@ -101,9 +101,9 @@ pub(crate) enum Command {
         /// Folder for the pages.
         folder: PathBuf,
     },
-    /// Serve the providers' APIs on this machine, for any language's SDK.
+    /// Serve emulated provider APIs on this machine, for the SDKs of any language.
     Emulate {
-        /// Where to listen.
+        /// Address and port to listen on.
         #[arg(long, default_value = "127.0.0.1:8787")]
         addr: SocketAddr,
     },
@@ -119,21 +119,21 @@ pub(crate) enum SchemaOf {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// Requests, one JSON object a line; `-` is standard input. See `lmbatch schema input`.
+    /// Requests, one JSON object per line; `-` is standard input. See `lmbatch schema input`.
     pub(crate) input: PathBuf,
-    /// Outcomes, one line a request in input order; `-` is standard output. Pipes and devices are written
-    /// to; a symbolic link is followed [default: INPUT.PROVIDER.MODEL.jsonl].
+    /// Output file with one outcome per request, in input order; `-` is standard output. Pipes and devices are
+    /// written to; a symbolic link is followed [default: INPUT.PROVIDER.MODEL.jsonl].
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
-    /// Check everything that needs no key, say what would be sent, and send nothing.
+    /// Check everything that needs no key, and report what would be sent; nothing is sent.
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
-    /// Answer on this machine, without a key or a bill. Lines carry "emulated": true. The run is not recorded:
-    /// the same command again is a new run, and its output exists unless --force is given.
+    /// Answer with an emulator on this machine, without a key or a bill. Output lines carry "emulated": true. The
+    /// run is not recorded: repeating the command starts a new run, and needs --force to replace the output.
     #[arg(long)]
     pub(crate) emulate: bool,
     /// Time between two polls, such as 30s [default: from 2s growing to 60s].
@@ -146,46 +146,47 @@ pub(crate) struct RunArgs {
     /// Create the batches and exit; continue with `lmbatch resume`.
     #[arg(long, conflicts_with = "emulate")]
     pub(crate) detach: bool,
-    /// Maximum number of times that a request is sent which was not answered and may be [default: 3]. Kept with
-    /// the run.
+    /// Maximum number of times that a request is sent, if it stays unanswered for a reason that a retry may cure
+    /// [default: 3]. Kept with the run.
     #[arg(long, value_name = "N")]
     pub(crate) max_attempts: Option<u32>,
     #[command(flatten)]
     pub(crate) limit: LimitArgs,
     #[command(flatten)]
     pub(crate) doubt: DoubtArgs,
-    /// A name for the run: the same name is the same run.
+    /// Name of the run; a command with the name of an existing run continues that run.
     #[arg(long = "run", value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// Send everything again, though the same input was sent before.
+    /// Send every request in a new run, even if the same input was sent before.
     #[arg(long)]
     pub(crate) new: bool,
-    /// The input has changed since: send what is new or changed, and keep every other outcome.
+    /// Bring an earlier run up to date with its changed input: send new and changed requests only, and keep every
+    /// other outcome.
     #[arg(long, conflicts_with_all = ["new", "emulate"])]
     pub(crate) update: bool,
-    /// Take an input without requests: write an empty output, and send nothing.
+    /// Accept an input without requests: write an empty output, and send nothing.
     #[arg(long, conflicts_with = "update")]
     pub(crate) allow_empty: bool,
     #[command(flatten)]
     pub(crate) state: StateArgs,
-    /// Write each provider row as it came, as {"id", "raw"}.
+    /// Write each result row unchanged, as the provider sent it, as {"id", "raw"}.
     #[arg(long)]
     pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
 }
 
-/// How large batches may be.
+/// Limits on the size of one batch.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, clap::Args)]
 pub(crate) struct LimitArgs {
-    /// The most requests of one batch, below what the provider takes.
+    /// Maximum number of requests per batch; the provider's own limit holds as well.
     #[arg(long, value_name = "N")]
     pub(crate) max_batch_requests: Option<u32>,
-    /// The most bytes of one batch, below what the provider takes.
+    /// Maximum size of a batch in bytes; the provider's own limit holds as well.
     #[arg(long, value_name = "N")]
     pub(crate) max_batch_bytes: Option<u64>,
-    /// The most tokens of one batch, estimated from its bytes with a margin: for limits on tokens that
-    /// wait at once.
+    /// Maximum number of tokens per batch, estimated from its bytes with a margin; for accounts with a limit on
+    /// enqueued tokens.
     #[arg(long, value_name = "N")]
     pub(crate) max_batch_tokens: Option<u64>,
 }
@@ -214,13 +215,13 @@ impl LimitArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct DoctorArgs {
-    /// Whose batches.
+    /// Provider to search, such as openai.
     #[arg(short, long)]
     pub(crate) provider: String,
-    /// Delete the files that no batch needs, here and at the provider; batches are left alone.
+    /// Delete files that no batch needs, on this machine and at the provider; batches are never deleted.
     #[arg(long)]
     pub(crate) clean: bool,
-    /// Delete only uploads of this age or older: a younger one may be in use on another machine.
+    /// Delete only uploads of at least this age; a younger one may be in use on another machine.
     #[arg(long, value_name = "DUR", default_value = "2d", value_parser = humantime::parse_duration)]
     pub(crate) older_than: Duration,
     #[command(flatten)]
@@ -235,12 +236,12 @@ pub(crate) struct AdoptArgs {
     /// which must have ended; `lmbatch doctor` shows both.
     #[arg(required = true, num_args = 1.., value_name = "LABEL|BATCH")]
     pub(crate) batches: Vec<String>,
-    /// The input that was sent, with the same options.
+    /// Input file that was sent; the options must be those of the original command.
     pub(crate) input: PathBuf,
-    /// Where outcomes go [default: INPUT.PROVIDER.MODEL.jsonl].
+    /// Output file for the outcomes [default: INPUT.PROVIDER.MODEL.jsonl].
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
-    /// Have batches that are not at the provider created when the run goes on: they are paid for.
+    /// Create batches that are missing at the provider when the run is resumed; they are billed.
     #[arg(long)]
     pub(crate) create_missing: bool,
     #[command(flatten)]
@@ -258,16 +259,16 @@ pub(crate) struct AdoptArgs {
 )]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Cleanup {
-    /// Delete nothing.
+    /// Delete nothing at the provider.
     None,
     /// Delete uploaded inputs.
     #[default]
     Inputs,
-    /// Delete batches as well, where the provider can.
+    /// Delete uploaded inputs and batches, where the provider supports deleting batches.
     All,
 }
 
-/// Outcomes that are sent again, by their status or by the problem of an answer, as the output has them.
+/// Outcomes to send again, by the status or the problem that the output names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Only {
@@ -281,49 +282,49 @@ pub(crate) enum Only {
     InvalidStructured,
     Empty,
     Unrecognized,
-    /// Name of an earlier version for `invalid_structured`, `empty` and `unrecognized`.
+    /// Deprecated name for `invalid_structured`, `empty` and `unrecognized` together.
     #[value(hide = true)]
     Invalid,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RequeueArgs {
-    /// Id or name of the run, or the beginning of an id, from 4 characters.
+    /// Id or name of the run, or at least the first 4 characters of its id.
     pub(crate) run: String,
-    /// Only outcomes of these statuses or problems [default: errored, expired, cancelled and missing].
+    /// Send only requests whose outcome has one of these statuses or problems [default: errored, expired, cancelled
+    /// and missing].
     #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<Only>,
-    /// Only the ids in this file, one a line.
+    /// Send only requests whose ids are in this file, one per line.
     #[arg(long, value_name = "FILE")]
     pub(crate) ids: Option<PathBuf>,
-    /// To another model of the provider.
+    /// Use another model of the run's provider.
     #[arg(short, long, value_name = "PROVIDER/MODEL")]
     pub(crate) model: Option<String>,
-    /// With another limit to the tokens of an answer.
+    /// Use another maximum number of output tokens per answer.
     #[arg(long, value_name = "N")]
     pub(crate) max_tokens: Option<u32>,
-    /// With another parameter, as in `run`.
+    /// Add or change a parameter of every request, as in `run`.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Another folder of attachments than the run's, where the input is read again: with -m, --max-tokens
-    /// or --set.
+    /// Use another folder of attachments; only with -m, --max-tokens or --set, which read the input again.
     #[arg(long, value_name = "DIR", value_parser = whole_path())]
     pub(crate) attachments: Option<PathBuf>,
-    /// Say how many would be sent again, and send nothing.
+    /// Report how many requests would be sent again; nothing is sent.
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) resume: ResumeOptions,
 }
 
-/// What is done about a create whose answer was lost.
+/// Treatment of a create whose response was lost.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DoubtArgs {
-    /// How long to look for a batch whose create's answer was lost, and to read results again that are not
-    /// whole [default: 15min].
+    /// Longest time to search for a batch after the response to its create was lost, and to read incomplete
+    /// results again [default: 15min].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) doubt_wait: Option<Duration>,
-    /// What to do if it does not appear: hold; resubmit, which may pay twice; or abandon its requests.
+    /// Action if that batch is not found: hold the run; resubmit, which may pay twice; or abandon its requests.
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     pub(crate) on_doubt: OnDoubtArg,
 }
@@ -336,31 +337,32 @@ pub(crate) enum OnDoubtArg {
     Abandon,
 }
 
-/// Where runs are recorded.
+/// State folder in which runs are recorded.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct StateArgs {
-    /// The folder of runs [default: the nearest .lmbatch that `lmbatch init` made, here or above, else the user's own].
+    /// State folder, in which runs are recorded [default: the nearest .lmbatch made by `lmbatch init`, in this folder
+    /// or above it; else the user's own].
     #[arg(long, value_name = "FOLDER", env = "LMBATCH_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
 }
 
-/// What is done with outcomes, and said of them.
+/// Treatment of outcomes, and reports about them.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct ReportArgs {
-    /// Overwrite an output file that exists.
+    /// Overwrite an existing output file.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Count outputs with these problems as usable. Kept with a run.
+    /// Count outputs with these problems as usable. Kept with the run.
     #[arg(long, value_name = "PROBLEM", value_delimiter = ',', value_parser = problems())]
     pub(crate) accept: Vec<Problem>,
-    /// What is deleted at the provider once the output is safe [default: inputs]. Kept with a run.
+    /// Data to delete at the provider once the output is written [default: inputs]. Kept with the run.
     #[arg(long, value_name = "WHAT", value_enum)]
     pub(crate) cleanup: Option<Cleanup>,
     /// Exit 0 if at most this many outputs are unusable: a number, or a percentage such as 3% [default: 0]. Kept
-    /// with a run.
+    /// with the run.
     #[arg(long, value_name = "N")]
     pub(crate) max_failed: Option<MaxFailed>,
-    /// Print the summary as one JSON object on stdout; on stderr where outcomes go to stdout.
+    /// Print the summary as one JSON object on stdout, or on stderr if the outcomes are written to stdout.
     #[arg(long)]
     pub(crate) json: bool,
     /// Print errors only.
@@ -370,28 +372,28 @@ pub(crate) struct ReportArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ResumeArgs {
-    /// Id or name of the run, or the beginning of an id, from 4 characters; the one that has not ended, if
-    /// there is only one.
+    /// Id or name of the run, or at least the first 4 characters of its id [default: the only unfinished run].
     pub(crate) run: Option<String>,
-    /// Every run that has not ended, all at once; the worst exit code counts (1, 2, 6, 3, 5, 4, 0).
+    /// Resume all unfinished runs concurrently. The exit code is the worst of theirs, in the order 1, 2, 6, 3, 5,
+    /// 4, 0.
     #[arg(long, conflicts_with_all = ["run", "output"])]
     pub(crate) all: bool,
-    /// With --all: go on looking for runs that have not ended, until INT or TERM. A run that fails is tried
-    /// again after a minute, and then less often.
+    /// With --all: keep looking for unfinished runs until INT or TERM. A run that fails is tried again after a
+    /// minute, and then at growing intervals of up to ten minutes.
     #[arg(long, requires = "all", conflicts_with = "once")]
     pub(crate) watch: bool,
-    /// Create what can be created, ask once, fetch what has ended, and exit: 0, 3, or 4 if the run is still
-    /// in progress. For cron and schedulers.
+    /// Create batches that are due, poll each batch once, fetch ended batches, and exit: with 0 or 3, or with 4
+    /// if the run is still in progress. For cron and schedulers.
     #[arg(long)]
     pub(crate) once: bool,
     #[command(flatten)]
     pub(crate) options: ResumeOptions,
 }
 
-/// How a run is continued.
+/// Options for continuing a run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ResumeOptions {
-    /// Where outcomes go, now and when the run is continued again [default: the output of the run].
+    /// Output file, for this command and for later ones that continue the run [default: the run's own].
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
     /// Time between two polls, such as 30s [default: from 2s growing to 60s].
@@ -401,8 +403,8 @@ pub(crate) struct ResumeOptions {
     /// the provider.
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
-    /// Maximum number of times that a request is sent which was not answered and may be [default: as the run
-    /// was begun, or 3].
+    /// Maximum number of times that a request is sent, if it stays unanswered for a reason that a retry may cure
+    /// [default: the run's own setting, or 3].
     #[arg(long, value_name = "N")]
     pub(crate) max_attempts: Option<u32>,
     #[command(flatten)]
@@ -415,7 +417,7 @@ pub(crate) struct ResumeOptions {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct OneRunArgs {
-    /// Id or name of the run, or the beginning of an id, from 4 characters.
+    /// Id or name of the run, or at least the first 4 characters of its id.
     pub(crate) run: String,
     #[command(flatten)]
     pub(crate) state: StateArgs,
@@ -432,13 +434,13 @@ pub(crate) struct ShowArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunsArgs {
-    /// The most runs, newest first; 0 for all.
+    /// Maximum number of runs to list, newest first; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) limit: usize,
-    /// Every run.
+    /// List every run.
     #[arg(long, conflicts_with = "limit")]
     pub(crate) all: bool,
-    /// Print one JSON object a run.
+    /// Print one JSON object per run.
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -447,25 +449,25 @@ pub(crate) struct RunsArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PurgeArgs {
-    /// Id or name of the run, or the beginning of an id, from 4 characters.
+    /// Id or name of the run, or at least the first 4 characters of its id.
     #[arg(required_unless_present = "older_than")]
     pub(crate) run: Option<String>,
-    /// Every run that has ended and began so long ago, such as 30d.
+    /// Delete every finished run that started at least this long ago, such as 30d.
     #[arg(long, value_name = "DUR", conflicts_with = "run", value_parser = humantime::parse_duration)]
     pub(crate) older_than: Option<Duration>,
-    /// Delete its inputs and results at the provider.
+    /// Delete the inputs and results of the runs at the provider.
     #[arg(long)]
     pub(crate) remote: bool,
-    /// Delete its record, prompts and answers here; what is done where neither is said.
+    /// Delete the records, prompts and answers on this machine; the default without --remote.
     #[arg(long)]
     pub(crate) local: bool,
-    /// Even a run that has not ended: what its batches answer is paid for, and lost.
+    /// Delete even an unfinished run; answers of its batches are billed, and lost.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Say what would be deleted, and delete nothing.
+    /// Report what would be deleted; nothing is deleted.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Print one JSON object a run.
+    /// Print one JSON object per run.
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -474,9 +476,9 @@ pub(crate) struct PurgeArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CancelArgs {
-    /// A run, by id, name or the beginning of an id; with -p, a batch.
+    /// Run, by its id, its name or the beginning of its id; with -p, the id of a batch.
     pub(crate) batch: String,
-    /// Whose batch it is; a run knows it.
+    /// Provider of the batch; not needed for a run.
     #[arg(short, long)]
     pub(crate) provider: Option<String>,
     #[command(flatten)]
@@ -487,7 +489,7 @@ pub(crate) struct CancelArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ValidateArgs {
-    /// Requests, one JSON object a line; `-` is standard input.
+    /// Requests, one JSON object per line; `-` is standard input.
     pub(crate) input: PathBuf,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
@@ -495,9 +497,9 @@ pub(crate) struct ValidateArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CreateArgs {
-    /// Requests, one JSON object a line; `-` is standard input. See `lmbatch schema input`.
+    /// Requests, one JSON object per line; `-` is standard input. See `lmbatch schema input`.
     pub(crate) input: PathBuf,
-    /// Where the handle goes, with which `retrieve` gives each request its own id and its one outcome
+    /// File for the batch handle, from which `retrieve` gives each request its own id and exactly one outcome
     /// [default: INPUT.PROVIDER.MODEL.jsonl.handle.json].
     #[arg(long, value_name = "FILE")]
     pub(crate) handle: Option<PathBuf>,
@@ -505,49 +507,49 @@ pub(crate) struct CreateArgs {
     pub(crate) settings: SettingsArgs,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
-    /// Overwrite a handle file that exists.
+    /// Overwrite an existing handle file.
     #[arg(long)]
     pub(crate) force: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListArgs {
-    /// Whose batches.
+    /// Provider whose batches are listed, such as openai.
     #[arg(short, long)]
     pub(crate) provider: String,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
-    /// The most batches; 0 for all.
+    /// Maximum number of batches to list, newest first; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) limit: usize,
-    /// Print one JSON object a batch.
+    /// Print one JSON object per batch.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// What every request has in common.
+/// Model, parameters and files that apply to every request.
 #[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 pub(crate) struct SettingsArgs {
-    /// The model.
+    /// Model that answers the requests, such as openai/gpt-5-mini.
     #[arg(short, long, value_name = "PROVIDER/MODEL")]
     pub(crate) model: String,
-    /// A system message for every request; @FILE reads it from a file.
+    /// System message for every request; @FILE reads it from a file.
     #[arg(long, value_name = "TEXT|@FILE")]
     pub(crate) system: Option<String>,
-    /// A JSON Schema for every answer; each is checked.
+    /// File with the JSON Schema of the answers; every answer is checked against it.
     #[arg(long, value_name = "FILE")]
     pub(crate) schema: Option<PathBuf>,
-    /// Treatment of a schema that the provider does not take, such as a map at Anthropic: strict refuses it
-    /// before anything is sent; lenient sends as much of it as the provider takes, if need be none. A schema
-    /// that OpenAI takes without holding the model to it is sent in both modes, and a line says so. Answers
-    /// are checked on this machine against the whole schema in both modes.
+    /// Treatment of a schema that the provider does not accept, such as a map at Anthropic: strict refuses it
+    /// before anything is sent; lenient sends the part that the provider accepts, or none of it. A schema that
+    /// OpenAI accepts but does not enforce is sent in both modes, with a notice. In both modes every answer is
+    /// checked on this machine against the whole schema.
     #[arg(long, value_name = "MODE", default_value_t)]
     #[serde(default)]
     pub(crate) schema_mode: SchemaMode,
-    /// A parameter of every request; VALUE is JSON if it parses, else a string. Dots separate nested keys.
+    /// Parameter of every request. VALUE is read as JSON if it parses, else as a string; dots separate nested keys.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Maximum output tokens of an answer.
+    /// Maximum number of output tokens per answer.
     #[arg(long, value_name = "N")]
     pub(crate) max_tokens: Option<u32>,
     /// Sampling temperature, such as 0.7; higher is more random.
@@ -560,26 +562,26 @@ pub(crate) struct SettingsArgs {
     /// (openai), file or inline (google) [default: the first].
     #[arg(long, value_name = "ROUTE")]
     pub(crate) route: Option<String>,
-    /// The folder of attachments: their paths start there, and none may leave it [default: the input's
+    /// Folder of the attachments. Their paths are relative to it and must stay inside it [default: the input's
     /// folder].
     #[arg(long, value_name = "DIR", value_parser = whole_path())]
     #[serde(default)]
     pub(crate) attachments: Option<PathBuf>,
 }
 
-/// The problem of a succeeded outcome, by its name in the output.
+/// Parses the problem of a succeeded outcome by its name in the output.
 fn problems() -> impl TypedValueParser<Value = Problem> {
     let names = Problem::ALL.iter().map(|problem| problem.as_str());
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Problem>())
 }
 
-/// A path that means the same from any folder: a run keeps it.
+/// Parses a path into an absolute one, since a run keeps it for commands in other folders.
 fn whole_path() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(std::path::absolute::<PathBuf>)
 }
 
 impl SettingsArgs {
-    /// Files that are read for every request.
+    /// Returns the files whose contents are part of every request, each with its role.
     pub(crate) fn reads(&self) -> Vec<(&'static str, &Path)> {
         let system = self
             .system
@@ -596,16 +598,16 @@ pub(crate) struct ConnectionArgs {
     /// Base URL of the provider's API [default: the provider's own].
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<String>,
-    /// The variable that holds the key [default: the provider's own].
+    /// Environment variable that holds the API key [default: the provider's own].
     #[arg(long, value_name = "NAME")]
     pub(crate) key_env: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BatchArgs {
-    /// A run, by id, name or the beginning of an id; with -p, a batch.
+    /// Run, by its id, its name or the beginning of its id; with -p, the id of a batch.
     pub(crate) batch: String,
-    /// Whose batch it is; a run knows it.
+    /// Provider of the batch; not needed for a run.
     #[arg(short, long)]
     pub(crate) provider: Option<String>,
     #[command(flatten)]
@@ -627,21 +629,21 @@ pub(crate) struct StatusArgs {
 pub(crate) struct RetrieveArgs {
     #[command(flatten)]
     pub(crate) batch: BatchArgs,
-    /// What `create` wrote: gives each request its own id and its one outcome. A run knows them.
+    /// Handle file that `create` wrote; gives each request its own id and exactly one outcome. Not needed for a run.
     #[arg(long, value_name = "FILE")]
     pub(crate) handle: Option<PathBuf>,
-    /// Of a run that goes on: the outcomes that are there. Nothing is asked or sent.
+    /// Write the outcomes so far of an unfinished run, from its record; the provider is not contacted.
     #[arg(long)]
     pub(crate) partial: bool,
-    /// How long to read results of a batch again that are not whole [default: 15min].
+    /// Longest time to read the results of a batch again while they are incomplete [default: 15min].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) doubt_wait: Option<Duration>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
-    /// Where outcomes go; `-` is standard output.
+    /// Output file for the outcomes; `-` is standard output.
     #[arg(short, long, default_value = "-")]
     pub(crate) output: PathBuf,
-    /// Overwrite an output file that exists.
+    /// Overwrite an existing output file.
     #[arg(long)]
     pub(crate) force: bool,
 }

@@ -10,14 +10,14 @@ use lmbatch_core::Error;
 use crate::format::{self, number};
 use crate::terminal::{self, plain};
 
-/// Requests of a run, and how many were done when its batches were polled last.
+/// Number of requests of a run, and the number that were done at the last poll of its batches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Counts {
     requests: u64,
     done: u64,
 }
 
-/// The status of every run of the command.
+/// Status line of all runs of the command.
 #[derive(Debug)]
 pub(crate) struct Board {
     bar: Option<ProgressBar>,
@@ -40,7 +40,7 @@ impl Board {
     pub(crate) fn new(quiet: bool) -> Self {
         let bar = (!quiet && terminal::is_interactive()).then(|| {
             let bar = ProgressBar::new_spinner();
-            // A message that is wider than the terminal is cut.
+            // `wide_msg` cuts a message to the width of the terminal.
             if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
                 bar.set_style(style);
             }
@@ -58,7 +58,7 @@ impl Board {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what is known, and shows it.
+    /// Changes the state and shows the new status line.
     fn update(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state();
         change(&mut state);
@@ -82,7 +82,7 @@ impl Board {
         });
     }
 
-    /// Notes how a run has ended in this process.
+    /// Counts a run that has ended in this process, failed or not.
     pub(crate) fn end(&self, failed: bool) {
         self.update(|state| match failed {
             true => state.failed += 1,
@@ -90,12 +90,12 @@ impl Board {
         });
     }
 
-    /// Notes how many runs other processes advance.
+    /// Sets the number of runs that other processes advance.
     pub(crate) fn elsewhere(&self, runs: u64) {
         self.update(|state| state.elsewhere = runs);
     }
 
-    /// Notes how many requests of a run are done.
+    /// Sets the number of requests of a run that are done.
     pub(crate) fn count(&self, run: &str, done: u64) {
         self.update(|state| {
             if let Some(counts) = state.live.get_mut(run) {
@@ -104,8 +104,8 @@ impl Board {
         });
     }
 
-    /// Says that a call failed and is repeated. The same failure again, of whichever run, is said when it has
-    /// come 2, 4, 8 and so on times.
+    /// Reports that a call failed and is repeated. The same failure, of any run, is reported again when it has
+    /// occurred 2, 4, 8 and so on times.
     pub(crate) fn retrying(&self, run: &str, error: &Error, wait: Duration) {
         let provider = error.provider().map_or("", |provider| provider.as_str());
         let what = format!("{provider} {}", error.kind().as_str().replace('_', " "));
@@ -133,7 +133,7 @@ impl Board {
         terminal::message(&text);
     }
 
-    /// Takes the live line off the screen.
+    /// Removes the live line from the screen.
     pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -143,7 +143,7 @@ impl Board {
 }
 
 impl State {
-    /// The status in one line.
+    /// Returns the status line, such as `3 live, 1 failed · requests 5/7`.
     fn line(&self) -> String {
         let mut text = format!("{} live", number(self.live.len() as u64));
         for (count, what) in [
@@ -192,12 +192,12 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_is_released_is_counted_no_more() {
+    fn a_released_run_is_not_counted() {
         let board = Board::new(true);
         board.begin("a", 5);
         board.begin("b", 2);
         board.count("a", 3);
-        // A provider that counts more than was sent.
+        // The provider counts more requests than were sent.
         board.count("b", 9);
         assert_eq!(board.state().line(), "2 live · requests 5/7");
         board.release("a");

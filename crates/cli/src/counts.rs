@@ -13,9 +13,9 @@ pub(crate) struct Counts {
     pub(crate) statuses: BTreeMap<OutcomeStatus, u64>,
     pub(crate) problems: BTreeMap<Problem, u64>,
     pub(crate) usage: TokenUsage,
-    /// Answers that cannot be read: they are billed.
+    /// Number of billed answers that cannot be read.
     pub(crate) malformed: u64,
-    /// Answered and errored requests of each batch.
+    /// Numbers of answered and of errored requests, by batch.
     pub(crate) delivered: BTreeMap<String, (u64, u64)>,
 }
 

@@ -44,7 +44,7 @@ impl fmt::Debug for Emulation {
 
 type Run = dyn Fn(Route) -> BoxFuture<'static, io::Result<Emulation>> + Send + Sync;
 
-/// The start of the emulation of one provider.
+/// Function that starts the emulation of one provider.
 pub(crate) struct Start {
     provider: &'static str,
     run: Box<Run>,
@@ -72,7 +72,7 @@ impl fmt::Debug for Start {
 /// Emulations that the program adds; like its providers, they never change.
 static ADDED: OnceLock<Vec<Start>> = OnceLock::new();
 
-/// Adds emulations, before the first is asked for.
+/// Adds emulations. Must be called before the first one is used.
 pub(crate) fn add(starts: Vec<Start>) {
     ADDED.get_or_init(|| starts);
 }
@@ -95,9 +95,7 @@ pub(crate) async fn start(provider: &Provider, route: Route) -> Result<Emulation
     }
     let base_url = base_url(provider).ok_or_else(|| {
         let id = provider.id();
-        Failure::usage(format!(
-            "--emulate: {id} is not among the providers that are emulated"
-        ))
+        Failure::usage(format!("--emulate: the provider {id} cannot be emulated"))
     })?;
     let emulator = Emulator::builder().pace(Pace::BRISK).start().await;
     let emulator = emulator.map_err(failed)?;

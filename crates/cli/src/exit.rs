@@ -13,7 +13,7 @@ use crate::plain;
 pub(crate) enum Exit {
     /// Every request has a usable output.
     Usable = 0,
-    /// An error.
+    /// Failed with an error.
     Failed = 1,
     /// The command or its input is not valid; nothing was sent.
     Usage = 2,
@@ -62,12 +62,12 @@ impl From<Exit> for ExitCode {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
-    /// One line; empty where the command ends without a word.
+    /// Message of one line; empty if the command ends without printing an error.
     pub(crate) message: String,
-    /// More lines, one for each thing that is wrong.
+    /// Further lines, one for each defect found.
     pub(crate) details: Vec<String>,
     pub(crate) hint: Option<String>,
-    /// One word: an [`ErrorKind`], or `usage`, `unfinished`, `busy`, `audit`, `pipe`.
+    /// Kind in one word: an [`ErrorKind`], or `usage`, `unfinished`, `busy`, `audit`, `pipe`.
     pub(crate) kind: &'static str,
     pub(crate) about: Box<About>,
 }
@@ -77,12 +77,12 @@ pub(crate) struct Failure {
 pub(crate) struct About {
     pub(crate) run: Option<String>,
     pub(crate) batch: Option<String>,
-    /// Words of the provider, fit to be printed.
+    /// Message of the provider, safe to print.
     pub(crate) provider_message: Option<String>,
 }
 
 impl Failure {
-    /// A failure of a kind.
+    /// Returns a failure with an exit code, a kind and a message.
     pub(crate) fn new(exit: Exit, kind: &'static str, message: impl Into<String>) -> Self {
         Self {
             exit,
@@ -98,22 +98,22 @@ impl Failure {
         Self::new(Exit::Usage, "usage", message)
     }
 
-    /// An error on this machine that is no fault of the arguments.
+    /// Returns a failure of this machine, not of the arguments.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, ErrorKind::Local.as_str(), message)
     }
 
-    /// The end of a command whose output nobody reads any more: nothing is printed.
+    /// Returns the failure of a command whose output pipe was closed by its reader; nothing is printed.
     pub(crate) fn pipe() -> Self {
         Self::new(Exit::Pipe, "pipe", "")
     }
 
-    /// The end of a command that has said already why it ends.
+    /// Returns the failure of a command that has already reported its cause.
     pub(crate) fn silent(exit: Exit) -> Self {
         Self::new(exit, "stopped", "")
     }
 
-    /// Names the run that it is about.
+    /// Names the run that failed.
     pub(crate) fn of_run(mut self, run: &str) -> Self {
         self.about.run = Some(run.to_owned());
         self
@@ -133,11 +133,11 @@ impl Failure {
                     .iter()
                     .any(|one| one.reason.starts_with(lmbatch_lines::NOT_JSON_LINES))
                 {
-                    r#"nothing was sent; convert it to one JSON object a line, such as {"id": "1", "prompt": "Hi"}"#
+                    r#"nothing was sent; convert it to one JSON object per line, such as {"id": "1", "prompt": "Hi"}"#
                 } else if reasons.any(|reason| {
                     reason.contains("folder of attachments") || reason == lmbatch_lines::NO_FOLDER
                 }) {
-                    "nothing was sent; --attachments DIR names another folder of attachments"
+                    "nothing was sent; set another folder of attachments with --attachments DIR"
                 } else {
                     "nothing was sent; fix the input and run the command again"
                 };
@@ -154,7 +154,7 @@ impl Failure {
         }
     }
 
-    /// The failure as one JSON object.
+    /// Returns the failure as one JSON object.
     pub(crate) fn json(&self) -> Value {
         let mut error = json!({
             "kind": self.kind, "message": self.message, "batch": self.about.batch,
@@ -167,7 +167,7 @@ impl Failure {
     }
 }
 
-/// The error with the system's reason: no space, too many open files, no permission.
+/// Returns the error's message with the reason from the operating system, such as a full disk or a missing permission.
 fn why(error: &Error) -> String {
     match (
         error.kind(),
@@ -184,14 +184,14 @@ fn why(error: &Error) -> String {
     }
 }
 
-/// Reports whether an error says that something has not ended yet, and not that a time is over.
+/// Reports whether an error means that a batch or run has not ended yet, as opposed to an expired timeout.
 pub(crate) fn is_awaited(error: &Error) -> bool {
     error.kind() == ErrorKind::Timeout
         && error.http_status().is_none()
         && error.retry() == Retry::Temporary
 }
 
-/// The provider's words in an error, or in the error that caused it.
+/// Returns the provider's message in an error, or in the error that caused it.
 fn said(error: &Error) -> Option<String> {
     let own = error.provider_message();
     let cause = || {
@@ -224,14 +224,14 @@ fn lines(bad: &BadInput) -> Vec<String> {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match error.kind() {
-            // The time of the run is over, and not that of an exchange.
+            // The timeout of the run expired, not that of one HTTP exchange.
             ErrorKind::Timeout if error.batch().is_some() || error.provider().is_none() => {
                 Exit::Unfinished
             }
             ErrorKind::Doubt => Exit::Held,
-            // Another process holds what this one needs.
+            // Another process holds the run or the state folder.
             ErrorKind::Conflict => Exit::Busy,
-            // Found on this machine, before anything is sent.
+            // The error was found on this machine before anything was sent.
             ErrorKind::InvalidInput if error.http_status().is_none() && error.batch().is_none() => {
                 Exit::Usage
             }
@@ -242,7 +242,7 @@ impl From<Error> for Failure {
             ErrorKind::Connection => Some("check --base-url, HTTPS_PROXY and SSL_CERT_FILE"),
             ErrorKind::ModelNotFound => Some("check the model's name after the first /"),
             ErrorKind::OtherAccount => Some(
-                "set the key with which it was made, or send everything again under this one with --new",
+                "set the key of the account that was used, or send everything again under this key with --new",
             ),
             ErrorKind::Billing => Some("check the account's billing; existing batches continue"),
             _ if exit == Exit::Busy => {
@@ -272,7 +272,7 @@ impl Failure {
         }
     }
 
-    /// A key that was not accepted, by the variables that may hold it.
+    /// Returns the failure of a rejected API key, with a hint that names the variables that may hold it.
     fn key(error: &Error, exit: Exit) -> Self {
         let mut all = crate::providers::all().iter();
         let provider =
@@ -293,7 +293,7 @@ mod tests {
     fn a_failure_has_the_exit_code_and_the_kind_of_its_error() {
         let error = Error::new;
         for (error, exit, kind) in [
-            // The time of the run is over, or that of one exchange.
+            // The timeout of the run expired, or that of one HTTP exchange.
             (error(ErrorKind::Timeout), Exit::Unfinished, "timeout"),
             (
                 error(ErrorKind::Timeout).with_provider("openai".into()),
@@ -305,7 +305,7 @@ mod tests {
                 Exit::Unfinished,
                 "timeout",
             ),
-            // The batch has not ended, and no time is over.
+            // The batch has not ended, and no timeout expired.
             (
                 error(ErrorKind::Timeout)
                     .with_batch(BatchId::new("b"))
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_providers_words_are_found_in_the_cause_of_a_lost_create() {
+    fn the_providers_message_is_found_in_the_cause_of_a_lost_create() {
         let cause = Error::new(ErrorKind::ProviderInternal).with_provider_message("out\nof order");
         let held = Error::new(ErrorKind::Doubt).with_source(cause);
         let failure = Failure::from(held);
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_runs_the_worst_exit_code_counts() {
+    fn the_worst_exit_code_of_several_runs_is_returned() {
         let order = [
             Exit::Usable,
             Exit::Unfinished,

@@ -1,11 +1,11 @@
-//! Numbers, sizes, times and remainders as text that people read.
+//! Numbers, sizes, times and remaining data formatted for people.
 
 use std::time::{Duration, SystemTime};
 
 use lmbatch_core::format_time;
 use lmbatch_engine::Left;
 
-/// Bytes as people say them.
+/// Formats a size in bytes in the largest unit that it fills.
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     let mut size = bytes as f64;
@@ -22,7 +22,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
     }
 }
 
-/// A time as people read it, to the second.
+/// Formats a time to the second.
 pub(crate) fn time(at: SystemTime) -> String {
     let text = format_time(at);
     match text.split_once('.') {
@@ -31,7 +31,7 @@ pub(crate) fn time(at: SystemTime) -> String {
     }
 }
 
-/// `2 days`, or with units where it is no number of whole days.
+/// Formats a duration: `2 days`, or with several units if it is not a number of whole days.
 pub(crate) fn span(span: Duration) -> String {
     const DAY: u64 = 24 * 3600;
     match (span.as_secs() / DAY, span.as_secs() % DAY) {
@@ -40,7 +40,7 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
-/// A wait in whole minutes, or in seconds where it is shorter than two minutes.
+/// Formats a wait in whole minutes, or in seconds if it is shorter than two minutes.
 pub(crate) fn wait(wait: Duration) -> String {
     match wait.as_secs_f64().ceil() as u64 {
         seconds @ ..120 => format!("{seconds} s"),
@@ -48,7 +48,7 @@ pub(crate) fn wait(wait: Duration) -> String {
     }
 }
 
-/// The time until a call is repeated: `retrying in 5 s`, or `retrying at once` for less than half a second.
+/// Formats the time until a call is repeated: `retrying in 5 s`, or `retrying at once` for less than half a second.
 pub(crate) fn soon(wait: Duration) -> String {
     match wait.as_secs_f64().round() as u64 {
         0 => "retrying at once".to_owned(),
@@ -56,7 +56,7 @@ pub(crate) fn soon(wait: Duration) -> String {
     }
 }
 
-/// A number with commas between its thousands.
+/// Formats a number with commas between its thousands.
 pub(crate) fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -69,12 +69,12 @@ pub(crate) fn number(number: u64) -> String {
     text
 }
 
-/// `1 file`, `2 files`.
+/// Formats a number with its noun, such as `1 file` or `2 files`.
 pub(crate) fn count(count: u64, one: &str, several: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { several })
 }
 
-/// Returns what stays at a provider and until when; `None` where nothing stays.
+/// Returns the data left at a provider, and until when; `None` if nothing is left.
 pub(crate) fn left(left: &Left) -> Option<String> {
     let mut what = Vec::new();
     if left.inputs > 0 {
@@ -90,7 +90,7 @@ pub(crate) fn left(left: &Left) -> Option<String> {
         return None;
     }
     let until = match left.until.map(format_time) {
-        // The day is enough: providers delete when they come to it.
+        // The day is enough, since providers do not delete at an exact time.
         Some(time) => format!(", until {}", time.split('T').next().unwrap_or(&time)),
         None => ", for as long as the provider keeps them".to_owned(),
     };
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_never_said_shorter_than_it_is() {
+    fn a_wait_is_never_printed_as_shorter_than_it_is() {
         let said = [0, 1, 118_500, 120_000, 900_000, 901_000]
             .map(Duration::from_millis)
             .map(wait);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_is_repeated_is_never_said_to_wait_no_seconds() {
+    fn a_repeated_call_never_waits_zero_seconds() {
         let said = [0, 499, 500, 1_200, 15_000, 600_000]
             .map(Duration::from_millis)
             .map(soon);
@@ -133,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_said_in_the_largest_unit_they_fill() {
+    fn bytes_are_printed_in_the_largest_unit_that_they_fill() {
         let said = [0, 999, 1_000, 1_550, 200_000_000, 3_000_000_000_000_000].map(bytes);
         let wanted = ["0 B", "999 B", "1.0 kB", "1.6 kB", "200.0 MB", "3000.0 TB"];
         assert_eq!(said, wanted);
     }
 
     #[test]
-    fn what_stays_is_said_with_the_day_until_which_it_does() {
+    fn remaining_data_is_printed_with_its_last_day() {
         let until = lmbatch_core::parse_time("2026-12-23T10:00:00Z");
         for (inputs, batches, until, wanted) in [
             (0, 0, until, None),

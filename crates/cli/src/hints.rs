@@ -1,4 +1,4 @@
-//! Commands that are shown to be typed next: they work as they stand, in any shell of the POSIX family.
+//! Commands that hints suggest. They can be pasted unchanged into any POSIX shell.
 
 use std::borrow::Cow;
 use std::env::consts::EXE_SUFFIX;
@@ -12,16 +12,16 @@ use clap::parser::ValueSource;
 /// Program name and state folder of the call.
 #[derive(Debug)]
 struct Called {
-    /// Name of the program: a command with other providers may have another.
+    /// Name of the program; a command built with other providers may have a name of its own.
     program: String,
-    /// The folder of runs, if it was named among the arguments; what the environment says need not be said.
+    /// State folder, if an argument names it; one named by the environment need not be repeated.
     state_dir: Option<String>,
 }
 
-/// Call of this process. It never changes, and errors are given their hints where no session is at hand.
+/// Call of this process. It never changes, and hints are added to errors where no session is available.
 static CALLED: OnceLock<Called> = OnceLock::new();
 
-/// Notes how this process was called.
+/// Records the program name and the state folder with which this process was called.
 pub(crate) fn called(program: &str, matches: &ArgMatches) {
     let state_dir = matches.subcommand().and_then(|(_, matches)| {
         let found = matches.try_get_raw("state_dir").ok().flatten()?.next()?;
@@ -32,29 +32,29 @@ pub(crate) fn called(program: &str, matches: &ArgMatches) {
     CALLED.get_or_init(|| Called { program, state_dir });
 }
 
-/// The program's name as it was called.
+/// Returns the program's name from its first argument.
 pub(crate) fn program(arg0: Option<&OsStr>) -> &str {
     let name = arg0.and_then(|path| Path::new(path).file_name()?.to_str());
     let name = name.map(|name| name.strip_suffix(EXE_SUFFIX).unwrap_or(name));
     name.unwrap_or("lmbatch")
 }
 
-/// A command about batches or about nothing.
+/// Formats a command that needs no state folder.
 pub(crate) fn command<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let program = CALLED.get().map_or("lmbatch", |called| &called.program);
     let words = [program].into_iter().chain(words).map(quoted);
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// A command about runs, in the folder that this one goes to.
+/// Formats a command about runs, with the state folder of this process.
 pub(crate) fn on_runs<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let state_dir = CALLED.get().and_then(|called| called.state_dir.as_deref());
     let folder = state_dir.map(|folder| ["--state-dir", folder]);
     command(words.into_iter().chain(folder.into_iter().flatten()))
 }
 
-/// A word as a shell reads it; one that no shell can read stays as it is. What a terminal would act on is
-/// written as octal bytes.
+/// Quotes a word for a shell; a word that cannot be quoted stays unchanged. Characters that a terminal would act on
+/// are written as octal bytes.
 fn quoted(word: &str) -> Cow<'_, str> {
     if word.chars().any(crate::plain::is_unsafe) {
         let mut text = "$'".to_owned();
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_is_called_by_its_name_wherever_it_lies() {
+    fn the_program_name_is_independent_of_its_folder() {
         for (arg0, name) in [
             (Some("lmbatch"), "lmbatch"),
             (Some("/opt/tools/acme"), "acme"),
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_quoted_where_a_shell_needs_it() {
+    fn words_are_quoted_if_a_shell_needs_it() {
         let words = ["retrieve", "b-1", "-o", "it's $HOME.jsonl"];
         assert_eq!(
             command(words),

@@ -1,4 +1,4 @@
-//! The `lmbatch` command: arguments, wording, exit codes. Everything else is the library's.
+//! The `lmbatch` command: arguments, messages and exit codes. All other work is done by the library.
 
 mod args;
 mod board;
@@ -44,7 +44,7 @@ use crate::emulation::Start;
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
 
-/// The command, with the providers of others beside ours.
+/// The `lmbatch` command, extensible with further providers.
 ///
 /// ```no_run
 /// # mod acme { pub fn factory() -> impl lmbatch_core::ProviderFactory { lmbatch::openai::factory() } }
@@ -59,20 +59,20 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// With the providers of lmbatch.
+    /// Returns the command with the providers of lmbatch.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// And with one more; one that bears the name of ours takes its place.
+    /// Adds a provider. A provider with the id of a built-in one replaces it.
     pub fn with(mut self, factory: impl ProviderFactory) -> Self {
         self.others.push(Box::new(factory));
         self
     }
 
-    /// Adds an emulation of a provider, which answers a run on this machine without a key or a bill. `start` gets
-    /// the route of the run and starts the emulation, such as by `lmbatch_contract::serve`. One of lmbatch's own
-    /// providers is then emulated by it as well.
+    /// Adds an emulation of a provider, which answers a run on this machine without a key or a bill. `start` receives
+    /// the route of the run and starts the emulation, for example with `lmbatch_contract::serve`. An emulation of a
+    /// built-in provider replaces the one of lmbatch.
     ///
     /// ```no_run
     /// # mod acme {
@@ -99,7 +99,7 @@ impl Cli {
         self
     }
 
-    /// Runs the command on this process's arguments.
+    /// Runs the command with the arguments of this process.
     pub fn main(self) -> ExitCode {
         emulation::add(self.emulations);
         providers::add(self.others);
@@ -145,8 +145,8 @@ fn main() -> ExitCode {
         terminal::end_live();
         ended.unwrap_or_else(|failure| report(&failure, json))
     });
-    // A plan that is given up removes its files. Work that is left over, such as a read that hangs, does not keep
-    // the process for longer.
+    // An abandoned plan needs time to remove its files. Other unfinished work, such as a blocked read, must not
+    // keep the process alive for longer.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     match exit {
         Exit::Usable if terminal::has_lost_output() => Exit::Failed.into(),
@@ -154,7 +154,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints help, the version, or what is wrong with the arguments.
+/// Prints help, the version, or the error in the arguments.
 fn misused(error: &clap::Error) -> ExitCode {
     if error.exit_code() == 0 || !error.use_stderr() {
         error.exit();
@@ -173,7 +173,7 @@ fn misused(error: &clap::Error) -> ExitCode {
     Exit::Usage.into()
 }
 
-/// Reports whether arguments that could not be read send outcomes to standard output.
+/// Reports whether arguments that could not be parsed write outcomes to standard output.
 fn writes_stdout(words: &[OsString]) -> bool {
     let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
     let apart = words
@@ -188,8 +188,8 @@ fn writes_stdout(words: &[OsString]) -> bool {
     outputs.any(|path| target::is_standard(Path::new(path)))
 }
 
-/// A failure in the words of the parser of arguments: its first paragraph, and as a hint its tips and the
-/// usage of the command.
+/// Converts an error text of the argument parser into a failure: its first paragraph is the message, its tips and
+/// the usage of the command are the hint.
 fn usage(text: &str) -> Failure {
     let mut paragraphs = text.trim_end().split("\n\n");
     let lines = |paragraph: &str| {
@@ -221,8 +221,8 @@ fn usage(text: &str) -> Failure {
     Failure::usage(message).hint(hints.join("; "))
 }
 
-/// Logs what `LMBATCH_LOG` asks for to standard error. Libraries below lmbatch are silent unless they are
-/// named, as in `debug,hyper=debug`.
+/// Writes the log that `LMBATCH_LOG` selects to standard error. Libraries that lmbatch uses stay silent unless they
+/// are named, as in `debug,hyper=debug`.
 fn log(filter: &str) {
     const LIBRARIES: &str =
         "rustls=warn,h2=warn,hyper=warn,hyper_util=warn,reqwest=warn,sqlx=warn,tower=warn";
@@ -234,21 +234,21 @@ fn log(filter: &str) {
         .init();
 }
 
-/// Starts the runtime. Where the system gives no threads (`ulimit -u`), that is an error.
+/// Starts the runtime. Fails if the system refuses to start threads (`ulimit -u`).
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    /// Workers of the runtime.
+    /// Number of worker threads of the runtime.
     const WORKERS: usize = 2;
-    /// Most threads that work on files for the engine. Each keeps memory of its own in the allocator, 1 to 4 MiB: with
-    /// a thread for each step of each batch, memory would grow with the number of batches. Nothing that waits for
-    /// something else than a file may run there for long: outputs, which may be pipes, have threads of their own.
+    /// Maximum number of threads for the engine's file work. Each keeps 1 to 4 MiB in the allocator: with a thread for
+    /// each step of each batch, memory would grow with the number of batches. Work that waits for anything but a
+    /// file must not run there: outputs, which may be pipes, have their own threads.
     const FILE_THREADS: usize = 3;
-    /// Threads that the command needs at once: workers, files, the ledger.
+    /// Number of threads that the command needs at the same time: workers, files, the ledger.
     const THREADS: usize = WORKERS + 2;
     let refused = |error: std::io::Error| {
         Failure::failed(format!("no thread can be started: {error}"))
             .hint("raise the limit of processes (ulimit -u)")
     };
-    // Building a runtime panics where a thread is refused, so threads are tried first.
+    // Building a runtime panics if a thread cannot be started, so threads are tried first.
     let barrier = std::sync::Arc::new(std::sync::Mutex::new(()));
     let tried = {
         let _held = barrier.lock();
@@ -316,7 +316,7 @@ impl Command {
         }
     }
 
-    /// The output that was named, of a command whose failure may be a JSON object.
+    /// Returns the output path of a command that may report its failure as a JSON object.
     fn output(&self) -> Option<&Path> {
         match self {
             Self::Run(run) => run.output.as_deref(),
@@ -326,7 +326,7 @@ impl Command {
         }
     }
 
-    /// Reports whether programs read what is printed.
+    /// Reports whether the command prints JSON, for programs.
     fn wants_json(&self) -> bool {
         match self {
             Self::Run(run) => run.report.json,
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_on_standard_output_are_known_by_any_spelling() {
+    fn outcomes_on_standard_output_are_recognised_in_any_spelling() {
         for (words, wanted) in [
             (&["-o", "-"][..], true),
             (&["-o-"], true),

@@ -1,6 +1,6 @@
-//! How many unusable outputs are tolerated.
+//! Limit of `--max-failed`: the number of unusable outputs that are tolerated.
 
-/// How many unusable outputs are tolerated.
+/// Maximum number of unusable outputs that are tolerated.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum MaxFailed {
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_may_fail() {
+    fn failures_are_tolerated_up_to_the_limit() {
         for (text, failed, of, allowed) in [
             ("0", 0, 5, true),
             ("0", 1, 5, false),

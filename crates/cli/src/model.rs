@@ -1,16 +1,16 @@
-//! `PROVIDER/MODEL`.
+//! Models as arguments name them: `PROVIDER/MODEL`.
 
 use crate::exit::Failure;
 use crate::providers::{self, Provider, Route};
 
-/// A provider, and a model in its words.
+/// Provider, with the name that it uses for a model.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     pub(crate) provider: &'static Provider,
     pub(crate) name: String,
 }
 
-/// Splits at the first slash: models may have slashes of their own.
+/// Parses `PROVIDER/MODEL`, split at the first slash, since names of models may hold slashes.
 pub(crate) fn parse(text: &str) -> Result<Model, Failure> {
     match text.split_once('/') {
         Some((provider, name)) if !name.is_empty() => Ok(Model {
@@ -23,7 +23,7 @@ pub(crate) fn parse(text: &str) -> Result<Model, Failure> {
     }
 }
 
-/// The provider of a name, or the nearest there is.
+/// Returns the provider with an id. An unknown id is refused, with the most similar one as a hint.
 pub(crate) fn find(name: &str) -> Result<&'static Provider, Failure> {
     if let Some(provider) = providers::all()
         .iter()
@@ -50,7 +50,7 @@ pub(crate) fn find(name: &str) -> Result<&'static Provider, Failure> {
     })
 }
 
-/// The route of that name, or the usual one.
+/// Returns the route with a name; the provider's default route without one.
 pub(crate) fn route(provider: &Provider, name: Option<&str>) -> Result<Route, Failure> {
     let routes = provider.routes();
     let Some(name) = name else {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_provider_gets_the_list_and_the_nearest_word() {
+    fn an_unknown_provider_is_refused_with_the_list_and_the_most_similar_id() {
         let failure = parse("opnai/x").unwrap_err();
         assert_eq!(
             failure.message,

@@ -4,16 +4,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
-/// Stands for a character that is not printed.
+/// Replacement for a character that is not printed.
 const REPLACEMENT: char = '\u{fffd}';
 
-/// Stands for a key.
+/// Replacement for a key.
 const REMOVED: &str = "[key removed]";
 
-/// The fewest bytes of a key that is looked for: a shorter one would be found in ordinary words.
+/// Minimum length of a hidden key in bytes: a shorter one would match ordinary words.
 const SHORTEST_KEY: usize = 8;
 
-/// The longest text of a provider that is printed, in characters.
+/// Maximum length of a printed provider message in characters.
 const LONGEST_SAYING: usize = 300;
 
 static KEYS: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -25,14 +25,14 @@ fn keys() -> MutexGuard<'static, Vec<String>> {
 /// Keeps a key out of everything that is printed from now on.
 pub(crate) fn hide(key: &str) {
     let key = key.trim();
-    // The key that stands for the emulator is a word of the output as well.
+    // The emulator's key is an ordinary word of the output as well.
     if key == "emulated" {
         return;
     }
     let mut keys = keys();
     if key.len() >= SHORTEST_KEY && !keys.iter().any(|known| known == key) {
         keys.push(key.to_owned());
-        // A key that holds another one is looked for first.
+        // A key that contains another one must be replaced first.
         keys.sort_by_key(|key| std::cmp::Reverse(key.len()));
     }
 }
@@ -53,7 +53,7 @@ pub(crate) fn plain_lines(text: &str) -> String {
     cleaned(text, |c| if line(c) { c } else { REPLACEMENT })
 }
 
-/// Returns words of a provider on one line of at most 300 characters; `None` where nothing is left.
+/// Returns a provider message on one line of at most 300 characters; `None` if nothing is left of it.
 pub(crate) fn saying(text: &str) -> Option<String> {
     let spaced = cleaned(text, |c| match c {
         '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
@@ -68,7 +68,7 @@ pub(crate) fn saying(text: &str) -> Option<String> {
     }
 }
 
-/// Replaces characters, and keys: also one that is broken up by characters that are not shown.
+/// Replaces characters and keys, including a key that is interrupted by invisible characters.
 fn cleaned(text: &str, replace: impl Fn(char) -> char) -> String {
     match scrubbed(text) {
         Some(text) => text.chars().map(replace).collect(),
@@ -76,7 +76,7 @@ fn cleaned(text: &str, replace: impl Fn(char) -> char) -> String {
     }
 }
 
-/// Returns the text without keys, if it holds one.
+/// Returns the text with its keys replaced; `None` if it holds no key.
 fn scrubbed(text: &str) -> Option<String> {
     let keys = keys();
     if keys.is_empty() {
@@ -130,7 +130,7 @@ fn scrub(value: &mut Value) {
 mod tests {
     use super::*;
 
-    /// What a terminal acts on, hides, or turns around.
+    /// Characters that a terminal acts on, hides or displays in reverse order.
     const UNSAFE: &[char] = &[
         '\0',
         '\u{7}',
@@ -166,7 +166,7 @@ mod tests {
     ];
 
     #[test]
-    fn nothing_that_a_terminal_acts_on_is_left() {
+    fn characters_that_a_terminal_acts_on_are_replaced() {
         for c in UNSAFE {
             let text = format!("a{c}b\nc");
             assert_eq!(plain(&text), "a\u{fffd}b\u{fffd}c", "{c:?}");
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_never_printed_however_it_is_broken_up() {
+    fn a_key_is_never_printed_even_if_it_is_interrupted() {
         hide(" sk-plain-secret-1 ");
         for text in [
             "key sk-plain-secret-1 is wrong",
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_a_provider_are_one_short_line() {
+    fn a_provider_message_is_one_short_line() {
         assert_eq!(saying(" a\nb\u{1b}[2J ").unwrap(), "a b\u{fffd}[2J");
         assert_eq!(saying(" \n"), None);
         let long = saying(&"ä".repeat(400)).unwrap();

@@ -19,37 +19,37 @@ use crate::terminal::{self, plain};
 enum Show {
     Live(ProgressBar),
     Lines(Mutex<String>),
-    /// One of many runs, whose status is shown together.
+    /// Shared status of many runs, for one of them.
     Together(Arc<Board>),
     Nothing,
 }
 
-/// A handle that is to be written.
+/// Handle file to write once the batch exists.
 #[derive(Debug)]
 struct Handle {
     parts: HandleParts,
     path: PathBuf,
-    /// Whether a file of that name is replaced.
+    /// True if an existing file is replaced.
     force: bool,
 }
 
-/// Listens to a run for people, and keeps what another process needs to continue it.
+/// Observer of a run that shows its progress, and stores the handle that another process needs to continue it.
 #[derive(Debug)]
 pub(crate) struct Progress {
     show: Show,
     handle: Mutex<Option<Handle>>,
     run: Mutex<Option<String>>,
     batches: Mutex<BTreeMap<BatchId, Counted>>,
-    /// Failures of calls that were repeated, and how often each came.
+    /// Number of occurrences of each failure of a repeated call.
     failures: Mutex<BTreeMap<String, u64>>,
-    /// Set once results did not come that had ended by the provider's counts.
+    /// Set once results were missing although the provider's counts say that they have ended.
     awaits: AtomicBool,
 }
 
-/// Most failures that are counted; more are those of other batches, and are told anew.
+/// Maximum number of distinct failures that are counted; further ones are each reported as new.
 const MOST_FAILURES: usize = 256;
 
-/// A batch as it was polled last.
+/// State of a batch at its last poll.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counted {
     has_ended: bool,
@@ -79,7 +79,7 @@ impl Progress {
         Self::shown(show)
     }
 
-    /// Returns the progress of one of many runs, which `board` shows together.
+    /// Returns the progress of one of many runs, whose status `board` shows together.
     pub(crate) fn of_many(board: Arc<Board>, run: &str) -> Self {
         let progress = Self::shown(Show::Together(board));
         progress.keep_run(run);
@@ -97,28 +97,28 @@ impl Progress {
         }
     }
 
-    /// Has the handle of the batch written to `path` as soon as the batch exists.
+    /// Requests that the handle of the batch is written to `path` as soon as the batch exists.
     pub(crate) fn keep_handle(&self, parts: HandleParts, path: PathBuf, force: bool) {
         *locked(&self.handle) = Some(Handle { parts, path, force });
     }
 
-    /// Notes the run that this is the progress of, once it is recorded.
+    /// Sets the observed run, once it is recorded.
     pub(crate) fn keep_run(&self, run: &str) {
         *locked(&self.run) = Some(run.to_owned());
     }
 
-    /// The run, if there is a record of it.
+    /// Returns the id of the run, if it is recorded.
     pub(crate) fn run(&self) -> Option<String> {
         locked(&self.run).clone()
     }
 
-    /// Requests of a batch that were done when it was polled last.
+    /// Returns the number of requests of a batch that were done at its last poll.
     pub(crate) fn done(&self, batch: &BatchId) -> u64 {
         let batches = locked(&self.batches);
         batches.get(batch).map_or(0, |counted| counted.done)
     }
 
-    /// Progress of all batches, where there are several.
+    /// Formats the progress of all batches; `None` for a single batch.
     fn of_several(&self, snapshot: &BatchSnapshot) -> Option<String> {
         let mut batches = locked(&self.batches);
         let counts = snapshot.counts;
@@ -175,7 +175,7 @@ impl Progress {
         }
     }
 
-    /// Says that the answer to a create was lost, how long its batch is searched for, and what can be done.
+    /// Reports that the response to a create was lost, how long its batch is searched for, and how to continue.
     fn searching(&self, label: &Label, patience: Duration) {
         let batch = match label.parts() {
             Some((_, number)) => format!("batch {}", number + 1),
@@ -183,13 +183,13 @@ impl Progress {
         };
         let next = match self.run() {
             Some(run) => format!(
-                "; Ctrl-C ends the wait, and the search is repeated by: {}",
+                "; Ctrl-C ends the wait; to repeat the search: {}",
                 hints::on_runs(["resume", &run])
             ),
             None => String::new(),
         };
         self.warn(&format!(
-            "the provider did not confirm the create of {batch}: searching for it for up to {}; until then it is not sent again{next}",
+            "the provider did not confirm the create of {batch}: searching for it for up to {}; until then the create is not repeated{next}",
             format::wait(patience)
         ));
         if let Show::Live(bar) = &self.show {
@@ -197,8 +197,8 @@ impl Progress {
         }
     }
 
-    /// Says that a call failed. The same failure again is told when it has come 2, 4, 8 and so on times: a
-    /// provider that is down fails the same call for hours.
+    /// Reports that a call failed. The same failure is reported again when it has occurred 2, 4, 8 and so on times,
+    /// since a provider that is down fails the same call for hours.
     fn retrying(&self, error: &Error, wait: Duration) {
         if crate::exit::is_awaited(error) {
             self.awaits.store(true, Ordering::Relaxed);
@@ -231,7 +231,7 @@ impl Progress {
         }
     }
 
-    /// Reports whether results that had ended by the provider's counts did not come when they were read.
+    /// Reports whether results were missing although the provider's counts say that they have ended.
     pub(crate) fn awaits_results(&self) -> bool {
         self.awaits.load(Ordering::Relaxed)
     }
@@ -269,7 +269,7 @@ fn write_handle(
     }
     match file.persist_noclobber(path) {
         Ok(_) => Ok(()),
-        // The batch exists, and its handle is kept whatever stands in the way.
+        // The batch exists, so that its handle is kept under the temporary name.
         Err(error) => {
             let (_, kept) = error.file.keep().map_err(|error| error.error)?;
             let message = format!("{}; the handle is in {}", error.error, kept.display());
@@ -298,7 +298,7 @@ impl Observer for Progress {
                     return self.tell(&text);
                 }
                 let counts = snapshot.counts;
-                // A count of all is not the end: results are still being written.
+                // A batch whose requests are all done may still be writing its results.
                 let progress = counts
                     .total
                     .map(|total| format!(" · {} of {total}", counts.finished()))
@@ -332,7 +332,7 @@ impl Observer for Progress {
     }
 }
 
-/// A failure that was told before, in a few words.
+/// Formats a failure that was reported before in a few words.
 fn short(error: &Error) -> String {
     let kind = error.kind().as_str().replace('_', " ");
     match error.batch() {
@@ -341,7 +341,7 @@ fn short(error: &Error) -> String {
     }
 }
 
-/// One line on what sending changes of schemas.
+/// Returns one line about the changes that sending makes to schemas.
 pub(crate) fn schema_note(notes: &[String]) -> String {
     plain(&format!("schema: {}", notes.join("; ")))
 }

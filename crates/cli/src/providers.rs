@@ -1,13 +1,13 @@
-//! The providers that this command knows, by their factories.
+//! Factories of the providers that this command includes.
 
 use std::sync::OnceLock;
 
 use lmbatch_core::ProviderFactory;
 
-/// A provider as the command line knows it.
+/// Factory of a provider.
 pub(crate) type Provider = dyn ProviderFactory;
 
-/// One of a provider's routes.
+/// Name of one of a provider's routes.
 pub(crate) type Route = &'static str;
 
 /// Providers of the program. They are linked into it and never change, so that records of runs may borrow them.
@@ -22,7 +22,8 @@ fn built_in() -> Vec<Box<Provider>> {
     ]
 }
 
-/// Adds providers of other crates, before the first is asked for; one with the id of a built-in one replaces it.
+/// Adds providers of other crates. Must be called before the first one is used; a provider with the id of a built-in
+/// one replaces it.
 pub(crate) fn add(others: Vec<Box<Provider>>) {
     ALL.get_or_init(|| {
         let mut all = built_in();
@@ -37,8 +38,8 @@ pub(crate) fn all() -> &'static [Box<Provider>] {
     ALL.get_or_init(built_in)
 }
 
-/// Keeps the keys of the environment out of everything that is printed: also where the command reads a
-/// record only, a provider may have repeated a key in what the record holds.
+/// Keeps the keys in the environment out of everything that is printed. A command that only reads a record needs
+/// this too, since a provider may have repeated a key in a message that the record holds.
 pub(crate) fn hide_keys() {
     let variables = all().iter().flat_map(|provider| provider.key_variables());
     for variable in variables {
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_route_has_a_codec_that_bears_the_providers_name() {
+    fn the_codec_of_every_route_has_the_providers_name() {
         for provider in all() {
             for route in provider.routes() {
                 assert_eq!(provider.codec(route).id().as_str(), provider.id());

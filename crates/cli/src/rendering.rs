@@ -1,5 +1,5 @@
-//! Outcomes as the lines of an output. Where two processors are free and the output is not small, two threads
-//! decode and render blocks of requests in turns, while the caller writes the lines in their order.
+//! Outcomes as the lines of an output. If two processors are available and the output is not small, two threads
+//! take turns to decode and render blocks of requests, while the caller writes the lines in their order.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,51 +13,51 @@ use crate::counts::Counts;
 use crate::exit::{Exit, Failure};
 use lmbatch_lines::LineOrigin;
 
-/// Most threads that render.
+/// Maximum number of rendering threads.
 const THREADS: usize = 2;
 
-/// Bytes of lines that are handed on at once; a longer line is one piece.
+/// Size in bytes of one piece of lines; a longer line is a piece of its own.
 const PIECE: usize = 64 << 10;
 
-/// Pieces of one thread that wait to be written.
+/// Maximum number of pieces of one thread that wait to be written.
 const WAITING: usize = 4;
 
-/// Bytes of results that a block should have: what a thread can render while the lines of another are written.
+/// Target size of a block in bytes of results: a thread renders that much while the lines of another are written.
 const BLOCK: u64 = 192 << 10;
 
-/// Most requests of a block.
+/// Maximum number of requests in a block.
 const MOST: u64 = 256;
 
-/// Bytes of results of a request on average from which one thread renders: several lines of each thread are held.
+/// Average size of a result in bytes from which only one thread renders, since each thread holds several lines.
 const LARGE: u64 = 512 << 10;
 
-/// What is rendered, and how.
+/// Outcomes to render, with the options for their lines.
 pub(crate) struct Rendering {
     pub(crate) origin: LineOrigin,
-    /// Problems with which an answer is usable.
+    /// Problems that leave an answer usable.
     pub(crate) accept: Vec<Problem>,
     requests: u64,
-    /// Requests of a block.
+    /// Number of requests in a block.
     block: u64,
-    /// Whether requests have results of [`LARGE`] bytes on average.
+    /// True if the average result has at least [`LARGE`] bytes.
     is_large: bool,
 }
 
-/// Lines on their way to the output.
+/// Rendered lines that wait to be written.
 struct Piece {
     lines: Vec<u8>,
-    /// Whether the lines of a block end with them.
+    /// True if the block ends with these lines.
     ends_block: bool,
 }
 
-/// One thread as the writer sees it.
+/// Channels of the writer to one rendering thread.
 struct Lane {
     pieces: Receiver<Piece>,
-    /// Takes buffers back that were written.
+    /// Returns written buffers to the thread.
     used: SyncSender<Vec<u8>>,
 }
 
-/// One thread as it sees the writer.
+/// Channels of one rendering thread to the writer.
 struct Desk {
     pieces: SyncSender<Piece>,
     used: Receiver<Vec<u8>>,
@@ -76,7 +76,7 @@ impl Rendering {
         }
     }
 
-    /// Returns the number of readers that [`lines`](Self::lines) makes use of.
+    /// Returns the number of readers that [`lines`](Self::lines) needs.
     pub(crate) fn readers(&self) -> usize {
         let is_small = self.requests < 2 * THREADS as u64 * self.block;
         let processors = thread::available_parallelism();
@@ -89,7 +89,7 @@ impl Rendering {
     /// Renders every outcome, and passes the lines on in their order. Each of `readers` reads the same outcomes.
     ///
     /// # Errors
-    /// The first error of `write` or of a reader; what comes before it was passed on. Ends quietly once `stop` is
+    /// The first error of `write` or of a reader; earlier lines were passed on. Ends without an error once `stop` is
     /// set.
     pub(crate) fn lines(
         &self,
@@ -100,7 +100,7 @@ impl Rendering {
         if readers.len() > 1 {
             match self.in_turns(readers, stop, write) {
                 Ok(done) => return done,
-                // No threads: the limit of processes may be reached.
+                // No thread could be started; the limit of processes may be reached.
                 Err(left) => readers = left,
             }
         }
@@ -120,7 +120,7 @@ impl Rendering {
         Ok(counts)
     }
 
-    /// Renders with a thread for each reader; gives the readers back where a thread cannot be started.
+    /// Renders with one thread per reader; returns the readers if a thread cannot be started.
     fn in_turns(
         &self,
         readers: Vec<OutcomeReader>,
@@ -145,11 +145,11 @@ impl Rendering {
                 workers.push(worker);
             }
             for (start, reader) in starts.iter().zip(readers) {
-                // A thread that is gone is seen by its lane.
+                // A thread that has ended is noticed through its lane.
                 let _ = start.send(reader);
             }
             let written = self.written(&lanes, write);
-            // Threads that still render end with their lane.
+            // Threads that still render end when their lane is dropped.
             drop(lanes);
             let mut ends = Vec::new();
             for worker in workers {
@@ -171,8 +171,8 @@ impl Rendering {
         })
     }
 
-    /// Writes the pieces of all lanes in the order of the output. Returns the number of the lane that broke off, if
-    /// one did.
+    /// Writes the pieces of all lanes in the order of the output. Returns the number of the lane that ended early, if
+    /// any.
     fn written(
         &self,
         lanes: &[Lane],
@@ -186,7 +186,7 @@ impl Rendering {
                     return Ok(Some(number));
                 };
                 write(&lines)?;
-                // The memory of a long line is not kept.
+                // The memory of a very long line is freed.
                 if lines.capacity() <= 4 * PIECE {
                     let _ = lane.used.try_send(lines);
                 }
@@ -217,7 +217,7 @@ impl Rendering {
             let rendered = self.render(reader, positions, stop, counts, &mut lines, |lines| {
                 desk.hand_on(lines, false)
             });
-            // What was rendered before an error goes out before it is told.
+            // Lines that were rendered before an error are written before the error is reported.
             let is_whole = matches!(rendered, Ok(true));
             let is_wanted = desk.hand_on(&mut lines, is_whole);
             if !rendered? || !is_wanted {
@@ -227,8 +227,8 @@ impl Rendering {
         Ok(counts)
     }
 
-    /// Renders the requests at some positions, and hands the lines on whenever they are enough. Returns `false` where
-    /// no more lines are wanted.
+    /// Renders the requests at the given positions, and passes the lines on in pieces. Returns `false` if no more lines
+    /// are wanted.
     fn render(
         &self,
         reader: &mut OutcomeReader,
@@ -254,7 +254,7 @@ impl Rendering {
 }
 
 impl Desk {
-    /// Hands lines on, and puts an empty buffer in their place. Returns `false` where the writer is gone.
+    /// Passes lines on, and replaces them by an empty buffer. Returns `false` if the writer has ended.
     fn hand_on(&self, lines: &mut Vec<u8>, ends_block: bool) -> bool {
         let mut empty = self.used.try_recv().unwrap_or_default();
         empty.clear();
@@ -277,7 +277,7 @@ fn lane() -> (Lane, Desk) {
     (lane, desk)
 }
 
-/// The failure of a thread that has panicked.
+/// Returns the failure for a thread that has panicked.
 pub(crate) fn lost() -> Failure {
     let kind = ErrorKind::Internal.as_str();
     Failure::new(Exit::Failed, kind, "a worker thread failed")

@@ -1,4 +1,4 @@
-//! The session: values that a command keeps from its beginning to its end.
+//! Session of a command: values that it keeps from its start to its end.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -9,13 +9,13 @@ use lmbatch_ledger::SqliteLedger;
 
 use crate::terminal;
 
-/// Longest wait for the record to be closed when the command ends.
+/// Maximum wait for the ledgers to close when the command ends.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// Values that one call of the command keeps from its beginning to its end.
+/// Values that one call of the command keeps from its start to its end.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
-    /// Ledgers that were opened, to be closed at the end.
+    /// Open ledgers, which are closed at the end.
     opened: Mutex<Vec<SqliteLedger>>,
     /// State folder that the command writes to, once it has opened one.
     folder: OnceLock<PathBuf>,
@@ -27,17 +27,17 @@ impl Session {
         self.folder.get().map(PathBuf::as_path)
     }
 
-    /// Keeps the first state folder that is opened to write.
+    /// Keeps the first state folder that is opened for writing.
     pub(crate) fn use_folder(&self, path: &Path) {
         self.folder.get_or_init(|| path.to_owned());
     }
 
-    /// Keeps a ledger, so that it is closed when the command ends. Prints a note where opening it has changed its
-    /// file, as any command does, also one that only lists.
+    /// Keeps a ledger, so that it is closed when the command ends. Prints a note if opening it has upgraded its file,
+    /// which any command does, even one that only lists.
     pub(crate) fn opened(&self, ledger: SqliteLedger) -> Arc<SqliteLedger> {
         if ledger.was_upgraded() {
             terminal::message(
-                "note: the record was one of an earlier version and is upgraded now; that version cannot use it any more",
+                "note: the record was upgraded from an earlier version, which cannot read it any more",
             );
         }
         let mut all = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,7 +45,7 @@ impl Session {
         Arc::new(ledger)
     }
 
-    /// Closes the ledgers that were opened: the file of each is complete on its own then.
+    /// Closes the ledgers, so that the file of each is complete on its own.
     pub(crate) async fn close(&self, clock: &dyn Clock) {
         let all = {
             let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,7 +53,7 @@ impl Session {
         };
         let closing = async {
             for ledger in all {
-                // Changes are on the disk already.
+                // Committed changes are on the disk already.
                 let _ = ledger.close().await;
             }
         };

@@ -1,4 +1,4 @@
-//! Options of the command line into options of requests.
+//! Conversion of command-line options into options of requests.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -15,12 +15,12 @@ use crate::args::SettingsArgs;
 use crate::exit::Failure;
 use crate::{terminal, text_file};
 
-/// Returns the options that every request has in common, once the provider is known to take them: what is
-/// wrong with an option is no fault of any line of the input.
+/// Returns the options that every request has in common, after checking that the provider accepts them, so that an
+/// invalid option is not reported as an error of an input line.
 ///
 /// # Errors
 /// Usage, with the option, the file and the place in it, for a value that cannot be read or that the provider
-/// does not take.
+/// does not accept.
 pub(crate) fn options(
     args: &SettingsArgs,
     codec: &dyn BatchCodec,
@@ -29,7 +29,7 @@ pub(crate) fn options(
     let options = read(args)?;
     let none = GenerateOptions::default();
     if tried(codec, model, &none).is_err() {
-        // The model or the provider takes no request as plain as this: only the lines tell.
+        // The provider refuses even a plain request, so that only the input lines show whether the options are valid.
         return Ok(options);
     }
     if let Some(path) = &args.schema {
@@ -40,7 +40,7 @@ pub(crate) fn options(
         };
         tried(codec, model, &alone).map_err(|error| {
             Failure::usage(format!("--schema: {}: {}", path.display(), reason(&error))).hint(
-                "nothing was sent; --schema-mode lenient sends as much of the schema as the provider takes",
+                "nothing was sent; --schema-mode lenient sends the part of the schema that the provider accepts",
             )
         })?;
     }
@@ -91,7 +91,7 @@ fn tried(
     codec.body(&class, &request, &mut Vec::new())
 }
 
-/// The reason of an error, fit to be printed, without the words that the option's name says already.
+/// Returns the reason of an error, safe to print, without the words that repeat the option's name.
 fn reason(error: &RequestError) -> String {
     let message = error
         .message()
@@ -100,7 +100,7 @@ fn reason(error: &RequestError) -> String {
     terminal::plain(short.unwrap_or(&message))
 }
 
-/// The options as the command line has them.
+/// Reads the options from the command line.
 fn read(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
     let mut hyperparameters = Hyperparameters {
         max_output_tokens: args.max_tokens,

@@ -1,5 +1,5 @@
-//! Signals that end the command, and the one that must not. Signal handlers belong to the process: their state is
-//! process-wide, and is kept in this file alone.
+//! Signals that end the command, and `SIGXFSZ`, which must not. Signal handlers belong to the process: their state
+//! is process-wide, and is kept in this file alone.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -8,15 +8,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::exit::Exit;
 use crate::terminal;
 
-/// Parts of the command that end themselves on a signal, and print how to continue.
+/// Number of parts of the command that handle a signal themselves and print how to continue.
 static HANDLING: AtomicUsize = AtomicUsize::new(0);
 
-/// Set once a part of the command has taken a signal. That part may be gone before [`end_process`] sees the same
-/// signal, and the command is still to end in its own way.
+/// Set once a part of the command has handled a signal. That part may be dropped before [`end_process`] receives the
+/// same signal, which must not end the process then.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Proof that a part of the command ends itself on a signal, until it is dropped. It hears every signal that
-/// comes while it exists, also one that comes while nothing waits for it.
+/// Guard of a part of the command that handles signals itself, until it is dropped. It receives every signal that
+/// arrives while it exists, even if nothing waits for one at that moment.
 #[derive(Debug)]
 pub(crate) struct Handling(Signals);
 
@@ -27,7 +27,7 @@ impl Handling {
         Self(signals)
     }
 
-    /// Waits for the first signal that ends the command. Dropping the future loses none.
+    /// Waits for the first signal that ends the command. Dropping the future loses no signal.
     pub(crate) async fn stopped(&mut self) -> (Exit, &'static str) {
         let signal = self.0.next().await;
         TAKEN.store(true, Ordering::Release);
@@ -41,8 +41,8 @@ impl Drop for Handling {
     }
 }
 
-/// The signals that end the command. One that was ignored when the process began, as `nohup` does with HUP,
-/// is ignored.
+/// Signals that end the command. A signal that was ignored when the process started, as HUP is under `nohup`, stays
+/// ignored.
 #[derive(Debug)]
 struct Signals {
     interrupt: Option<Signal>,
@@ -51,7 +51,7 @@ struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on.
+    /// Installs the signal handlers.
     fn new() -> Self {
         let listen = |kind: SignalKind| match is_ignored(kind.as_raw_value()) {
             true => None,
@@ -65,7 +65,7 @@ impl Signals {
         }
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     async fn next(&mut self) -> (Exit, &'static str) {
         tokio::select! {
             () = received(&mut self.interrupt) => (Exit::Interrupted, "INT"),
@@ -84,8 +84,8 @@ async fn received(signals: &mut Option<Signal>) {
     std::future::pending::<()>().await;
 }
 
-/// Ends the process on a signal that no part of the command takes, and on the second one in any case.
-/// Nothing stays on the screen.
+/// Ends the process on a signal that no part of the command handles, and on the second signal in any case. Clears
+/// the progress line first.
 pub(crate) async fn end_process() {
     let (mut signals, mut count) = (Signals::new(), 0);
     loop {
@@ -99,18 +99,18 @@ pub(crate) async fn end_process() {
     }
 }
 
-/// Makes a write beyond the limit of the size of files (`ulimit -f`) an error, as any other failed write;
-/// without a handler the signal kills the process without a word.
+/// Turns a write beyond the file size limit (`ulimit -f`) into an ordinary write error; without a handler the signal
+/// kills the process without a message.
 pub(crate) fn survive_file_size_limit() {
     /// `SIGXFSZ` on Linux (other than MIPS), macOS and the BSDs.
     const FILE_SIZE: i32 = 25;
     if !cfg!(any(target_arch = "mips", target_arch = "mips64")) {
-        // The handler stays when the stream is dropped.
+        // The handler stays installed when the stream is dropped.
         let _ = signal(SignalKind::from_raw(FILE_SIZE));
     }
 }
 
-/// Reports whether the process was started with a signal ignored. Only Linux says so.
+/// Reports whether the process was started with a signal ignored. Only Linux provides this information.
 fn is_ignored(signal: i32) -> bool {
     static MASK: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
     let mask = MASK.get_or_init(|| {

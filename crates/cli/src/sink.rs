@@ -1,4 +1,4 @@
-//! Output lines on their way to where they go: a file appears under its name only when it is whole.
+//! Writing of output lines. A file appears under its name only when it is complete.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
@@ -10,31 +10,31 @@ use tempfile::NamedTempFile;
 use crate::target::{self, Target};
 use crate::written::{self, Contents, Found, Written};
 
-/// Bytes that are written at once. Lines come in pieces of about as many, and are not copied then.
+/// Size of one write in bytes. Lines arrive in pieces of about this size, which need not be copied.
 const BUFFER: usize = 64 << 10;
 
-/// The files that an output may take the place of.
+/// Files that an output may replace.
 #[derive(Debug, Clone)]
 pub(crate) enum Replace {
-    /// None.
+    /// No existing file.
     Never,
     /// Outputs of the run itself, as they were written.
     Own(Vec<Written>),
-    /// Any file.
+    /// Any existing file.
     Always,
 }
 
-/// The place of an output, decided before anything is sent.
+/// Place of an output, decided before anything is sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) target: Target,
     pub(crate) replace: Replace,
-    /// Whether the output is there already, as the run has written it: outcomes are only counted then.
+    /// True if the output already exists as the run has written it: outcomes are only counted then.
     pub(crate) is_current: bool,
 }
 
 impl Place {
-    /// A target that is written to; a file is only replaced if that is asked for.
+    /// Returns the place of a target. An existing file is replaced only with `force`.
     pub(crate) fn new(target: Target, force: bool) -> Self {
         let replace = if force {
             Replace::Always
@@ -48,7 +48,7 @@ impl Place {
         }
     }
 
-    /// Opens the place to write.
+    /// Opens the place for writing.
     pub(crate) fn open(self) -> io::Result<Sink> {
         let kind = match self.target {
             _ if self.is_current => Kind::Nowhere,
@@ -81,11 +81,11 @@ enum Kind {
         path: PathBuf,
         replace: Replace,
     },
-    /// Outcomes are only counted.
+    /// Nothing is written; outcomes are only counted.
     Nowhere,
 }
 
-/// An output that is being written.
+/// Output that is being written.
 pub(crate) struct Sink {
     kind: Kind,
     hash: Sha256,
@@ -110,7 +110,7 @@ impl Sink {
         matches!(self.kind, Kind::Stream(_))
     }
 
-    /// Writes and syncs everything; a file still has no name.
+    /// Writes and syncs everything. A file does not have its name yet.
     pub(crate) fn complete(self) -> io::Result<Complete> {
         match self.kind {
             Kind::Nowhere => Ok(Complete(None)),
@@ -142,7 +142,7 @@ impl Sink {
     }
 }
 
-/// An output of which every line is written.
+/// Output whose lines are all written.
 pub(crate) struct Complete(Option<Unnamed>);
 
 struct Unnamed {
@@ -153,7 +153,7 @@ struct Unnamed {
 }
 
 impl Complete {
-    /// The contents of the file, if it is one, for the notes of a run.
+    /// Returns the size and digest of the output for the notes of a run; `None` if it is not a file.
     pub(crate) fn written(&self, version: String) -> Option<Written> {
         self.0.as_ref().map(|unnamed| Written {
             path: unnamed.path.display().to_string(),
@@ -163,7 +163,7 @@ impl Complete {
         })
     }
 
-    /// Gives a file its name. Whatever has come there meanwhile is judged again.
+    /// Gives a file its name. A file that appeared under the name meanwhile is checked again.
     pub(crate) fn appear(self) -> io::Result<()> {
         let Some(Unnamed {
             file,
@@ -175,7 +175,7 @@ impl Complete {
             return Ok(());
         };
         if may_replace(&path, &replace)? {
-            // A file that is replaced keeps its permissions.
+            // The new file takes over the permissions of the replaced one.
             if let Ok(facts) = fs::metadata(&path) {
                 file.as_file().set_permissions(facts.permissions())?;
             }
@@ -187,7 +187,7 @@ impl Complete {
     }
 }
 
-/// Reports whether a regular file is there that may be replaced.
+/// Reports whether the path is a regular file that may be replaced.
 fn may_replace(path: &Path, replace: &Replace) -> io::Result<bool> {
     let facts = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -224,13 +224,13 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_to_the_name_while_the_output_is_written_is_not_lost() {
+    fn a_file_that_appears_while_the_output_is_written_is_not_lost() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
         let read = || fs::read_to_string(&path).unwrap();
         let first = write(&path, Replace::Never, || {}).unwrap();
         assert_eq!((read().as_str(), first.bytes), ("new\n", 4));
-        // The run's own, as it was written, is replaced; what was changed since is not.
+        // The run's own unchanged output is replaced; an edited one is not.
         let own = || Replace::Own(vec![first.clone()]);
         write(&path, own(), || {}).unwrap();
         write(&path, own(), || fs::write(&path, "mine").unwrap()).unwrap_err();
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(read(), "mine");
         write(&path, Replace::Always, || {}).unwrap();
         assert_eq!(read(), "new\n");
-        // A link or a folder is nobody's output.
+        // A link or a folder is never an output of the run.
         for make in [
             |path: &Path| std::os::unix::fs::symlink("/dev/null", path).unwrap(),
             |path: &Path| fs::create_dir(path).unwrap(),

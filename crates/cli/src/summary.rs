@@ -15,10 +15,10 @@ use crate::format::number;
 use crate::terminal::Table;
 use crate::{format, plain};
 
-/// The most reasons of a failed batch that are shown.
+/// Maximum number of reasons shown for a failed batch.
 const REASONS: usize = 20;
 
-/// Counts of a run. `"format": 1` changes when the fields do.
+/// Counts of a run. The value of `format` changes whenever the fields do.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
     format: u32,
@@ -37,7 +37,7 @@ pub(crate) struct Summary {
     failures: Vec<FailedBatch>,
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<String>,
-    /// The state folder, where the run is recorded.
+    /// State folder in which the run is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     state_dir: Option<String>,
     pub(crate) output: String,
@@ -46,15 +46,15 @@ pub(crate) struct Summary {
     /// Data that stays at the provider, and until when.
     #[serde(skip_serializing_if = "Option::is_none")]
     remote: Option<Remote>,
-    /// Answers that cannot be read: they are billed.
+    /// Number of billed answers that cannot be read.
     #[serde(skip)]
     malformed: u64,
-    /// Answered and errored requests of each batch.
+    /// Numbers of answered and of errored requests, by batch.
     #[serde(skip)]
     delivered: BTreeMap<String, (u64, u64)>,
 }
 
-/// Answers that the provider counts, those that are not in the output included.
+/// Answers that the provider counts, including those that are not in the output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Billed {
     pub(crate) answers: u64,
@@ -77,7 +77,7 @@ impl Billed {
         billed
     }
 
-    /// The warning about rows that never came.
+    /// Returns the warning about result rows that were never delivered.
     pub(crate) fn warning(&self) -> Option<String> {
         (self.undelivered > 0).then(|| {
             format!(
@@ -88,7 +88,7 @@ impl Billed {
     }
 }
 
-/// Lines about why a batch failed as a whole, if it did.
+/// Returns the reasons why a batch failed as a whole, one per line.
 pub(crate) fn failure_lines(batch: &BatchSnapshot) -> Vec<String> {
     FailedBatch::of(batch).map_or_else(Vec::new, |failed| failed.lines())
 }
@@ -193,7 +193,7 @@ impl Summary {
         }
     }
 
-    /// The same with the state folder in which the run is recorded.
+    /// Sets the state folder in which the run is recorded.
     pub(crate) fn with_state(mut self, folder: Option<&std::path::Path>) -> Self {
         self.state_dir = folder.map(|folder| folder.display().to_string());
         self
@@ -219,7 +219,7 @@ impl Summary {
         self.delivered = counts.delivered;
     }
 
-    /// Adds what is billed: from accounts where requests were sent more than once, else from the outcomes.
+    /// Adds the billed answers: from the accounts if requests were sent more than once, else from the outcomes.
     pub(crate) fn bill(&mut self, accounts: Option<&[BatchAccount]>, batches: &[&BatchSnapshot]) {
         self.billed = match accounts {
             Some(accounts) => Billed::of(accounts),
@@ -253,8 +253,8 @@ impl Summary {
         }
     }
 
-    /// Returns the exit code for one batch that has ended. Rows without a handle name only what was answered, so
-    /// that the provider's counts say how much was asked.
+    /// Returns the exit code for one batch that has ended. Without a handle the rows name answered requests only,
+    /// so that the number of requests is taken from the provider's counts.
     pub(crate) fn exit_of_batch(&self, batch: &BatchSnapshot) -> Exit {
         let is_short = match batch.counts.total {
             Some(total) => self.usable < total,
@@ -266,7 +266,7 @@ impl Summary {
         }
     }
 
-    /// Lines about what went wrong with whole batches, and with rows that never came.
+    /// Returns lines about failed batches and about rows that were never delivered.
     pub(crate) fn troubles(&self) -> Vec<String> {
         let failed = self.failures.iter().flat_map(FailedBatch::lines);
         let warning = self.billed.warning();
@@ -275,14 +275,14 @@ impl Summary {
             .collect()
     }
 
-    /// Problems of succeeded outcomes, such as `2 truncated, 1 refused`.
+    /// Formats the problems of succeeded outcomes, such as `2 truncated, 1 refused`.
     fn problems(&self) -> String {
         let problems = self.problems.iter();
         let each = problems.map(|(problem, count)| format!("{count} {}", problem.as_str()));
         each.collect::<Vec<_>>().join(", ")
     }
 
-    /// The counts in one line, for a run among many.
+    /// Returns the counts in one line, for a run among many.
     pub(crate) fn line(&self) -> String {
         let requests = match self.requests {
             1 => "1 request".to_owned(),
@@ -345,10 +345,11 @@ impl Summary {
     }
 }
 
-/// Tokens of a number of answers. Every answer takes some: where none are counted, the provider did not say.
+/// Formats the tokens of a number of answers. Every answer uses some: a count of zero means that the provider reports
+/// none.
 fn tokens(usage: &TokenUsage, answers: u64) -> String {
     match (usage.input_tokens, usage.output_tokens) {
-        (0, 0) if answers > 0 => "not said by the provider".to_owned(),
+        (0, 0) if answers > 0 => "not reported by the provider".to_owned(),
         (input, output) => format!("{input} in, {output} out"),
     }
 }
@@ -358,9 +359,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_that_no_answer_counts_are_not_said() {
+    fn zero_tokens_of_answers_are_not_reported_by_the_provider() {
         for (input_tokens, output_tokens, answers, expected) in [
-            (0, 0, 3, "not said by the provider"),
+            (0, 0, 3, "not reported by the provider"),
             (0, 0, 0, "0 in, 0 out"),
             (7, 0, 3, "7 in, 0 out"),
             (0, 5, 1, "0 in, 5 out"),

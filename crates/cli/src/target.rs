@@ -1,4 +1,4 @@
-//! Output paths: what a path names, and whether it may be written. Decided before anything is sent.
+//! Output paths: the kind of file that a path names, and whether it may be written. Checked before anything is sent.
 
 use std::fs::{self, File, FileType, Metadata};
 use std::io;
@@ -9,31 +9,31 @@ use std::path::{Path, PathBuf};
 use crate::exit::Failure;
 use crate::terminal;
 
-/// The place that outcomes are written to.
+/// Target of outcomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// Standard output.
+    /// Standard output of the process.
     Standard,
     /// A pipe, a FIFO or a character device: opened and written, never replaced.
     Stream(PathBuf),
     /// A regular file, or a free name. Symbolic links in the path are resolved.
     File {
-        /// The path without a symbolic link at its end.
+        /// Path whose last component is not a symbolic link.
         path: PathBuf,
-        /// Whether there is a file of this name.
+        /// True if a file of this name exists.
         exists: bool,
     },
 }
 
-/// Paths that are standard output under another name.
+/// Paths that name standard output.
 const STANDARD: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
 impl Target {
-    /// Finds out what a path names.
+    /// Returns the target that a path names.
     ///
     /// # Errors
-    /// Usage, for a directory, a block device, a socket, a symbolic link that leads nowhere, and a name in a
-    /// folder that is not there.
+    /// Usage, for a directory, a block device, a socket, a broken symbolic link, and a name in a folder that does not
+    /// exist.
     pub(crate) fn of(path: &Path) -> Result<Self, Failure> {
         if is_standard(path) {
             return Ok(Self::Standard);
@@ -59,7 +59,7 @@ impl Target {
             }
             Err(error) => Err(unusable(error)),
             Ok(facts) => {
-                // What a link in /proc names may have no path of its own: a stream keeps the link's.
+                // The target of a link in /proc may have no path of its own, so that a stream keeps the link's path.
                 let resolved = match facts.is_file() {
                     true => fs::canonicalize(path).map_err(unusable)?,
                     false => path.to_path_buf(),
@@ -92,7 +92,7 @@ impl Target {
         }))
     }
 
-    /// A name that is free.
+    /// Returns the target of a name under which no file exists.
     fn free(path: &Path) -> Result<Self, Failure> {
         let ends_with_slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         if path.file_name().is_none() || ends_with_slash {
@@ -114,12 +114,12 @@ impl Target {
         })
     }
 
-    /// Tries to write there, as far as that leaves nothing behind: what cannot be written costs nothing yet.
+    /// Tests whether the target can be written, without leaving anything behind, while a failure still costs nothing.
     pub(crate) fn probe(&self) -> Result<(), Failure> {
         let tried = match self {
             Self::Standard => Ok(()),
             Self::File { path, .. } => temporary(folder(path)).map(drop),
-            // A FIFO that is opened and closed would end its reader.
+            // Opening and closing a FIFO would end its reader.
             Self::Stream(path) => match fs::metadata(path) {
                 Ok(facts) if facts.file_type().is_char_device() => {
                     File::options().write(true).open(path).map(drop)
@@ -135,14 +135,14 @@ impl Target {
         })
     }
 
-    /// Keeps everything but outcomes off standard output, where outcomes go there.
+    /// Keeps everything but outcomes off standard output, if that is the target.
     pub(crate) fn keep_stdout(&self) {
         if *self == Self::Standard {
             terminal::keep_stdout_for_outcomes();
         }
     }
 
-    /// The path for people.
+    /// Returns the path for messages.
     pub(crate) fn shown(&self) -> String {
         match self {
             Self::Standard => "-".to_owned(),
@@ -150,7 +150,7 @@ impl Target {
         }
     }
 
-    /// Facts of what stands behind the target, where something does.
+    /// Returns the metadata of the file behind the target, if it exists.
     fn facts(&self) -> Option<Metadata> {
         match self {
             Self::Standard => standard(io::stdout()),
@@ -164,7 +164,7 @@ pub(crate) fn is_standard(path: &Path) -> bool {
     STANDARD.iter().any(|standard| path == Path::new(standard))
 }
 
-/// Finds out what a path names, and refuses to replace a file without `force`.
+/// Returns the target that a path names, and refuses to replace a file without `force`.
 pub(crate) fn check(path: &Path, force: bool) -> Result<Target, Failure> {
     let target = Target::of(path)?;
     match &target {
@@ -173,18 +173,18 @@ pub(crate) fn check(path: &Path, force: bool) -> Result<Target, Failure> {
     }
 }
 
-/// The refusal to replace a file.
+/// Returns the failure for an output file that exists.
 pub(crate) fn exists(path: &Path) -> Failure {
     Failure::usage(format!("output file {} already exists", path.display()))
         .hint("choose another path with -o, or overwrite it with --force")
 }
 
-/// Refuses an output that is one of the files that the command reads, under whatever name.
+/// Refuses an output that is one of the files that the command reads, even under another name.
 pub(crate) fn distinct(target: &Target, read: &[(&str, &Path)]) -> Result<(), Failure> {
     distinct_as(target, "output", "-o", read)
 }
 
-/// Refuses a target, by what it is and the flag that names it, as [`distinct`] does.
+/// Refuses a target as [`distinct`] does; the failure names its role and its flag.
 pub(crate) fn distinct_as(
     target: &Target,
     role: &str,
@@ -194,7 +194,7 @@ pub(crate) fn distinct_as(
     let Some(output) = target.facts() else {
         return Ok(());
     };
-    // Two names of one terminal or of /dev/null are no harm.
+    // Reading and writing the same terminal or /dev/null is harmless.
     if !output.is_file() && !output.file_type().is_fifo() {
         return Ok(());
     }
@@ -215,20 +215,20 @@ pub(crate) fn distinct_as(
     Ok(())
 }
 
-/// Facts of a standard stream.
+/// Returns the metadata of a standard stream.
 fn standard(stream: impl AsFd) -> Option<Metadata> {
     let owned = stream.as_fd().try_clone_to_owned().ok()?;
     File::from(owned).metadata().ok()
 }
 
-/// The folder of a file.
+/// Returns the folder of a file.
 pub(crate) fn folder(path: &Path) -> &Path {
     path.parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
 }
 
-/// A file that is written before it appears under its name.
+/// Creates a temporary file, which later gets its name.
 pub(crate) fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     tempfile::Builder::new()
         .prefix(".lmbatch-")
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_is_never_a_file_that_is_read_whatever_its_name() {
+    fn an_output_is_never_a_file_that_is_read_even_under_another_name() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("in"), "x").unwrap();

@@ -1,4 +1,4 @@
-//! Everything that is printed. Text from outside lmbatch cannot act on the terminal, and no key is shown.
+//! All printing of the command. Text from outside lmbatch cannot act on the terminal, and no key is shown.
 //!
 //! Standard output and standard error belong to the process: the state of both is process-wide, and is kept in this
 //! file alone.
@@ -15,19 +15,19 @@ use crate::exit::Failure;
 pub(crate) use crate::plain::plain;
 use crate::plain::{self, plain_lines};
 
-/// Set by `--quiet`: errors only.
+/// Set by `--quiet`: only errors are printed.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// Set once something could not be written to standard output, other than to a pipe that was closed.
+/// Set once a write to standard output has failed for a reason other than a closed pipe.
 static LOST: AtomicBool = AtomicBool::new(false);
 
-/// Set where standard output holds outcomes: nothing else goes there then.
+/// Set if standard output receives outcomes: nothing else is printed to it then.
 static HOLDS_OUTCOMES: AtomicBool = AtomicBool::new(false);
 
-/// The progress line that is on the screen.
+/// Progress line on the screen.
 static LIVE: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// Prints errors only from now on.
+/// Prints only errors from now on.
 pub(crate) fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
@@ -37,17 +37,17 @@ pub(crate) fn keep_stdout_for_outcomes() {
     HOLDS_OUTCOMES.store(true, Ordering::Relaxed);
 }
 
-/// Reports whether something that was asked for could not be written to standard output.
+/// Reports whether requested output could not be written to standard output.
 pub(crate) fn has_lost_output() -> bool {
     LOST.load(Ordering::Relaxed)
 }
 
-/// Puts a progress line on the screen; what is printed meanwhile stands above it.
+/// Shows a progress line; messages are printed above it.
 pub(crate) fn show_live(bar: ProgressBar) {
     *LIVE.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
 }
 
-/// Takes the progress line off the screen, if there is one.
+/// Removes the progress line, if there is one.
 pub(crate) fn end_live() {
     let bar = LIVE.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(bar) = bar {
@@ -55,7 +55,7 @@ pub(crate) fn end_live() {
     }
 }
 
-/// Writes while no progress line is on the screen.
+/// Hides the progress line while `write` runs.
 fn apart(write: impl FnOnce()) {
     let bar = LIVE.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match bar {
@@ -69,7 +69,7 @@ fn stdout(text: &str) {
         let mut out = io::stdout().lock();
         let written = writeln!(out, "{text}").and_then(|()| out.flush());
         match written {
-            // The reader has seen enough.
+            // The reader has closed the pipe, as `head` does.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(error) if !LOST.swap(true, Ordering::Relaxed) => {
                 stderr_here(&format!(
@@ -86,7 +86,7 @@ fn stderr(text: &str) {
 }
 
 fn stderr_here(text: &str) {
-    // There is nowhere left to report it.
+    // A failure to write to standard error cannot be reported anywhere.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
@@ -95,10 +95,10 @@ pub(crate) fn out(text: &str) {
     stdout(&plain_lines(text));
 }
 
-/// Prints one JSON object on one line of standard output; of standard error where standard output holds
+/// Prints one JSON object as one line on standard output, or on standard error if standard output receives
 /// outcomes.
 pub(crate) fn json(value: &impl Serialize) {
-    // Maps with keys of text, numbers and lists: they always serialise.
+    // Maps with text keys, numbers and lists always serialise.
     let line = plain::json(serde_json::to_value(value).unwrap_or_default());
     if HOLDS_OUTCOMES.load(Ordering::Relaxed) {
         stderr(&line);
@@ -107,19 +107,19 @@ pub(crate) fn json(value: &impl Serialize) {
     }
 }
 
-/// Prints lines for people on standard error, unless only errors are wanted.
+/// Prints lines for people on standard error, unless `--quiet` is set.
 pub(crate) fn message(text: &str) {
     if !QUIET.load(Ordering::Relaxed) {
         stderr(&plain_lines(text));
     }
 }
 
-/// Prints a warning on standard error, unless only errors are wanted.
+/// Prints a warning on standard error, unless `--quiet` is set.
 pub(crate) fn warn(text: &str) {
     message(&format!("warning: {}", plain(text)));
 }
 
-/// Prints an error, its details, the provider's words and what to do about it.
+/// Prints an error with its details, the provider's message and the hint.
 pub(crate) fn error(failure: &Failure) {
     if failure.message.is_empty() {
         return;
@@ -146,7 +146,7 @@ pub(crate) fn is_interactive() -> bool {
     io::stderr().is_terminal() && !is_dumb
 }
 
-/// Standard error for log lines.
+/// Writer of log lines to standard error.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Log;
 
@@ -154,7 +154,7 @@ impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = plain_lines(&String::from_utf8_lossy(bytes));
         apart(|| {
-            // A log that cannot be written keeps no run from its end.
+            // A log that cannot be written must not fail the run.
             let _ = io::stderr().lock().write_all(text.as_bytes());
         });
         Ok(bytes.len())
@@ -165,12 +165,12 @@ impl io::Write for Log {
     }
 }
 
-/// Stands for an empty cell of a table with a header, so that every line has as many words as columns.
+/// Content of an empty cell in a table with a header, so that every line has as many words as columns.
 const EMPTY: &str = "-";
 
-/// A table without lines, whose cells are one line each. In a pipe it is printed in columns, two spaces or
-/// more apart, however wide it is. Where it is wider than the terminal it is printed as a block of lines for
-/// each row, so that no cell is cut or broken.
+/// Table without ruled lines, with cells of one line each. In a pipe its columns are at least two spaces apart, and
+/// its width is unlimited. A table that is wider than the terminal is printed as a block of lines per row, so that
+/// no cell is cut or wrapped.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     names: Vec<String>,
@@ -183,7 +183,7 @@ impl Table {
         Self::default()
     }
 
-    /// Returns a table with names of columns.
+    /// Returns a table with column names.
     pub(crate) fn with_header<const N: usize>(names: [&str; N]) -> Self {
         Self {
             names: names.map(str::to_owned).into(),
@@ -202,7 +202,7 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The table in columns, or its rows one below the other where it is wider than the terminal.
+    /// Formats the table in columns, or as a block of lines per row if it is wider than the terminal.
     fn within(&self, columns: Option<usize>) -> String {
         let across = self.across();
         let is_wide = |line: &str| columns.is_some_and(|most| line.chars().count() > most);
@@ -220,7 +220,7 @@ impl Table {
         blocks.collect::<Vec<_>>().join("\n\n")
     }
 
-    /// The table in columns.
+    /// Formats the table in columns.
     fn across(&self) -> String {
         if self.names.is_empty() {
             return styled(&[], &self.rows);
@@ -238,7 +238,7 @@ impl Table {
     }
 }
 
-/// Cells in columns.
+/// Formats cells in columns.
 fn styled(names: &[String], rows: &[Vec<String>]) -> String {
     let mut table = comfy_table::Table::new();
     table.load_style(NOTHING);
@@ -249,13 +249,13 @@ fn styled(names: &[String], rows: &[Vec<String>]) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    // Spaces that fill the last column only make lines wider.
+    // Trailing spaces of the last column would only make lines wider.
     let text = table.to_string();
     let lines = text.lines().map(str::trim_end);
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Columns of the terminal that standard output is, by `COLUMNS` where it is set; `None` where it is none.
+/// Returns the width of the terminal at standard output, or the value of `COLUMNS`; `None` without a terminal.
 fn columns() -> Option<usize> {
     if !io::stdout().is_terminal() {
         return None;

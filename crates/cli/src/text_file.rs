@@ -1,9 +1,9 @@
-//! Text files that the caller names.
+//! Text files that arguments name.
 
 use std::path::Path;
 use std::{fs, io};
 
-/// The byte order mark that some editors put before text.
+/// Byte order mark that some editors put before text.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads the text of a file, without its byte order mark.

@@ -1,5 +1,5 @@
-//! Output files that a run has written, by size and SHA-256 in the run's notes: an output that was cut,
-//! edited or replaced since is not taken for the run's own.
+//! Output files that a run has written, with size and SHA-256 in the run's notes: an output that was truncated,
+//! edited or replaced since is not treated as the run's own.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,55 +10,55 @@ use lmbatch_core::RunRecord;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// The name of the note.
+/// Name of the note in the run's record.
 const NOTE: &str = "outputs";
 
-/// The most outputs that a run remembers: of one that is requeued again and again, the last ones.
+/// Maximum number of outputs in the notes of a run; a run that is requeued often keeps the last ones.
 const MOST: usize = 16;
 
-/// An output file as it was when it was written.
+/// Output file at the time when it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Written {
     pub(crate) path: String,
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
-    /// The outcomes that it holds, see [`version`].
+    /// Version of the outcomes that the file holds, see [`version`].
     pub(crate) version: String,
 }
 
-/// The contents of a file, as they are compared.
+/// Size and digest of a file, for comparisons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Contents {
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
 }
 
-/// What is found at the path of an output.
+/// File found at the path of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// The output of the run as it is now.
+    /// Current output of the run.
     Current,
-    /// An output of the run, before requests were sent again or the input was updated.
+    /// Earlier output of the run, before requests were sent again or the input was updated.
     Earlier,
-    /// Anything else.
+    /// A file that the run has not written.
     Other,
 }
 
-/// Says which outcomes of a run an output holds: they change with each attempt and each update.
+/// Returns the version of a run's outcomes, which changes with each attempt and each update.
 pub(crate) fn version(run: &RunRecord, raw: bool) -> String {
     let order = run.order.map_or(0, |order| order.table);
     let raw = if raw { "-raw" } else { "" };
     format!("{}-{order}{raw}", run.attempt)
 }
 
-/// The outputs that a run has written, newest first.
+/// Returns the outputs that a run has written, newest first.
 pub(crate) fn recorded(run: &RunRecord) -> Vec<Written> {
     let note = run.notes.get(NOTE);
     let read = note.and_then(|note| serde_json::from_str(note).ok());
     read.unwrap_or_default()
 }
 
-/// The notes of a run with one more output.
+/// Returns the notes of a run with one more output.
 pub(crate) fn noted(run: &RunRecord, new: Written) -> BTreeMap<Box<str>, Box<str>> {
     let mut outputs = recorded(run);
     outputs.retain(|known| *known != new);
@@ -71,7 +71,7 @@ pub(crate) fn noted(run: &RunRecord, new: Written) -> BTreeMap<Box<str>, Box<str
     notes
 }
 
-/// Keeps the outputs of a run in notes that replace its own.
+/// Copies the outputs of a run into notes that replace the run's own.
 pub(crate) fn carry(run: &RunRecord, notes: &mut BTreeMap<Box<str>, Box<str>>) {
     if let Some(note) = run.notes.get(NOTE) {
         notes.insert(NOTE.into(), note.clone());
@@ -118,7 +118,7 @@ fn contents(mut file: File) -> io::Result<Contents> {
     })
 }
 
-/// The digest in hexadecimal.
+/// Formats a digest in hexadecimal.
 pub(crate) fn hex(hash: Sha256) -> String {
     let digest = hash.finalize();
     digest.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -1,5 +1,5 @@
-//! `lmbatch adopt`: the record of a run that was lost, rebuilt from its input and from what its provider
-//! holds: batches by their label, or by the ids of their rows.
+//! `lmbatch adopt`: rebuilds the lost record of a run from its input and from its batches at the provider, which are
+//! recognised by their label or by the ids of their rows.
 
 use lmbatch_core::{BatchId, ErrorKind, Label, Nonce, RunRecord};
 use lmbatch_engine::{Engine, Plan};
@@ -13,11 +13,11 @@ use crate::exit::{Exit, Failure};
 use crate::session::Session;
 use crate::{format, hints, input, model, settings, target, terminal};
 
-/// Label or batches that the command names.
+/// Label or batches that the arguments name.
 enum Named {
-    /// A label: the batches of its run are found in the provider's list.
+    /// Label of a run, whose batches are found in the provider's list.
     Label(Nonce),
-    /// Batches by their ids.
+    /// Ids of all batches of a run.
     Batches(Vec<BatchId>),
 }
 
@@ -37,12 +37,12 @@ impl Named {
                 Ok(Self::Batches(ids.collect()))
             }
             _ => Err(Failure::usage(
-                "name one label, which stands for its whole run, or the ids of batches",
+                "name either one label, which stands for the whole run, or the ids of batches",
             )),
         }
     }
 
-    /// The nonce of the run; of batches, from the rows of the first.
+    /// Returns the nonce of the run, for batches from the rows of the first.
     async fn nonce(&self, engine: &Engine) -> Result<Nonce, Failure> {
         let batches = match self {
             Self::Label(nonce) => return Ok(nonce.clone()),
@@ -71,7 +71,7 @@ impl Named {
         })?;
         nonce.ok_or_else(|| {
             Failure::usage(format!(
-                "the results of {first} bear no ids of lmbatch: it was made by another program, with a handle, or nothing of it was answered"
+                "the results of {first} hold no ids of lmbatch: the batch was created by another program or with a handle, or none of its requests was answered"
             ))
         })
     }
@@ -93,7 +93,7 @@ pub(crate) async fn adopt(session: &Session, args: Box<AdoptArgs>) -> Result<Exi
     if let Some(run) = engine.run_of_nonce(&wanted).await? {
         return Err(
             Failure::usage(format!("the record here knows this run, {}", run.id)).hint(format!(
-                "to continue: {}; what a batch holds beside it is read by its id",
+                "to continue: {}; any other batch is read by its id",
                 hints::on_runs(["resume", &run.id])
             )),
         );
@@ -141,18 +141,18 @@ pub(crate) async fn adopt(session: &Session, args: Box<AdoptArgs>) -> Result<Exi
     let input = args.input.display();
     match named {
         Named::Batches(_) => terminal::message(&format!(
-            "proved: the batches are of one run, and hold as many requests, under the same numbers, as {input} makes"
+            "proved: the batches belong to one run, and hold as many requests as {input}, under the same numbers"
         )),
         Named::Label(_) => terminal::message(&format!(
-            "proved: the batches carry the labels of the run, and hold as many requests as {input} makes, where the provider counts them"
+            "proved: the batches carry the labels of the run, and hold as many requests as {input}, where the provider counts them"
         )),
     }
     terminal::message(
-        "not proved: that its text, order and options are those that were sent; no provider shows them",
+        "not proved: that its text, order and options equal those that were sent; no provider shows them",
     );
     if taken < batches {
         terminal::message(
-            "the others do not exist at the provider: resume creates them, and they are paid for",
+            "the other batches do not exist at the provider; resume creates them, and they are billed",
         );
     }
     Ok(Exit::Usable)
@@ -180,7 +180,7 @@ fn refused(error: lmbatch_core::Error, provider: &str) -> Failure {
     let is_mismatch = error.kind() == ErrorKind::InvalidInput;
     let mut failure = Failure::from(error);
     if is_mismatch {
-        // What was named does not fit, and nothing was sent.
+        // The arguments do not fit each other, and nothing was sent.
         failure.exit = Exit::Usage;
     }
     let first = failure.hint.take().map(|hint| format!("{hint}; "));

@@ -1,4 +1,4 @@
-//! `lmbatch audit`: one outcome for each request, and every answer that is billed.
+//! `lmbatch audit`: checks that each request has one outcome, and lists every billed answer.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader};
@@ -19,13 +19,13 @@ use crate::target::Target;
 use crate::terminal::{self, Table};
 use crate::written::{self, Found};
 
-/// The numbers of an audit.
+/// Numbers of an audit.
 struct Audit {
     numbers: RunAudit,
     billed: Billed,
-    /// Lines of the output file, where there is one.
+    /// Number of lines of the output file, if there is one.
     lines: Option<u64>,
-    /// Comparison of the output file with the record, where there is both.
+    /// Comparison of the output file with the record, if both exist.
     file: Option<Found>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) async fn audit(session: &Session, args: ShowArgs) -> Result<Exit, Fai
         }
         Some(wrong) => {
             let failure = Failure::new(Exit::Failed, "audit", wrong);
-            // The JSON object says it already.
+            // The JSON object reports the failure already.
             match args.json {
                 true => {
                     terminal::error(&failure);
@@ -77,7 +77,7 @@ pub(crate) async fn audit(session: &Session, args: ShowArgs) -> Result<Exit, Fai
 }
 
 impl Audit {
-    /// Returns the first number that does not add up, as a sentence.
+    /// Returns a sentence about the first number that does not match.
     fn wrong(&self) -> Option<String> {
         if self.numbers.outcomes != self.numbers.requests {
             return Some(format!(
@@ -174,7 +174,7 @@ fn batch_json(account: &BatchAccount) -> Value {
     })
 }
 
-/// The batches of a run, one a row.
+/// Formats the batches of a run as a table, one batch per row.
 fn batches(accounts: &[BatchAccount]) -> String {
     let mut table = Table::with_header([
         "#",
@@ -212,7 +212,7 @@ fn batches(accounts: &[BatchAccount]) -> String {
     table.to_string()
 }
 
-/// The model of a batch: the one that answered, or else the one that was asked.
+/// Returns the model of a batch: the one that answered, or else the one that was requested.
 fn model(account: &BatchAccount) -> String {
     let answered: Vec<&str> = account.models.keys().map(|model| &**model).collect();
     match answered.as_slice() {
@@ -249,7 +249,8 @@ fn model_table(models: &BTreeMap<String, Answers>) -> String {
     table.to_string()
 }
 
-/// Lines of an output file, and its comparison with what the run has written. Neither where there is no file.
+/// Returns the number of lines of an output file, and its comparison with the output of the run. Both are `None`
+/// without a file.
 fn output(
     path: &Path,
     outputs: &[written::Written],
@@ -257,7 +258,7 @@ fn output(
 ) -> Result<(Option<u64>, Option<Found>), Failure> {
     let path = match Target::of(path) {
         Ok(Target::File { path, exists: true }) => path,
-        // Standard output, pipes and devices hold nothing that can be compared.
+        // Standard output, pipes and devices cannot be compared.
         Ok(_) => return Ok((None, None)),
         Err(failure) => match std::fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, None)),

@@ -1,4 +1,4 @@
-//! One batch by its id, for the commands that name one.
+//! Access to one batch by its id, for the commands that name a batch.
 
 use lmbatch_core::BatchId;
 use lmbatch_engine::Engine;
@@ -13,7 +13,7 @@ use crate::providers::Provider;
 pub(super) fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, BatchId), Failure> {
     let Some(name) = &args.provider else {
         return Err(Failure::usage(
-            "whose batch it is: name the provider with -p",
+            "the provider of the batch is missing; name it with -p",
         ));
     };
     let provider = model::find(name)?;

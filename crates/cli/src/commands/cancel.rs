@@ -1,4 +1,4 @@
-//! `lmbatch cancel`: one batch by its id, or every batch of a run.
+//! `lmbatch cancel`: cancels one batch by its id, or every batch of a run.
 
 use lmbatch_core::ErrorKind;
 use lmbatch_engine::Engine;
@@ -47,15 +47,13 @@ async fn of_run(session: &Session, args: &CancelArgs) -> Result<Exit, Failure> {
         &notes.connection,
         notes.route,
     )?));
-    // A process that advances the run need not end first: it sees the cancellation in the record.
+    // A process that advances the run may keep running: it reads the cancellation from the record.
     let engine = state::reading(engine, ledger, &args.state)?;
     let count = engine.cancel_run(&run).await?;
     let batches = format::count(count, "batch is being", "batches are being");
     terminal::message(&match count {
-        0 => {
-            "no batch is cancelled: none that is certain to be of the run is in progress".to_owned()
-        }
-        _ => format!("{batches} cancelled; requests that are answered by then are billed"),
+        0 => "no batch was cancelled: none in progress is certain to belong to the run".to_owned(),
+        _ => format!("{batches} cancelled; requests answered by then are billed"),
     });
     match engine.claim(&run.id).await {
         Ok(_) => {

@@ -1,4 +1,4 @@
-//! A recorded run that a command continues: connected, claimed, and taken to its end.
+//! Continuing a recorded run: connecting, claiming, and advancing the run to its end.
 
 use std::sync::Arc;
 
@@ -20,17 +20,17 @@ use crate::signals::Handling;
 use crate::sink::Place;
 use crate::{hints, terminal};
 
-/// The failure of a command that needs a run to have ended.
+/// Returns the failure of a command that needs a run to have ended.
 pub(super) fn unfinished(run: &RunRecord) -> Failure {
     let message = format!("the run {} has not ended", run.id);
     let failure = Failure::new(Exit::Unfinished, "unfinished", message).of_run(&run.id);
     failure.hint(format!(
-        "to continue: {}; retrieve --partial gives the outcomes so far",
+        "to continue: {}; retrieve --partial writes the outcomes so far",
         hints::on_runs(["resume", &run.id])
     ))
 }
 
-/// Reads the notes of a run, with the options that the arguments say otherwise.
+/// Reads the notes of a run, with the options that the arguments override.
 pub(super) fn notes(run: &RunRecord, args: &ResumeOptions) -> Result<RunSettings, Failure> {
     let notes = RunSettings::read(run)?;
     let said = Kept::said(args.max_attempts, &args.report, LimitArgs::default());
@@ -38,7 +38,7 @@ pub(super) fn notes(run: &RunRecord, args: &ResumeOptions) -> Result<RunSettings
     Ok(RunSettings { kept, ..notes })
 }
 
-/// Connects to the provider of a run, as its record has it.
+/// Connects to the provider of a run with the settings in its record.
 pub(super) async fn open(
     session: &Arc<Session>,
     run: &RunRecord,
@@ -83,7 +83,7 @@ pub(super) fn options(args: &ResumeOptions, kept: &Kept, once: bool) -> RunOptio
     }
 }
 
-/// An engine that handles lost responses to a create as the arguments say.
+/// Sets the treatment of a create without a response on an engine, from the arguments.
 pub(crate) fn doubting(engine: Engine, args: &DoubtArgs) -> Engine {
     let engine = engine.with_on_doubt(match args.on_doubt {
         OnDoubtArg::Hold => OnDoubt::Hold,
@@ -96,8 +96,8 @@ pub(crate) fn doubting(engine: Engine, args: &DoubtArgs) -> Engine {
     }
 }
 
-/// Claims a run, waiting while another process advances it, and reads it again, as that process has left it.
-/// Returns the exit code where the command ends meanwhile.
+/// Claims a run, waiting while another process advances it, and reads its record again afterwards. Returns the exit
+/// code if the command is stopped meanwhile.
 pub(crate) async fn claimed(
     context: &mut RunContext,
     engine: &Engine,
@@ -159,7 +159,7 @@ async fn held(
     }
 }
 
-/// Continues a run that is known, or says that it was answered already.
+/// Continues a recorded run, or reports that it was answered already.
 pub(crate) async fn again(
     mut context: RunContext,
     engine: &Engine,
@@ -174,7 +174,7 @@ pub(crate) async fn again(
     again_at(context, &engine, &run, options, place).await
 }
 
-/// Continues a run whose output's place is known.
+/// Continues a recorded run whose output was checked before.
 pub(crate) async fn again_at(
     context: RunContext,
     engine: &Engine,

@@ -1,4 +1,4 @@
-//! `lmbatch create`: a batch, and the handle with which any process goes on.
+//! `lmbatch create`: creates a batch, and writes the handle with which any process can continue.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::progress::Progress;
 use crate::target::{self, Target};
 use crate::{model, settings, terminal};
 
-/// The place of the handle, decided before anything is sent.
+/// Returns the target of the handle, checked before anything is sent.
 fn handle_target(path: &Path, force: bool) -> Result<Target, Failure> {
     let elsewhere = |failure: Failure| {
         let message = failure.message.replacen("output ", "--handle: ", 1);
@@ -32,19 +32,19 @@ pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
     let model = model::parse(&args.settings.model)?;
     let route = model::route(model.provider, args.settings.route.as_deref())?;
     let codec = model.provider.codec(route);
-    // Before a key is needed, and before anything is read.
+    // Invalid options are reported before a key is needed and before the input is read.
     settings::options(&args.settings, &*codec, &model.name)?;
     let results = default_output(&args.input, &model, false);
     let handle = args.handle.clone().unwrap_or_else(|| handle_path(&results));
     if handle == Path::new("-") {
         return Err(Failure::usage(
-            "--handle: it must be kept in a file; the batch id goes to standard output",
+            "--handle: the handle needs a file; standard output receives the batch id",
         ));
     }
     let target = handle_target(&handle, args.force)?;
     let Target::File { path: file, .. } = &target else {
         return Err(Failure::usage(format!(
-            "--handle: {} is no file; the handle must be kept in one",
+            "--handle: {} is not a regular file",
             handle.display()
         )));
     };

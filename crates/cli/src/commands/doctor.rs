@@ -1,8 +1,7 @@
-//! `lmbatch doctor`: batches and files of lmbatch at a provider that no record knows.
+//! `lmbatch doctor`: finds batches and files created by lmbatch at a provider that no local run references.
 //!
-//! Exit 1 says that there is something to do for this record: a batch that may hold answers that are paid for
-//! and that no run has, or what runs of this record left over. What others upload to the same account is
-//! shown, and is no error of this record.
+//! Exit code 1 means that an action is due for this record: a batch may hold billed answers that no run has, or runs
+//! of this record have left files behind. Uploads of other records on the account are listed, and are no error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,13 +20,13 @@ use crate::session::Session;
 use crate::terminal::Table;
 use crate::{format, hints, model, terminal};
 
-/// Most batches without a label whose first row is read: two calls each.
+/// Maximum number of batches without a label whose first row is read, with two calls each.
 const LOOKED_AT: usize = 50;
 
-/// Batches and files that no record needs or knows, at the provider and on this machine.
+/// Batches and files that no recorded run needs or references, at the provider and on this machine.
 struct Findings {
     orphans: Orphans,
-    /// Files of this machine that belong to no run.
+    /// Files on this machine that belong to no run.
     strays: Vec<SpooledFile>,
 }
 
@@ -36,7 +35,7 @@ impl Findings {
         self.orphans.is_empty() && self.strays.is_empty()
     }
 
-    /// Reports whether there is something to do for this record.
+    /// Reports whether an action is due for this record.
     fn needs_action(&self) -> bool {
         self.orphans.needs_action() || !self.strays.is_empty()
     }
@@ -66,7 +65,7 @@ async fn findings(
         min_upload_age: args.older_than,
         max_rows_read: LOOKED_AT,
     };
-    // Without a record every batch is unknown to it, and what files there are may be all that is left.
+    // Without a record every batch is unrecorded, and the files may be all that is left of the runs.
     if !state::is_there(&args.state)? {
         return Ok(Findings {
             orphans: engine.orphans(search).await?,
@@ -82,7 +81,7 @@ async fn findings(
     Ok(Findings { orphans, strays })
 }
 
-/// Deletes files that nothing needs. An upload that is young, or that a batch needs, is left alone.
+/// Deletes files that nothing needs. Keeps an upload that is young or that a batch needs.
 async fn clean(
     session: &Session,
     engine: &Engine,
@@ -134,7 +133,7 @@ fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
     if !found.unknown.is_empty() {
         terminal::out(&table(snapshots(&found.unknown)));
         terminal::message(
-            "not recorded in this state directory; with its input the record of a run can be rebuilt:",
+            "not recorded in this state directory; the record of a run can be rebuilt from its input:",
         );
         let mut runs: BTreeMap<&str, Vec<&BatchSnapshot>> = BTreeMap::new();
         for one in &found.unknown {
@@ -154,11 +153,9 @@ fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
     if !found.twins.is_empty() || !found.unlabelled_twins.is_empty() {
         terminal::out(&table(twins));
         terminal::message(
-            "these are of runs that are known, and stand beside their batches: created after all, when their",
+            "extra batches of recorded runs: their creates succeeded although the responses were lost, and they are",
         );
-        terminal::message(
-            "answers were lost, and paid for as well. What they have answered can be read, or the rest cancelled:",
-        );
+        terminal::message("billed too. Read their outcomes, or cancel their remaining requests:");
         let retrieve = hints::command(["retrieve", "BATCH", "-p", provider, "-o", "OUTPUT"]);
         terminal::message(&format!("  {retrieve}"));
         let cancel = hints::command(["cancel", "BATCH", "-p", provider]);
@@ -199,16 +196,16 @@ fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
     if findings.is_empty() && unseen == 0 {
         terminal::message(&match found.lists_no_files {
             true => format!(
-                "every batch of lmbatch that {provider} lists is in a record here; {provider} lists no files"
+                "every batch of lmbatch that {provider} lists is recorded here; {provider} lists no files"
             ),
             false => {
-                format!("every batch and file of lmbatch that {provider} lists is in a record here")
+                format!("every batch and file of lmbatch that {provider} lists is recorded here")
             }
         });
     }
 }
 
-/// Shows the command that rebuilds the record of a run.
+/// Prints the command that rebuilds the record of a run.
 fn adopt(named: &[&str], provider: &str) {
     let model = format!("{provider}/MODEL");
     let words = ["adopt"].into_iter().chain(named.iter().copied());
@@ -216,7 +213,8 @@ fn adopt(named: &[&str], provider: &str) {
     terminal::message(&format!("  {command}"));
 }
 
-/// Says which model to name, as far as the provider tells. It may name a dated version of the one that was asked.
+/// Prints the models to name, as far as the provider reports them. The provider may report a dated version of the
+/// requested model.
 fn say_models(models: &BTreeSet<&str>) {
     let models: Vec<&str> = models.iter().copied().collect();
     let named = match models.is_empty() {
@@ -224,11 +222,11 @@ fn say_models(models: &BTreeSet<&str>) {
         false => format!("; the provider names {}", models.join(", ")),
     };
     terminal::message(&format!(
-        "INPUT and MODEL are those of the command that began the run{named}"
+        "INPUT and MODEL are those of the command that started the run{named}"
     ));
 }
 
-/// Batches that the ids of their rows prove to be of lmbatch, and what was not looked at.
+/// Prints the batches that the ids of their rows prove to be of lmbatch, and the number of batches not read.
 fn recognised(recognised: &Recognised, provider: &str) {
     let mut runs: BTreeMap<&str, Vec<&BatchSnapshot>> = BTreeMap::new();
     for (nonce, snapshot) in &recognised.found {
@@ -238,7 +236,7 @@ fn recognised(recognised: &Recognised, provider: &str) {
         terminal::out(&table(batches.iter().copied()));
         let ids: Vec<&str> = batches.iter().map(|batch| batch.id.as_str()).collect();
         terminal::message(
-            "not recorded in this state directory; the ids of the rows are of one run of lmbatch, whose record can be rebuilt with its input:",
+            "not recorded in this state directory; the ids of the rows belong to one run of lmbatch, whose record can be rebuilt from its input:",
         );
         let ids: Vec<&str> = ids.into_iter().rev().collect();
         adopt(&ids, provider);
@@ -247,7 +245,7 @@ fn recognised(recognised: &Recognised, provider: &str) {
     }
     if recognised.running > 0 {
         terminal::message(&format!(
-            "{provider} keeps no labels, and a batch is known by its results: {} not ended, and may be of lmbatch; look again later",
+            "{provider} keeps no labels, so that a batch is recognised by its results: {} not ended, and may be of lmbatch; run the command again later",
             format::count(
                 recognised.running,
                 "batch that is not recorded has",
@@ -257,7 +255,7 @@ fn recognised(recognised: &Recognised, provider: &str) {
     }
     if recognised.unread > 0 {
         terminal::message(&format!(
-            "{} not looked at: of those that are not recorded the newest {LOOKED_AT} are, as far as their results can be read",
+            "{} not looked at: the command reads the newest {LOOKED_AT} unrecorded batches whose results are readable",
             format::count(recognised.unread, "ended batch was", "ended batches were")
         ));
     }

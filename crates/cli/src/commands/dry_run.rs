@@ -1,4 +1,4 @@
-//! `--dry-run`: what would be sent, for people and for programs.
+//! `--dry-run`: report of the requests that would be sent, for people and for programs.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::{format, terminal};
 
-/// Requests that would be sent. `"format": 1` changes when the fields do.
+/// Requests that would be sent. The value of `format` changes whenever the fields do.
 #[derive(Debug, Serialize)]
 pub(crate) struct DryRun<'a> {
     format: u32,
@@ -47,13 +47,13 @@ impl<'a> DryRun<'a> {
         }
     }
 
-    /// Marks the plan as that of a command that was no dry run, and found nothing to send.
+    /// Marks the plan as that of a command without `--dry-run` that found nothing to send.
     pub(crate) fn of_nothing(mut self) -> Self {
         self.dry_run = false;
         self
     }
 
-    /// Adds what the check of an input found, other than the number of its requests.
+    /// Adds the findings of an input check, except the number of requests.
     pub(crate) fn with_notes_of(mut self, checked: &'a Checked) -> Self {
         self.schema_notes = &checked.schema_notes;
         self.warning = checked.warning.as_deref();
@@ -61,7 +61,7 @@ impl<'a> DryRun<'a> {
     }
 }
 
-/// Says what `run` would send, and sends nothing.
+/// Reports the requests that `run` would send; nothing is sent.
 pub(super) fn run(args: &RunArgs, notes: &RunSettings) -> Result<Exit, Failure> {
     let checked = validate::checked(&args.input, &args.settings, args.limit.limit())?;
     if checked.requests == 0 && !args.allow_empty {
@@ -84,7 +84,7 @@ pub(super) fn run(args: &RunArgs, notes: &RunSettings) -> Result<Exit, Failure> 
     Ok(Exit::Usable)
 }
 
-/// Checks an input that would be read again, in batches of any size.
+/// Checks an input that would be read again, without limits on batches.
 pub(super) fn check_again(
     input: &Path,
     settings: &crate::args::SettingsArgs,

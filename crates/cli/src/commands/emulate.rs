@@ -1,4 +1,4 @@
-//! `lmbatch emulate`: the providers' APIs for any language's SDK.
+//! `lmbatch emulate`: serves emulated provider APIs for the SDKs of any language.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use crate::signals::Handling;
 use crate::terminal;
 
 pub(crate) async fn emulate(addr: SocketAddr) -> Result<Exit, Failure> {
-    // A signal is the usual end.
+    // The server runs until a signal ends it.
     let mut handling = Handling::new();
     let emulator = Emulator::builder().addr(addr).start().await;
     let mut emulator =

@@ -1,4 +1,4 @@
-//! The end of a command on a run: outcomes, a run that is still in progress, or a failure.
+//! End of a command on a run: outcomes, a run that is still in progress, or a failure.
 
 use lmbatch_core::{Error, ErrorKind, Result as CoreResult, RunRecord, ShardRecord, ShardState};
 use lmbatch_engine::{Engine, Finished, Left, is_refused};
@@ -15,10 +15,10 @@ use crate::summary::Summary;
 use crate::{format, hints, terminal, written};
 use lmbatch_lines::LineOrigin;
 
-/// The note of a run whose create was refused: why.
+/// Name of the note that holds the reason for which a run's create was refused.
 pub(crate) const FAILURE: &str = "failure";
 
-/// Takes a run to its end and writes its outcomes, or says how to continue it.
+/// Advances a run to its end and writes its outcomes, or prints how to continue the run.
 pub(crate) async fn until_stopped(
     context: &RunContext,
     engine: &Engine,
@@ -34,7 +34,7 @@ pub(crate) async fn until_stopped(
                 Some(command) => {
                     terminal::message(&format!("stopped by {name}; to continue:\n  {command}"));
                 }
-                None => terminal::message(&format!("stopped by {name}; what was emulated ends with it")),
+                None => terminal::message(&format!("stopped by {name}; the emulated batches are lost")),
             }
             return Ok(exit);
         }
@@ -47,7 +47,7 @@ pub(crate) async fn until_stopped(
     }
 }
 
-/// The end of a command whose run did not end: in progress, or in error.
+/// Ends a command whose run did not end: the run is in progress, or failed.
 pub(super) async fn stopped_short(
     context: &RunContext,
     engine: &Engine,
@@ -56,7 +56,7 @@ pub(super) async fn stopped_short(
     let (run, shards) = match recorded_shards(context, engine).await {
         Ok(Some(read)) => read,
         Ok(None) => return Err(error.into()),
-        // What ended the run comes first; a record that cannot be read says no more about it.
+        // The error that ended the run takes precedence over the failure to read its record.
         Err(unread) => {
             let failure = Failure::from(unread);
             terminal::warn(&format!("the record cannot be read: {}", failure.message));
@@ -84,7 +84,7 @@ pub(super) async fn stopped_short(
     let mut hint = format!("{first}to continue: {command}");
     if failure.exit == Exit::Held {
         hint.push_str(&format!(
-            "; once the provider shows that there is no such batch, to send its requests again, which pays twice if there is one: {}; or to give them up as errors: {}",
+            "; once the provider shows that the batch does not exist, to send its requests again (pays twice if it does exist): {}; or to report them as errors: {}",
             hints::on_runs(["resume", &run.id, "--on-doubt", "resubmit"]),
             abandon(&run)
         ));
@@ -94,20 +94,20 @@ pub(super) async fn stopped_short(
     Err(failure.hint(hint))
 }
 
-/// The command that gives up what is in doubt about a run.
+/// Returns the command that abandons the unknown creates and results of a run.
 fn abandon(run: &RunRecord) -> String {
     hints::on_runs(["resume", &run.id, "--on-doubt", "abandon"])
 }
 
-/// The way on from results that never come: no waiting helps then.
+/// Returns the hint for results that may never arrive.
 fn without_rows(run: &RunRecord) -> String {
     format!(
-        "if the rows never come, to end without them, as missing: {}",
+        "if the rows never arrive, to report them as missing: {}",
         abandon(run)
     )
 }
 
-/// Reports whether a run waits for results of batches that have ended, and for nothing else.
+/// Reports whether a run waits only for results of batches that have ended.
 fn awaits_rows(context: &RunContext, shards: &[ShardRecord]) -> bool {
     let is_over = |shard: &ShardRecord| shard.state.is_final();
     let was_read = context.patience == Patience::Once || context.progress.awaits_results();
@@ -118,7 +118,7 @@ fn awaits_rows(context: &RunContext, shards: &[ShardRecord]) -> bool {
             .all(|shard| has_ended(shard) || is_over(shard))
 }
 
-/// Reports whether the batch of a shard has ended, and its results have not come.
+/// Reports whether the batch of a shard has ended but its results are not fetched.
 fn has_ended(shard: &ShardRecord) -> bool {
     matches!(shard.state, ShardState::Ended(_))
 }
@@ -138,7 +138,7 @@ pub(crate) fn in_progress(context: &RunContext, run: &RunRecord, shards: &[Shard
         }));
     }
     if context.patience == Patience::Detach {
-        // Those of another process that creates them count as well.
+        // Batches that another process has created count as well.
         terminal::message(&format!(
             "created {} (run {})",
             format::count(batches.len() as u64, "batch", "batches"),
@@ -155,7 +155,7 @@ pub(crate) fn in_progress(context: &RunContext, run: &RunRecord, shards: &[Shard
     }
     if let Some(hint) = &hint {
         terminal::message(&format!(
-            "every batch has ended, and not all of its results have come; {hint}"
+            "every batch has ended, but not all results have arrived; {hint}"
         ));
     }
     if context.patience != Patience::Once && context.turns.is_none() {
@@ -167,7 +167,7 @@ pub(crate) fn in_progress(context: &RunContext, run: &RunRecord, shards: &[Shard
     }
 }
 
-/// Requests of a batch that have no outcome yet.
+/// Returns the number of requests of a shard that have no outcome yet.
 fn open(context: &RunContext, shard: &ShardRecord) -> u64 {
     let count = u64::from(shard.count);
     match &shard.state {
@@ -178,7 +178,7 @@ fn open(context: &RunContext, shard: &ShardRecord) -> u64 {
     }
 }
 
-/// The batch of a shard, where one was created.
+/// Returns the id of a shard's batch, if one was created.
 fn batch(shard: &ShardRecord) -> Option<&str> {
     match &shard.state {
         ShardState::Created { batch, .. } => Some(batch.as_str()),
@@ -189,7 +189,7 @@ fn batch(shard: &ShardRecord) -> Option<&str> {
     }
 }
 
-/// The failure of a command that needs outcomes of a run whose create was refused.
+/// Returns the failure of a command that needs outcomes of a run whose create was refused.
 pub(crate) fn refused(run: &RunRecord) -> Failure {
     let message = format!("the run {} has failed, and has no outcomes", run.id);
     let failure = Failure::new(Exit::Failed, "refused", message).of_run(&run.id);
@@ -208,18 +208,20 @@ pub(crate) fn after_refusal(run: &RunRecord) -> String {
     text
 }
 
-/// Keeps the reason of a refused create with the run. The failure is reported whether that works or not.
+/// Stores the reason of a refused create in the run's record. A failure to store it is only a warning.
 async fn note_failure(engine: &Engine, run: &RunRecord, failure: &Failure) {
     let mut notes = run.notes.clone();
     let text =
         json!({"message": failure.message, "provider_message": failure.about.provider_message});
     notes.insert(FAILURE.into(), text.to_string().into());
     if let Err(error) = engine.annotate(run, notes).await {
-        terminal::warn(&format!("the reason is not kept with the run: {error}"));
+        terminal::warn(&format!(
+            "the reason could not be stored with the run: {error}"
+        ));
     }
 }
 
-/// The reason of a refused create, as it was noted: the message, and the provider's words.
+/// Returns the stored reason of a refused create: lmbatch's message, and the provider's message.
 pub(crate) fn noted_failure(run: &RunRecord) -> Option<(String, Option<String>)> {
     let note: Value = serde_json::from_str(run.notes.get(FAILURE)?).ok()?;
     let text = |name: &str| note[name].as_str().map(str::to_owned);
@@ -227,7 +229,7 @@ pub(crate) fn noted_failure(run: &RunRecord) -> Option<(String, Option<String>)>
     Some((text("message")?, said))
 }
 
-/// The run as its record has it now.
+/// Reads the current record of the run.
 async fn recorded(context: &RunContext, engine: &Engine) -> CoreResult<Option<RunRecord>> {
     match context.progress.run() {
         Some(id) => engine.ledger().run(&id).await,
@@ -235,7 +237,7 @@ async fn recorded(context: &RunContext, engine: &Engine) -> CoreResult<Option<Ru
     }
 }
 
-/// The run as its record has it now, with its batches.
+/// Reads the current record of the run and of its shards.
 async fn recorded_shards(
     context: &RunContext,
     engine: &Engine,
@@ -249,13 +251,13 @@ async fn recorded_shards(
     })
 }
 
-/// The command that continues the run, if there is a record of it.
+/// Returns the command that continues the run, if the run is recorded.
 fn next_command(context: &RunContext) -> Option<String> {
     let run = context.progress.run()?;
     Some(hints::on_runs(["resume", &run]))
 }
 
-/// Writes every outcome to its place, or counts them if the output is there already.
+/// Writes every outcome to its place, or only counts them if the output already exists.
 pub(crate) async fn outcomes(
     context: &RunContext,
     engine: &Engine,
@@ -287,7 +289,7 @@ pub(crate) async fn outcomes(
     let (mut summary, complete) = write(engine, finished, origin, place, summary, accept)
         .await
         .map_err(|failure| unwritten(failure, run.as_ref()))?;
-    // Noted first: a file that appears and is not known as the run's own would be refused later.
+    // Recorded before the file appears: a later command refuses a file that is not recorded as the run's own.
     if let Some(run) = run.as_ref().filter(|_| finished.is_whole())
         && let Some(new) = complete.written(written::version(run, notes.raw))
         && !context.only_reads
@@ -330,7 +332,7 @@ pub(crate) async fn outcomes(
     Ok(summary.exit(notes.kept.max_failed()))
 }
 
-/// A run in a line about one of many.
+/// Formats a run by its id and name, for a line about one of many runs.
 pub(super) fn named(run: &RunRecord) -> String {
     match &run.name {
         Some(name) => format!("run {} ({name})", run.id),
@@ -338,20 +340,20 @@ pub(super) fn named(run: &RunRecord) -> String {
     }
 }
 
-/// The hint of a run whose outcomes are safe in the record, and in no output.
+/// Adds the hint for a run whose outcomes are in the record but not in an output.
 fn unwritten(failure: Failure, run: Option<&RunRecord>) -> Failure {
     match run {
         Some(run) if !failure.message.is_empty() && failure.hint.is_none() => {
             let command = hints::on_runs(["retrieve", &run.id, "-o", "OUTPUT"]);
-            let hint = format!("the outcomes are kept; to write them: {command}");
+            let hint = format!("the outcomes are stored; to write them: {command}");
             failure.of_run(&run.id).hint(hint)
         }
         _ => failure,
     }
 }
 
-/// Deletes at the provider what is not needed any more, now that the output is safe; what stays there, if
-/// there is a record of it.
+/// Deletes data at the provider that is not needed after the output was written. Returns the data left there, if
+/// the run is recorded.
 async fn clean(context: &RunContext, engine: &Engine) -> Option<Left> {
     let id = context.progress.run().filter(|_| !context.only_reads)?;
     let _turn = match &context.turns {
@@ -371,10 +373,10 @@ async fn clean(context: &RunContext, engine: &Engine) -> Option<Left> {
     };
     match cleaned.await {
         Ok(left) => left,
-        // The outcomes are safe; what stays is deleted by the provider in time.
+        // The outcomes are written; the provider deletes the remaining data after its retention time.
         Err(error) => {
             terminal::warn(&format!(
-                "not everything could be deleted at the provider: {error}"
+                "some data could not be deleted at the provider: {error}"
             ));
             None
         }

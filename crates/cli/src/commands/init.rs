@@ -1,4 +1,4 @@
-//! `lmbatch init`: a state folder for a project.
+//! `lmbatch init`: creates a state folder for a project.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::exit::{Exit, Failure};
 use crate::session::Session;
 use crate::terminal;
 
-/// Makes a state folder in a folder, for commands that run there and below.
+/// Creates a state folder in a folder, for commands that run there and below.
 pub(crate) async fn init(session: &Session, folder: Option<PathBuf>) -> Result<Exit, Failure> {
     let parent = folder.unwrap_or_else(|| PathBuf::from("."));
     let parent = std::path::absolute(&parent).unwrap_or(parent);

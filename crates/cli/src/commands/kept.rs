@@ -1,5 +1,4 @@
-//! Options of the command that began a run, and that each command which continues the run keeps to unless it says
-//! otherwise.
+//! Options that are stored with a run. Commands that continue the run use them unless their arguments override them.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::{Cleanup, LimitArgs, MaxFailed, ReportArgs};
 
-/// The note of a run's record.
+/// Name of the note in a run's record.
 const NOTE: &str = "options";
 
-/// Number of times that a request is sent at most, unless the command says otherwise.
+/// Default maximum number of times that a request is sent.
 const ATTEMPTS: u32 = 3;
 
-/// Options that are kept with a run; `None` or empty where the command did not say.
+/// Options that are stored with a run; `None` or empty if the command did not set them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Kept {
@@ -31,7 +30,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Returns what the arguments of a command say.
+    /// Returns the options that the arguments of a command set.
     pub(crate) fn said(max_attempts: Option<u32>, report: &ReportArgs, limit: LimitArgs) -> Self {
         Self {
             max_attempts,
@@ -42,14 +41,14 @@ impl Kept {
         }
     }
 
-    /// Returns what the record of a run says; nothing, in records of earlier versions.
+    /// Returns the options in a run's record; records of earlier versions have none.
     pub(crate) fn read(run: &RunRecord) -> Self {
         let note = run.notes.get(NOTE);
         let kept = note.and_then(|text| serde_json::from_str(text).ok());
         kept.unwrap_or_default()
     }
 
-    /// Adds the note of a run's record.
+    /// Adds the options to the notes of a run's record.
     pub(crate) fn write(&self, notes: &mut BTreeMap<Box<str>, Box<str>>) {
         if *self != Self::default()
             && let Ok(text) = serde_json::to_string(self)
@@ -58,7 +57,7 @@ impl Kept {
         }
     }
 
-    /// Returns the options with each that is not said taken from an earlier command.
+    /// Returns the options, with unset ones taken from an earlier command.
     pub(crate) fn or(self, earlier: Self) -> Self {
         Self {
             max_attempts: self.max_attempts.or(earlier.max_attempts),
@@ -72,17 +71,17 @@ impl Kept {
         }
     }
 
-    /// Returns the number of times that a request is sent at most.
+    /// Returns the maximum number of times that a request is sent.
     pub(crate) fn max_attempts(&self) -> u32 {
         self.max_attempts.unwrap_or(ATTEMPTS)
     }
 
-    /// Returns what is deleted at the provider once the output is safe.
+    /// Returns the data to delete at the provider once the output is written.
     pub(crate) fn cleanup(&self) -> Cleanup {
         self.cleanup.unwrap_or_default()
     }
 
-    /// Returns how many unusable outputs are tolerated.
+    /// Returns the maximum number of unusable outputs that are tolerated.
     pub(crate) fn max_failed(&self) -> MaxFailed {
         self.max_failed.unwrap_or_default()
     }
@@ -92,7 +91,7 @@ impl Kept {
         &self.accept
     }
 
-    /// Returns how large batches may be.
+    /// Returns the limits of a batch.
     pub(crate) fn limit(&self) -> &LimitArgs {
         &self.limit
     }
@@ -103,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_command_does_not_say_is_that_of_the_run() {
+    fn options_that_a_command_does_not_set_are_those_of_the_run() {
         let run = Kept {
             max_attempts: Some(1),
             cleanup: Some(Cleanup::None),

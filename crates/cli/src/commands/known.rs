@@ -1,5 +1,5 @@
-//! Runs that the record knows, when a command would begin one: the same, an earlier one of its input, or one
-//! whose output it would replace.
+//! Recorded runs that concern a command which would start a run: an equal run, an earlier run of the same input, or
+//! a run with the same output.
 
 use std::path::{Path, PathBuf};
 
@@ -14,26 +14,26 @@ use crate::exit::Failure;
 use crate::target::{self, Target};
 use crate::{format, hints, terminal};
 
-/// Result of looking for the run that a command would begin.
+/// Result of comparing a command with the recorded runs.
 pub(super) enum Known {
-    /// No recorded run is the one of the command.
+    /// No recorded run is the run of the command.
     Nothing {
-        /// Earlier runs of its input, of which the provider refused every create: they are replaced by it.
+        /// Earlier runs of the same input of which the provider refused every create; the new run replaces them.
         refused: Vec<RunRecord>,
-        /// A run of the same requests and model that has them already: under another name, or cancelled.
+        /// Run of the same requests and model that was sent before: under another name, or cancelled.
         twin: Option<Box<RunRecord>>,
     },
-    /// The requests were sent before, in this run.
+    /// The run of the command, which was sent before.
     Same(Box<RunRecord>),
-    /// Other requests were sent before, and the run is to be updated.
+    /// Earlier run with other requests, which is to be updated.
     Changed {
         run: Box<RunRecord>,
         refused: Vec<RunRecord>,
     },
 }
 
-/// The run that this is again: of the same name, or of the same input under the same account. One whose
-/// input has changed is only advanced if that is asked for, since it costs money.
+/// Finds the recorded run of a command: of the same name, or of the same input under the same account. A run whose
+/// input has changed is updated only on request, since that costs money.
 pub(super) async fn known(
     args: &RunArgs,
     notes: &RunSettings,
@@ -47,7 +47,7 @@ pub(super) async fn known(
     loop {
         let before = engine.ledger().all_runs(of_digest.clone()).await?.len();
         let found = compared(args, notes, engine, plan).await;
-        // Another process may have begun the same run since: its output is then that of this run.
+        // Another process may have started the same run meanwhile, whose output is then the one of this command.
         let is_stale =
             found.is_err() && engine.ledger().all_runs(of_digest.clone()).await?.len() > before;
         if !is_stale {
@@ -56,7 +56,7 @@ pub(super) async fn known(
     }
 }
 
-/// Compares a command with the recorded runs by the engine's rule, and puts a conflict into the command's words.
+/// Compares a command with the recorded runs by the engine's rule, and converts a conflict into a failure.
 async fn compared(
     args: &RunArgs,
     notes: &RunSettings,
@@ -99,7 +99,7 @@ async fn compared(
     }
 }
 
-/// Returns the failure of a command that a recorded run keeps from being sent.
+/// Returns the failure of a command that conflicts with a recorded run.
 fn refusal(args: &RunArgs, conflict: RunConflict) -> Failure {
     let named = |run: &RunRecord| {
         format!(
@@ -155,8 +155,7 @@ fn refusal(args: &RunArgs, conflict: RunConflict) -> Failure {
     }
 }
 
-/// Warns that the same requests were sent before, under another name or in a run that was cancelled, and are
-/// paid for again.
+/// Warns that the same requests were sent before, under another name or in a cancelled run, and are paid for again.
 pub(super) async fn warn_of_twin(engine: &Engine, twin: Option<&RunRecord>) -> CoreResult<()> {
     let Some(run) = twin else {
         return Ok(());
@@ -189,13 +188,12 @@ pub(super) async fn warn_of_twin(engine: &Engine, twin: Option<&RunRecord>) -> C
     Ok(())
 }
 
-/// Cancels and ends runs of which no batch was created, before the same input is sent with other options:
-/// as long as they are open, `resume --all` would send, and pay for, both. Returns false where one of them
-/// is not refused any more.
+/// Cancels and ends runs without a batch before the same input is sent with other options: while they are open,
+/// `resume --all` would send, and pay for, both. Returns false if a batch of one of them may exist by now.
 ///
 /// # Errors
-/// [`ErrorKind::Conflict`] where another process advances one of them, [`ErrorKind::OtherAccount`] where the
-/// current key may be of another account.
+/// [`ErrorKind::Conflict`] if another process advances one of the runs, [`ErrorKind::OtherAccount`] if the current key
+/// may belong to another account.
 pub(super) async fn superseded(
     args: &RunArgs,
     engine: &Engine,
@@ -204,11 +202,11 @@ pub(super) async fn superseded(
     for run in refused {
         match supersede(args, engine, run).await {
             Ok(true) => terminal::message(&format!(
-                "the run {} failed before a batch was created, and is cancelled: its input is sent anew",
+                "the run {} failed before a batch was created, and is cancelled; its input is sent in a new run",
                 run.id
             )),
             Ok(false) => return Ok(false),
-            // Under this key it can be neither cancelled nor resumed.
+            // A run of another account can be neither cancelled nor resumed with this key.
             Err(error) if args.new && error.kind() == ErrorKind::OtherAccount => {
                 terminal::warn(&format!("the run {} stays open: {error}", run.id));
             }
@@ -219,7 +217,7 @@ pub(super) async fn superseded(
 }
 
 async fn supersede(args: &RunArgs, engine: &Engine, run: &RunRecord) -> CoreResult<bool> {
-    // Another process may be creating its batch after all.
+    // Another process may be creating a batch of the run.
     let engine = engine.claim(&run.id).await?;
     let run = match engine.end_refused(&run.id).await? {
         EndRefused::Ended(run) => run,
@@ -230,14 +228,14 @@ async fn supersede(args: &RunArgs, engine: &Engine, run: &RunRecord) -> CoreResu
         && let Err(error) = engine.clean(&run, false).await
     {
         terminal::warn(&format!(
-            "not everything of run {} could be deleted at the provider: {error}",
+            "some data of run {} could not be deleted at the provider: {error}",
             run.id
         ));
     }
     Ok(true)
 }
 
-/// Refuses an output that another run is going to write: only one of the two could, at its end.
+/// Refuses an output that another unfinished run will write, since only one of the two runs could write it.
 async fn free_output(args: &RunArgs, notes: &RunSettings, engine: &Engine) -> Result<(), Failure> {
     if args.report.force {
         return Ok(());
@@ -248,8 +246,8 @@ async fn free_output(args: &RunArgs, notes: &RunSettings, engine: &Engine) -> Re
     Err(taken(&notes.output, &run))
 }
 
-/// The run other than `except` that is going to write its outcomes to a path, if there is one. Streams take
-/// those of several.
+/// Returns the unfinished run, other than `except`, that will write its outcomes to a path. Streams can receive the
+/// outcomes of several runs.
 pub(super) async fn writer(
     engine: &Engine,
     output: &Path,
@@ -259,7 +257,7 @@ pub(super) async fn writer(
         return Ok(None);
     };
     let path = settled(&path);
-    // Noted paths may name the file by another name of its folder: a filter by the text does not find them.
+    // A recorded path may name the folder differently, so that a filter by the text would not find it.
     let unfinished = RunFilter {
         unfinished: true,
         ..RunFilter::default()
@@ -276,7 +274,7 @@ pub(super) async fn writer(
     Ok(None)
 }
 
-/// The refusal of an output that another run is going to write.
+/// Returns the failure for an output that another run will write.
 pub(super) fn taken(output: &Path, run: &RunRecord) -> Failure {
     Failure::usage(format!(
         "output file {} is that of run {}, which has not ended",
@@ -292,7 +290,7 @@ pub(super) fn taken(output: &Path, run: &RunRecord) -> Failure {
     })
 }
 
-/// A path of which the folder has one name only.
+/// Returns a path with a canonical folder.
 fn settled(path: &Path) -> PathBuf {
     let folder = std::fs::canonicalize(target::folder(path));
     match (folder, path.file_name()) {

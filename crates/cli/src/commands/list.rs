@@ -1,4 +1,4 @@
-//! `lmbatch list`: the batches of a provider, newest first.
+//! `lmbatch list`: lists the batches of a provider, newest first.
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use lmbatch_core::BatchSnapshot;

@@ -1,4 +1,4 @@
-//! `lmbatch resume --all`: every run that has not ended, all at once in one process.
+//! `lmbatch resume --all`: advances every unfinished run concurrently, in one process.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,19 +26,19 @@ use crate::session::Session;
 use crate::signals::Handling;
 use crate::{format, hints, terminal};
 
-/// Time between two looks for runs that have not ended, and at runs that other processes advance.
+/// Interval between two searches for unfinished runs, and between two checks of runs that other processes advance.
 const LOOK: Duration = Duration::from_secs(3);
 
-/// Time until a run that has failed is tried again, at first; it doubles each time.
+/// Initial time until a failed run is tried again; it doubles each time.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// Longest time until a run that has failed is tried again.
+/// Maximum time until a failed run is tried again.
 const LONGEST_RETRY: Duration = Duration::from_secs(600);
 
-/// Longest wait for outputs that are being written when a signal comes: their temporary files are deleted.
+/// Maximum wait, after a signal, for outputs that are being written to delete their temporary files.
 const ENDING: Duration = Duration::from_secs(1);
 
-/// Resumes every run that has not ended; with `--watch`, also those that come later.
+/// Resumes every unfinished run; with `--watch`, also those that start later.
 pub(crate) async fn all(session: &Arc<Session>, args: ResumeArgs) -> Result<Exit, Failure> {
     let nothing = "every run has ended";
     if !args.watch && state::is_new(&args.options.state)? {
@@ -88,7 +88,7 @@ struct Many {
     stopped: watch::Receiver<bool>,
 }
 
-/// A connection that runs were begun over, with its engine.
+/// Connection of one or more runs, with its engine.
 struct Account {
     connection: Connection,
     id: AccountId,
@@ -96,7 +96,7 @@ struct Account {
     cleanings: Arc<Semaphore>,
 }
 
-/// Connection by the notes of runs.
+/// Connection settings in the notes of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Connection {
     provider: &'static str,
@@ -106,7 +106,7 @@ struct Connection {
 }
 
 impl Many {
-    /// Returns the engine of a run's account, and what the runs of that account share. Engines of one account
+    /// Returns the engine of a run's account, and the semaphore that the account's runs share. Engines of one account
     /// are clones of one engine, so that its limits hold for all of its runs.
     fn account(&self, notes: &RunSettings) -> Result<(Engine, Arc<Semaphore>), Failure> {
         let connection = Connection {
@@ -125,7 +125,7 @@ impl Many {
         let same =
             |known: &&Account| known.id == id && known.connection.provider == connection.provider;
         let (engine, cleanings) = match accounts.iter().find(same) {
-            // Another route, or another key.
+            // The same account is used over another route or with another key.
             Some(known) => (
                 known.engine.clone().with_provider(provider),
                 Arc::clone(&known.cleanings),
@@ -141,7 +141,7 @@ impl Many {
         Ok((engine, cleanings))
     }
 
-    /// An engine as the arguments say.
+    /// Configures an engine from the arguments.
     fn engine(&self, engine: Engine) -> Engine {
         let ledger = Arc::clone(&self.ledger);
         let engine = engine
@@ -154,7 +154,7 @@ impl Many {
         }
     }
 
-    /// Takes a run as far as it goes.
+    /// Advances a run as far as possible.
     async fn advance(self: Arc<Self>, id: Box<str>) -> Result<End, Failure> {
         let Some(run) = self.ledger.run(&id).await? else {
             return Ok(End::Gone);
@@ -166,7 +166,7 @@ impl Many {
             Err(error) if error.kind() == ErrorKind::Conflict => return Ok(End::Elsewhere(error)),
             engine => engine?,
         };
-        // As the process that has advanced it before has left it.
+        // Read again under the claim: another process may have advanced the run.
         let Some(run) = self.ledger.run(&id).await? else {
             return Ok(End::Gone);
         };
@@ -216,41 +216,41 @@ impl Many {
 
 /// End of the work on a run.
 enum End {
-    /// With outcomes, or still in progress.
+    /// The command on the run has ended: outcomes were written, or the run is still in progress.
     Ended(Exit),
-    /// Another process advances it: the error that says which.
+    /// Another process, which the error names, advances the run.
     Elsewhere(Error),
-    /// The run was deleted, or another process has brought it to its end.
+    /// The run was deleted, or another process has finished it.
     Gone,
-    /// A signal came.
+    /// A signal stopped the work.
     Stopped,
 }
 
-/// A run that is known and not under way.
+/// Recorded run that is not being advanced.
 #[derive(Debug, Default)]
 struct Waiting {
-    /// Time of the next try, by the clock; never where absent.
+    /// Time of the next try on the clock; `None` for no further try.
     due: Option<Duration>,
-    /// Failures in a row.
+    /// Number of consecutive failures.
     failures: u32,
-    /// The failure that was reported last.
+    /// Failure that was reported last.
     said: String,
     /// True while another process advances the run.
     elsewhere: bool,
 }
 
-/// The tasks of all runs.
+/// Tasks of all runs.
 struct Crew {
     many: Arc<Many>,
     tasks: JoinSet<Result<End, Failure>>,
-    /// Runs under way, by their tasks.
+    /// Runs that are being advanced, by their tasks.
     live: HashMap<Id, Box<str>>,
     waiting: HashMap<Box<str>, Waiting>,
-    /// Time of the next look for new runs; never where absent.
+    /// Time of the next search for new runs; `None` for no further search.
     look_at: Option<Duration>,
-    /// The last failure to look at the record.
+    /// Last failure to read the record.
     unlisted: Option<String>,
-    /// Runs that were begun.
+    /// Number of runs that were started.
     begun: u64,
     worst: Exit,
 }
@@ -293,14 +293,14 @@ impl Crew {
         self.many.clock.elapsed()
     }
 
-    /// Reports whether the time of the command is over.
+    /// Reports whether the timeout of the command has expired.
     fn is_late(&self) -> bool {
         let spent = self.now().saturating_sub(self.many.start);
         let limit = self.many.args.options.timeout;
         limit.is_some_and(|limit| spent >= limit)
     }
 
-    /// Works until nothing is due any more; with `--watch`, until the time of the command is over.
+    /// Advances runs until nothing is due any more; with `--watch`, until the timeout of the command expires.
     async fn work(&mut self) -> Result<(), Failure> {
         let clock = Arc::clone(&self.many.clock);
         loop {
@@ -324,7 +324,7 @@ impl Crew {
         }
     }
 
-    /// Looks at the record for runs that have not ended.
+    /// Searches the record for unfinished runs.
     async fn look(&mut self) -> Result<(), Failure> {
         if self.look_at.is_none_or(|at| at > self.now()) {
             return Ok(());
@@ -333,7 +333,7 @@ impl Crew {
         let ids = match self.many.ledger.unfinished_runs().await {
             Ok(ids) => ids,
             Err(error) if watches => {
-                // Such as a disk that does not answer for now.
+                // The failure may be temporary, such as a disk that does not respond.
                 let said = Some(error.to_string());
                 if self.unlisted != said {
                     terminal::error(&error.into());
@@ -347,7 +347,7 @@ impl Crew {
         self.unlisted = None;
         self.look_at = watches.then(|| self.now() + LOOK);
         if watches {
-            // Those that have ended elsewhere, or were deleted.
+            // Forget runs that another process has finished or deleted.
             self.waiting.retain(|id, _| ids.contains(id));
         }
         let mut new = Vec::new();
@@ -375,7 +375,7 @@ impl Crew {
         Ok(())
     }
 
-    /// Begins, or tries again, what is due.
+    /// Starts or retries the runs that are due.
     fn begin_due(&mut self) {
         let now = self.now();
         let mut due = Vec::new();
@@ -393,7 +393,7 @@ impl Crew {
         }
     }
 
-    /// Takes how the work on a run has ended.
+    /// Handles the end of the work on a run.
     fn take(&mut self, ended: Result<(Id, Result<End, Failure>), JoinError>) {
         let (task, ended) = match ended {
             Ok(ended) => ended,
@@ -466,7 +466,7 @@ impl Crew {
         self.many.board.elsewhere(elsewhere.count() as u64);
     }
 
-    /// Begins nothing more: the time of the command is over. Runs that are under way end by it themselves.
+    /// Starts no further runs after the timeout of the command. Runs that are being advanced end by the same timeout.
     fn leave(&mut self) {
         self.look_at = None;
         for (id, waiting) in std::mem::take(&mut self.waiting) {
@@ -480,7 +480,7 @@ impl Crew {
         }
     }
 
-    /// Waits for what ends itself on a signal. Returns the number of runs that have not ended.
+    /// Waits for tasks that end themselves on a signal. Returns the number of unfinished runs.
     async fn end(&mut self) -> u64 {
         let clock = Arc::clone(&self.many.clock);
         let late = clock.sleep(ENDING);
@@ -500,7 +500,7 @@ impl Crew {
     }
 }
 
-/// A failure whose message names its run.
+/// Adds the id of the run to the message of a failure.
 fn of_run(failure: Failure, id: &str) -> Failure {
     let message = match failure.message.contains(id) {
         true => failure.message.clone(),

@@ -52,7 +52,7 @@ use crate::target::Target;
 use crate::{emulation, hints, plain, terminal};
 use lmbatch_lines::LineOrigin;
 
-/// Connects with the key of the environment; never one of the command line.
+/// Connects to a provider with a key from the environment, never from the command line.
 pub(crate) fn connect(
     provider: &Provider,
     args: &ConnectionArgs,
@@ -61,7 +61,7 @@ pub(crate) fn connect(
     connected(provider, args, route, key(provider, args)?)
 }
 
-/// Returns the provider of a run whose record alone is read: no request is sent, so that no key is needed.
+/// Returns a provider for reading a run's record. No request is sent, so that no key is needed.
 pub(crate) fn offline(
     provider: &Provider,
     args: &ConnectionArgs,
@@ -108,7 +108,7 @@ fn connected(
         })
 }
 
-/// Writes every outcome, and counts it. A file has no name yet when it is complete.
+/// Writes and counts every outcome. The returned file is complete but does not have its name yet.
 pub(crate) async fn write(
     engine: &Engine,
     finished: &Finished,
@@ -128,7 +128,7 @@ pub(crate) async fn write(
     let stop = Arc::new(AtomicBool::new(false));
     let is_stopped = Arc::clone(&stop);
     let work = move || {
-        // A FIFO waits here for its reader.
+        // Opening a FIFO blocks until it has a reader.
         let opened = place.open();
         let mut sink = opened.map_err(|error| unwritten(false, "making the output", error))?;
         let mut write = |lines: &[u8]| {
@@ -143,10 +143,10 @@ pub(crate) async fn write(
         Ok::<_, Failure>((summary, complete))
     };
     let (done, mut written) = oneshot::channel();
-    // A pipe may wait for its reader, so that an output takes no thread from files.
+    // A pipe may block until it is read, so that an output does not use the threads for files.
     let thread = std::thread::Builder::new().name("output".to_owned());
     let started = thread.spawn(move || {
-        // Where the command has stopped, there is no listener.
+        // The receiver is dropped if the command has stopped.
         let _ = done.send(work());
     });
     started.map_err(|error| Failure::failed(format!("no thread can be started: {error}")))?;
@@ -155,7 +155,7 @@ pub(crate) async fn write(
         (exit, name) = handling.stopped() => {
             stop.store(true, Ordering::Relaxed);
             if is_file {
-                // Its temporary file goes.
+                // The thread deletes its temporary file.
                 let _ = written.await;
             }
             return Err(Failure::new(exit, "stopped", format!("stopped by {name} while the output was written")));
@@ -164,7 +164,7 @@ pub(crate) async fn write(
     written.map_err(|_| rendering::lost())?
 }
 
-/// An output that could not be written. Where its reader has closed its end, nothing is wrong.
+/// Returns the failure of an output that could not be written. A pipe closed by its reader is not an error.
 fn unwritten(is_stream: bool, doing: &str, error: std::io::Error) -> Failure {
     match error.kind() {
         std::io::ErrorKind::BrokenPipe if is_stream => Failure::pipe(),
@@ -172,13 +172,13 @@ fn unwritten(is_stream: bool, doing: &str, error: std::io::Error) -> Failure {
     }
 }
 
-/// Lets a file appear under its name.
+/// Gives a complete output file its name.
 pub(crate) fn appear(complete: Complete) -> Result<(), Failure> {
     let appeared = complete.appear();
     appeared.map_err(|error| lmbatch_core::Error::local("naming the output", error).into())
 }
 
-/// An engine whose warnings are printed.
+/// Returns an engine that prints its warnings.
 pub(crate) fn warning(engine: Engine) -> Engine {
     engine.with_observer(Arc::new(|event: &Event<'_>| {
         if let Event::Warning { message } = event {
@@ -187,7 +187,7 @@ pub(crate) fn warning(engine: Engine) -> Engine {
     }))
 }
 
-/// The refusal of an input without requests.
+/// Returns the failure for an input without requests.
 pub(crate) fn empty_input(input: &Path) -> Failure {
     Failure::usage(format!("{}: there are no requests", input.display()))
 }
@@ -216,14 +216,15 @@ pub(crate) fn retrieve_command(
     hints::command(words)
 }
 
-/// Returns the path of a batch's handle, which is kept until the output is whole.
+/// Returns the path of a batch's handle, which is kept until the output is complete.
 pub(crate) fn handle_path(output: &Path) -> PathBuf {
     let mut name = output.as_os_str().to_owned();
     name.push(".handle.json");
     name.into()
 }
 
-/// `INPUT.PROVIDER.MODEL.jsonl`, in the input's folder; emulated outputs say so.
+/// Returns the default output, `INPUT.PROVIDER.MODEL.jsonl` in the input's folder; `.emulated.jsonl` marks emulated
+/// outputs.
 pub(crate) fn default_output(input: &Path, model: &Model, emulate: bool) -> PathBuf {
     let stem = match input.file_stem() {
         Some(stem) if input != Path::new("-") => stem.to_string_lossy().into_owned(),

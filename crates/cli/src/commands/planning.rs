@@ -1,4 +1,4 @@
-//! Input and options into a plan. Nothing is sent.
+//! Planning of an input with its options. Nothing is sent.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::exit::{Exit, Failure};
 use crate::signals::Handling;
 use crate::{input, model, settings, terminal};
 
-/// Longest wait for the end of reading after a signal, as where a disk does not answer.
+/// Maximum wait after a signal for reading to end, for example if a disk does not respond.
 const ENDING: Duration = Duration::from_secs(1);
 
-/// Reads and encodes an input as its settings say. Sends nothing.
+/// Reads and encodes an input with its settings. Nothing is sent.
 pub(crate) async fn plan(
     path: &Path,
     args: &SettingsArgs,
@@ -43,7 +43,7 @@ impl Unplanned {
     }
 }
 
-/// A source that notes whether it has requests, bad ones included, and that can be stopped.
+/// Source that records whether it has requests, including invalid ones, and that can be stopped.
 struct Noticing<S> {
     source: S,
     has_requests: Arc<AtomicBool>,
@@ -69,7 +69,7 @@ impl<S: RequestSource> RequestSource for Noticing<S> {
     }
 }
 
-/// Reads and encodes an input, unless it has no requests. On a signal what was written so far is deleted.
+/// Reads and encodes an input, unless it has no requests. On a signal the files of the plan are deleted.
 pub(super) async fn plan_unless_empty(
     path: &Path,
     args: &SettingsArgs,
@@ -114,7 +114,7 @@ pub(super) async fn plan_unless_empty(
     };
     planned.map_err(|error| {
         let failure = Failure::plan(error, &path.display().to_string());
-        // What could not be read to its end is not empty.
+        // An input that could not be read to its end does not count as empty.
         match has_requests.load(Ordering::Relaxed) || failure.exit != Exit::Usage {
             true => Unplanned::Failed(failure),
             false => Unplanned::Empty,
@@ -122,7 +122,7 @@ pub(super) async fn plan_unless_empty(
     })
 }
 
-/// The end of a command that a signal stops before anything is sent.
+/// Ends a command that a signal stops before anything is sent.
 pub(super) fn stopped(exit: Exit, name: &str) -> Failure {
     terminal::end_live();
     terminal::message(&format!("stopped by {name}; nothing was sent"));

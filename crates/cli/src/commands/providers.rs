@@ -1,4 +1,4 @@
-//! `lmbatch providers`: the providers of the program and what each can do.
+//! `lmbatch providers`: lists the providers of the program and their capabilities.
 
 use std::borrow::Cow;
 
@@ -38,7 +38,7 @@ pub(crate) fn providers() -> Result<Exit, Failure> {
     Ok(Exit::Usable)
 }
 
-/// Returns the row of a provider and a route, by the limits of a request that it takes.
+/// Returns the table row of a provider and one of its routes.
 fn capabilities(provider: &str, route: &str, codec: &dyn BatchCodec, key: &str) -> Vec<String> {
     let can = codec.capabilities();
     let view = RequestView::Generate(GenerateView {

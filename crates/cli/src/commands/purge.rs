@@ -1,4 +1,4 @@
-//! `lmbatch purge`: runs, with their prompts and answers, leave this machine, the provider, or both.
+//! `lmbatch purge`: deletes runs, with their prompts and answers, from this machine, from the provider, or from both.
 
 use std::sync::Arc;
 
@@ -24,17 +24,17 @@ pub(crate) async fn purge(session: &Session, args: PurgeArgs) -> Result<Exit, Fa
     let mut table = Table::with_header(["run", "started", "requests", "here", "at the provider"]);
     let mut exit = Exit::Usable;
     for run in &chosen {
-        // Another process may advance it, and another purge may have deleted it.
+        // Another process may advance the run, and another purge may have deleted it.
         let claim = match ledger.claim(&run.id).await {
             _ if args.dry_run => None,
             Ok(claim) => Some(claim),
             Err(error) if args.run.is_none() && error.kind() == ErrorKind::Conflict => {
-                terminal::message(&format!("{error}; it stays"));
+                terminal::message(&format!("{error}; the run is kept"));
                 continue;
             }
             Err(error) => return Err(error.into()),
         };
-        // As it is now that no other process advances it: it may have been sent again since it was chosen.
+        // Read again under the claim: the run may have been requeued since it was chosen.
         let Some(run) = &ledger.run(&run.id).await? else {
             continue;
         };
@@ -42,7 +42,7 @@ pub(crate) async fn purge(session: &Session, args: PurgeArgs) -> Result<Exit, Fa
             if args.run.is_some() {
                 return Err(not_ended(run));
             }
-            terminal::message(&format!("the run {} has not ended; it stays", run.id));
+            terminal::message(&format!("the run {} has not ended; it is kept", run.id));
             continue;
         }
         let files = files_of_run(&folder.spool(), run)?;
@@ -50,10 +50,10 @@ pub(crate) async fn purge(session: &Session, args: PurgeArgs) -> Result<Exit, Fa
         let left = if args.remote {
             match remote(&args, run, &folder, &ledger).await {
                 Ok(left) => Some(left),
-                // The other runs are purged; without its record nothing would tell what is left of this one.
+                // The record is kept, since it names the data left at the provider. The other runs are purged.
                 Err(failure) if args.run.is_none() => {
                     crate::report(&failure.of_run(&run.id), args.json);
-                    terminal::message(&format!("the run {} stays", run.id));
+                    terminal::message(&format!("the run {} is kept", run.id));
                     exit = Exit::Failed;
                     continue;
                 }
@@ -110,8 +110,8 @@ pub(crate) async fn purge(session: &Session, args: PurgeArgs) -> Result<Exit, Fa
     Ok(exit)
 }
 
-/// The run that was named, or every old one that has ended. What is paid for and not fetched yet is not
-/// forgotten by the way.
+/// Returns the named run, or every old run that has ended: an unfinished run may have billed answers that are not
+/// fetched yet.
 async fn chosen(args: &PurgeArgs, ledger: &SqliteLedger) -> Result<Vec<RunRecord>, Failure> {
     if let Some(wanted) = &args.run {
         let run = state::find(ledger, wanted).await?;
@@ -125,25 +125,25 @@ async fn chosen(args: &PurgeArgs, ledger: &SqliteLedger) -> Result<Vec<RunRecord
     Ok(ended_before(ledger, before).await?)
 }
 
-/// Reports whether a run may be deleted: one that has ended, or one that is named with `--force`.
+/// Reports whether a run may be deleted: it has ended, or is named with `--force`.
 fn may_go(args: &PurgeArgs, run: &RunRecord) -> bool {
     run.finished || args.force && args.run.is_some()
 }
 
-/// The failure to delete a run that has not ended.
+/// Returns the failure for a run that has not ended.
 fn not_ended(run: &RunRecord) -> Failure {
     Failure::usage(format!(
-        "the run {} has not ended: what its batches answer is paid for",
+        "the run {} has not ended: answers of its batches are billed",
         run.id
     ))
     .hint(format!(
-        "cancel it and fetch what there is ({}; {}), or purge it all the same with --force",
+        "cancel it and fetch its outcomes ({}; {}), or purge it anyway with --force",
         hints::on_runs(["cancel", &run.id]),
         hints::on_runs(["resume", &run.id])
     ))
 }
 
-/// Deletes what a run left at its provider; returns what is left then.
+/// Deletes the data of a run at its provider; returns the data that is left.
 async fn remote(
     args: &PurgeArgs,
     run: &RunRecord,

@@ -1,4 +1,4 @@
-//! `lmbatch requeue`: requests of a run that has ended go out again, as they were or otherwise.
+//! `lmbatch requeue`: sends requests of a finished run again, unchanged or with other settings.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -19,13 +19,13 @@ use crate::exit::{Exit, Failure};
 use crate::session::Session;
 use crate::{format, model, target, terminal};
 
-/// Outcomes that are sent again unless others are named.
+/// Outcomes whose requests are sent again by default.
 const USUAL: [Only; 4] = [Only::Errored, Only::Expired, Only::Cancelled, Only::Missing];
 
 pub(crate) async fn requeue(session: &Arc<Session>, args: RequeueArgs) -> Result<Exit, Failure> {
     if args.only.contains(&Only::Invalid) {
         terminal::message(
-            "note: invalid is an old name; it stands for invalid_structured, empty and unrecognized",
+            "note: invalid is deprecated; it stands for invalid_structured, empty and unrecognized",
         );
     }
     if args.dry_run {
@@ -35,7 +35,7 @@ pub(crate) async fn requeue(session: &Arc<Session>, args: RequeueArgs) -> Result
     let run = state::find(&*ledger, &args.run).await?;
     let (mut context, engine, _state) = open(session, &run, &args.resume).await?;
     let options = options(&args.resume, &context.notes.kept, false);
-    // Chosen under the claim: two processes that choose the same requests would pay twice.
+    // Selected under the claim: two processes that select the same requests would pay twice.
     let at_once = RunOptions {
         once: true,
         ..options
@@ -75,7 +75,7 @@ pub(crate) async fn requeue(session: &Arc<Session>, args: RequeueArgs) -> Result
     again_at(context, &engine, &run, options, place).await
 }
 
-/// Says what would be sent again, and sends nothing.
+/// Reports the requests that would be sent again; nothing is sent.
 async fn would(session: &Session, args: &RequeueArgs) -> Result<Exit, Failure> {
     let (run, notes, engine) = state::recorded(session, &args.run, &args.resume.state).await?;
     let checked = match revised(args, &notes)? {
@@ -123,26 +123,26 @@ fn none_of(args: &RequeueArgs, run: &RunRecord) -> String {
     }
 }
 
-/// The settings of the run with what the command changes of them, if it changes any.
+/// Returns the settings of the run with the changes of the command; `None` without changes.
 fn revised(args: &RequeueArgs, notes: &RunSettings) -> Result<Option<SettingsArgs>, Failure> {
     if args.model.is_none() && args.max_tokens.is_none() && args.set.is_empty() {
         if args.attachments.is_some() {
             return Err(Failure::usage(
-                "--attachments: without -m, --max-tokens and --set the requests go out as they were",
+                "--attachments: without -m, --max-tokens and --set the requests are sent unchanged",
             ));
         }
         return Ok(None);
     }
     let Some(mut settings) = notes.settings.clone() else {
         return Err(Failure::usage(
-            "the record does not say how the run was made",
+            "the record does not hold the settings of the run",
         ));
     };
     if notes.input == Path::new("-") {
         return Err(Failure::usage(
             "the requests came from standard input, and cannot be read again",
         )
-        .hint("without -m, --max-tokens and --set they go out as they were"));
+        .hint("without -m, --max-tokens and --set they are sent unchanged"));
     }
     if let Some(model) = &args.model {
         if model::parse(model)?.provider.id() != notes.provider.id() {
@@ -161,7 +161,7 @@ fn revised(args: &RequeueArgs, notes: &RunSettings) -> Result<Option<SettingsArg
     Ok(Some(settings))
 }
 
-/// Selects the requests that go out again, by their places in the output.
+/// Selects the requests to send again, by their positions in the output.
 async fn selected(
     args: &RequeueArgs,
     engine: &Engine,
@@ -193,9 +193,9 @@ async fn selected(
     }
 }
 
-/// The failure of ids that no request of the run has.
+/// Returns the failure for ids that no request of the run has.
 fn not_of(run: &RunRecord, unknown: &[String]) -> Failure {
-    /// The most ids that are named.
+    /// Maximum number of ids that the message names.
     const MOST: usize = 5;
     let count = format::count(unknown.len() as u64, "id is", "ids are");
     let named = unknown.iter().take(MOST).map(|id| format!("{id:?}"));
@@ -210,7 +210,7 @@ fn not_of(run: &RunRecord, unknown: &[String]) -> Failure {
 }
 
 impl Only {
-    /// Returns the kinds of outcomes that the name stands for.
+    /// Returns the kinds of outcomes that the argument selects.
     fn kinds(self) -> &'static [OutcomeKind] {
         match self {
             Self::Errored => &[OutcomeKind::Errored],

@@ -1,4 +1,4 @@
-//! `lmbatch resume`: one run that has not ended.
+//! `lmbatch resume`: continues one unfinished run.
 
 use std::sync::Arc;
 
@@ -31,11 +31,11 @@ async fn one(session: &Arc<Session>, args: &ResumeArgs, run: &RunRecord) -> Resu
     again(context, &engine, run, options).await
 }
 
-/// The run to resume; none where a scheduler comes by and every run has ended.
+/// Returns the run to resume; `None` with `--once` if every run has ended.
 async fn chosen(session: &Session, args: &ResumeArgs) -> Result<Option<RunRecord>, Failure> {
     let ledger = state::ledger_if_any(session, &args.options.state).await?;
     let Some(ledger) = ledger else {
-        // A scheduler that comes by before the first run finds nothing to do.
+        // A scheduler may call the command before the first run exists.
         return match args.run.is_none() && args.once {
             true => Ok(None),
             false => Err(Failure::usage(state::no_runs(&args.options.state)?)),

@@ -1,4 +1,4 @@
-//! `lmbatch retrieve`: the outcomes of one batch from its provider, or of a run from its record.
+//! `lmbatch retrieve`: writes the outcomes of one batch from its provider, or of a run from its record.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
     };
     let finished = match read(&engine, handle.as_ref(), &batch).await {
         Err(error) if error.kind() == ErrorKind::Timeout => {
-            // Rows that are there are written, even if others are missing.
+            // Delivered rows are written, even if others are missing.
             let engine = engine.clone().with_on_doubt(OnDoubt::Abandon);
             let engine = engine.with_doubt(DoubtPolicy::within(Duration::ZERO));
             match read(&engine, handle.as_ref(), &batch).await {
@@ -85,7 +85,7 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
         let model = format!("{}/MODEL", provider.id());
         let adopt = ["adopt", batch.as_str(), "INPUT", "-m", &model];
         terminal::message(
-            "its ids are those of a run of lmbatch: they number the lines of its input. With the input, the ids of the input come back:",
+            "the ids of the batch are those of a run of lmbatch, which number the lines of its input; to restore the ids of the input:",
         );
         terminal::message(&format!("  {}", hints::on_runs(adopt)));
     }
@@ -99,10 +99,10 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
             format::number(summary.requests)
         ));
     }
-    // Rows that are short of the provider's counts are results that are not whole.
+    // Fewer rows than the provider counts mean that the results are incomplete.
     if finished.undelivered() > 0 || mismatch.is_some_and(|mismatch| mismatch.is_short()) {
         terminal::message(
-            "the results are not whole; what came of them is written, and the same command with --force reads them again",
+            "the results are incomplete; the rows so far are written, and the same command with --force reads them again",
         );
         return Ok(Exit::Unfinished);
     }
@@ -112,7 +112,7 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
     })
 }
 
-/// Writes the outcomes of a run from its record alone: no provider is asked.
+/// Writes the outcomes of a run from its record alone, without contacting the provider.
 async fn of_run(session: &Arc<Session>, args: &RetrieveArgs) -> Result<Exit, Failure> {
     let (run, mut notes, engine) = state::recorded(session, &args.batch.batch, &args.state).await?;
     let target = target::check(&args.output, args.force)?;
@@ -154,7 +154,7 @@ async fn of_run(session: &Arc<Session>, args: &RetrieveArgs) -> Result<Exit, Fai
     })
 }
 
-/// Reads the results of a batch, by its handle where there is one.
+/// Reads the results of a batch, with its handle if there is one.
 async fn read(
     engine: &Engine,
     handle: Option<&BatchHandle>,
@@ -166,7 +166,7 @@ async fn read(
     }
 }
 
-/// Reports whether the first outcome has an id that lmbatch made.
+/// Reports whether the first outcome has an id that lmbatch generated.
 fn bears_our_ids(engine: &Engine, finished: &Finished) -> Result<bool, Failure> {
     let mut reader = engine.outcomes(finished)?;
     let first = reader.next()?;

@@ -1,4 +1,4 @@
-//! `lmbatch run`: every check that needs no money first, then the run, recorded so that any process can
+//! `lmbatch run`: performs every free check first, then starts the run, which is recorded so that any process can
 //! continue it.
 
 use std::path::Path;
@@ -60,7 +60,7 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
     if args.dry_run {
         return dry_run::run(&args, &notes);
     }
-    // Before a key is needed, and before anything is read.
+    // Invalid options are reported before a key is needed and before the input is read.
     settings::options(&args.settings, &*model.provider.codec(route), &model.name)?;
     let progress = Arc::new(Progress::new(args.report.quiet));
     let (_emulation, provider) = provider(&args, &notes).await?;
@@ -122,7 +122,7 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
             return Err(failure);
         }
     };
-    // Claimed until its outcomes are written: a command that follows it finds them.
+    // Claimed until its outcomes are written, so that a command that waits for the claim finds them.
     let engine = engine.holding_plan(&plan);
     let run = engine
         .begin(&plan, args.name.as_deref(), context.notes.write())
@@ -135,16 +135,16 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
 
 /// Decision of a command about its plan.
 enum Decided {
-    /// Begins a run, under a claim that keeps others from beginning the same.
+    /// Starts a run, under a claim that keeps other processes from starting the same run.
     Begin(RunClaim, Place),
-    /// Continues the run that it is again.
+    /// Continues the recorded run of the same requests.
     Same(Box<RunRecord>),
     /// Brings an earlier run up to date.
     Changed(Box<RunRecord>),
 }
 
-/// Finds out what to do with a plan. What is known is looked up twice: again when no other process can begin
-/// the same run any more.
+/// Decides about a plan. The record is searched twice: the second time under the claim, when no other process can
+/// start the same run.
 async fn decided(
     args: &RunArgs,
     notes: &RunSettings,
@@ -156,7 +156,7 @@ async fn decided(
     loop {
         match (known(args, notes, engine, plan).await?, checked.take()) {
             (Known::Nothing { refused, twin }, Some((begin, place))) => {
-                // Where one of them is not refused any more, what is known is looked up again.
+                // If a batch of one of them may exist by now, the record is searched again.
                 if superseded(args, engine, &refused).await? {
                     warn_of_twin(engine, twin.as_deref()).await?;
                     return Ok(Decided::Begin(begin, place));
@@ -176,7 +176,7 @@ async fn decided(
     }
 }
 
-/// The last checks before anything is noted.
+/// Performs the last checks before the run is recorded.
 async fn ready(
     args: &RunArgs,
     notes: &RunSettings,
@@ -187,7 +187,7 @@ async fn ready(
         let exists = Target::of(&notes.output);
         match matches!(exists, Ok(Target::File { exists: true, .. })) && args.emulate {
             true => failure.hint(
-                "emulated runs are not recorded, so that each is a new one: overwrite the output with --force, or choose another path with -o",
+                "emulated runs are not recorded, so that each command starts a new one: overwrite the output with --force, or choose another path with -o",
             ),
             false => failure,
         }
@@ -196,7 +196,7 @@ async fn ready(
     Ok(Place::new(target, args.report.force))
 }
 
-/// Reads the input; `None` where it has no requests, and that is allowed.
+/// Reads the input; `None` if it has no requests and `--allow-empty` is set.
 async fn planned(args: &RunArgs, engine: &Engine) -> Result<Option<Plan>, Failure> {
     match plan_unless_empty(&args.input, &args.settings, engine).await {
         Ok(plan) => {
@@ -258,7 +258,7 @@ fn engine(
         .with_clock(Arc::clone(clock));
     let mut engine = continuing::doubting(engine, &args.doubt).with_batch_limit(args.limit.limit());
     if args.emulate && args.doubt.doubt_wait.is_none() {
-        // What the emulator does not show at once it never shows.
+        // A batch that the emulator does not list at once will never appear.
         engine = engine.with_doubt(DoubtPolicy::within(Duration::from_secs(2)));
     }
     let brisk = args.emulate.then_some(Duration::from_millis(100));
@@ -292,7 +292,8 @@ async fn update(
     continuing::again_at(context, &engine, &run, options, place).await
 }
 
-/// Claims a run and brings its record up to date with a plan; the exit code where the command ends meanwhile.
+/// Claims a run and brings its record up to date with a plan. Returns the exit code if the command is stopped
+/// meanwhile.
 async fn updated(
     context: &mut RunContext,
     engine: &Engine,

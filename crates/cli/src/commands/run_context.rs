@@ -1,4 +1,4 @@
-//! The context of a run that a command takes to its end: settings, options, progress, and the place of its outcomes.
+//! Context of a run that a command advances: settings, options, progress, and the place of its outcomes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::sink::{Place, Replace};
 use crate::target::{self, Target};
 use crate::written::{self, Found};
 
-/// Context of a run that a command takes to its end.
+/// Context of a run that a command advances.
 #[derive(Debug)]
 pub(crate) struct RunContext {
     pub(crate) session: Arc<Session>,
@@ -28,19 +28,19 @@ pub(crate) struct RunContext {
     pub(crate) start: Duration,
     pub(crate) progress: Arc<Progress>,
     pub(crate) patience: Patience,
-    /// True where the record is only read: nothing is noted, and nothing deleted at the provider.
+    /// True if the record is only read: nothing is recorded, and nothing is deleted at the provider.
     pub(crate) only_reads: bool,
-    /// True where the notes are those of the run's record. Where another process may have advanced the run since
-    /// they were read, they are read again.
+    /// True if the notes come from the run's record. They are read again if another process may have advanced the run
+    /// since.
     pub(crate) notes_of_record: bool,
-    /// Another output than that of the run's record. The record names it once it is written.
+    /// New output that replaces the one in the run's record, which is updated once the output is written.
     pub(crate) moved_to: Option<PathBuf>,
-    /// Limits on what a few runs do at once, where the command has many.
+    /// Limits on concurrent outputs and deletions, for a command on many runs.
     pub(crate) turns: Option<Turns>,
 }
 
 impl RunContext {
-    /// Takes what the command does not say from the run that it continues.
+    /// Takes options that the command does not set from the run that it continues.
     pub(crate) fn keeping(
         &mut self,
         engine: Engine,
@@ -59,7 +59,7 @@ impl RunContext {
         )
     }
 
-    /// Returns the options with the time that is left of `--timeout`, which bounds the whole command.
+    /// Returns the options with the remaining time of `--timeout`, which limits the whole command.
     pub(crate) fn remaining(&self, engine: &Engine, options: RunOptions) -> RunOptions {
         let spent = engine.clock().elapsed().saturating_sub(self.start);
         let deadline = options.deadline.map(|all| all.saturating_sub(spent));
@@ -70,19 +70,19 @@ impl RunContext {
     }
 }
 
-/// Time that a command waits for its run.
+/// Duration for which a command waits for its run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
-    /// Until the run has ended, or time is up.
+    /// Until the run has ended or the timeout expires.
     Wait,
-    /// One look, by `--once`.
+    /// One poll of each batch, by `--once`.
     Once,
-    /// Until its batches are created, by `--detach`.
+    /// Until the batches are created, by `--detach`.
     Detach,
 }
 
-/// Finds the place of a run's outcomes: a file is left alone if it is the run's output, replaced if it is an
-/// earlier one, and refused if it is anything else. Called before anything is sent.
+/// Returns the place of a run's outcomes. An existing file is kept if it is the run's current output, replaced if it
+/// is an earlier output of the run, and refused otherwise. Called before anything is sent.
 pub(crate) fn place(
     context: &RunContext,
     run: &RunRecord,
@@ -113,7 +113,7 @@ pub(crate) fn place(
     Ok(place)
 }
 
-/// Files that a run reads, by its notes.
+/// Returns the files that a run reads according to its notes, each with its role.
 pub(crate) fn read_by(notes: &RunSettings) -> Vec<(&'static str, &Path)> {
     let mut read = vec![("the input", notes.input.as_path())];
     if let Some(settings) = &notes.settings {

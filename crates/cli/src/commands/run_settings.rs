@@ -1,4 +1,4 @@
-//! Settings of the command that began a run, as the run's record keeps them.
+//! Settings of the command that started a run, stored in the run's record.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::exit::Failure;
 use crate::model;
 use crate::providers::{Provider, Route};
 
-/// A path that means the same from any folder; `-` is no file.
+/// Returns an absolute path, which is valid in any folder; `-` stays unchanged.
 pub(crate) fn whole(path: &Path) -> String {
     if path == Path::new("-") {
         return "-".to_owned();
@@ -20,11 +20,11 @@ pub(crate) fn whole(path: &Path) -> String {
     absolute.display().to_string()
 }
 
-/// Facts of a run that are shown, whether or not the program knows its provider.
+/// Displayed facts of a run, which are available even if the program does not know its provider.
 #[derive(Debug, Clone)]
 pub(crate) struct Shown {
     pub(crate) provider: String,
-    /// True where the program knows the provider.
+    /// True if the program knows the provider.
     pub(crate) is_known: bool,
     pub(crate) model: String,
     pub(crate) output: PathBuf,
@@ -42,7 +42,7 @@ impl Shown {
         }
     }
 
-    /// The model in full, with a mark where the program does not know its provider.
+    /// Returns `PROVIDER/MODEL`, with a remark if the program does not know the provider.
     pub(crate) fn model_in_full(&self) -> String {
         match self.is_known {
             true => format!("{}/{}", self.provider, self.model),
@@ -51,7 +51,7 @@ impl Shown {
     }
 }
 
-/// Settings of the command that began a run, kept in the notes of its record.
+/// Settings of the command that started a run, stored in the notes of its record.
 #[derive(Debug, Clone)]
 pub(crate) struct RunSettings {
     pub(crate) provider: &'static Provider,
@@ -59,11 +59,11 @@ pub(crate) struct RunSettings {
     pub(crate) route: Route,
     pub(crate) input: PathBuf,
     pub(crate) output: PathBuf,
-    /// Settings that every request has in common: with another input it can be sent again.
+    /// Settings that apply to every request; an update with a changed input needs them.
     pub(crate) settings: Option<SettingsArgs>,
     pub(crate) raw: bool,
     pub(crate) connection: ConnectionArgs,
-    /// Options that are kept with the run.
+    /// Options that are stored with the run.
     pub(crate) kept: Kept,
 }
 
@@ -95,7 +95,7 @@ impl RunSettings {
     /// Reads the notes of a run.
     ///
     /// # Errors
-    /// Usage, where the program does not know the run's provider or its route.
+    /// Usage, if the program does not know the run's provider or its route.
     pub(crate) fn read(run: &RunRecord) -> Result<Self, Failure> {
         let note = |name: &str| run.notes.get(name).map(ToString::to_string);
         let provider = model::find(run.provider.as_str()).map_err(|failure| {

@@ -1,4 +1,4 @@
-//! `lmbatch runs`: the runs of a state folder, newest first.
+//! `lmbatch runs`: lists the runs of a state folder, newest first.
 
 use lmbatch_core::{Ledger as _, RunFilter};
 use lmbatch_engine::RunState;
@@ -69,7 +69,7 @@ pub(crate) async fn runs(session: &Session, args: RunsArgs) -> Result<Exit, Fail
     Ok(Exit::Usable)
 }
 
-/// The most runs that are read at once.
+/// Maximum number of runs that are read at once.
 const PAGE: u32 = 100;
 
 fn none_yet(args: &RunsArgs) -> Result<Exit, Failure> {

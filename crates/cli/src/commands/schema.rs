@@ -1,4 +1,4 @@
-//! `lmbatch schema`: the JSON Schemas of input, output and reports.
+//! `lmbatch schema`: prints the JSON Schemas of input, output and reports.
 
 use crate::args::SchemaOf;
 use crate::exit::{Exit, Failure};

@@ -1,4 +1,4 @@
-//! `lmbatch show`: one run with its batches, from its record.
+//! `lmbatch show`: prints one run with its batches, from its record.
 
 use lmbatch_core::{BatchId, Certainty, Closed, RunRecord, ShardRecord, ShardState, format_time};
 use lmbatch_engine::{RunState, ShardPhase, has_failed, is_refused};
@@ -68,7 +68,7 @@ pub(crate) async fn show(session: &Session, args: ShowArgs) -> Result<Exit, Fail
     Ok(ended(&run, &shards))
 }
 
-/// The exit code of a command that shows a run.
+/// Returns the exit code of a command that shows a run.
 fn ended(run: &RunRecord, shards: &[ShardRecord]) -> Exit {
     match has_failed(run, shards) {
         true => Exit::Failed,
@@ -76,7 +76,7 @@ fn ended(run: &RunRecord, shards: &[ShardRecord]) -> Exit {
     }
 }
 
-/// Lines about why the provider refused a create, or whole batches, and why creates were given up.
+/// Returns the reasons why the provider refused creates or whole batches, and why creates were given up.
 fn reasons(run: &RunRecord, shards: &[ShardRecord]) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some((message, said)) = noted_failure(run).filter(|_| has_failed(run, shards)) {
@@ -95,14 +95,14 @@ fn reasons(run: &RunRecord, shards: &[ShardRecord]) -> Vec<String> {
     lines
 }
 
-/// Keeps the key that a run was made with out of what is printed of it.
+/// Keeps the key of a run's account out of everything that is printed.
 pub(super) fn hide_key(run: &RunRecord) {
     if let Some(variable) = run.notes.get("key_env") {
         crate::providers::hide_key(variable);
     }
 }
 
-/// The certainty that a batch belongs to its shard, and the evidence.
+/// Returns the certainty that a batch belongs to its shard, and the evidence.
 fn proof(shard: &ShardRecord) -> (&'static str, &str) {
     match (&shard.state, &shard.proof) {
         (ShardState::Posting(_) | ShardState::Doubt(_), _) => {
@@ -113,7 +113,7 @@ fn proof(shard: &ShardRecord) -> (&'static str, &str) {
     }
 }
 
-/// A run for programs; `"format": 1` changes when the fields do.
+/// Formats a run as JSON. The value of `format` changes whenever the members do.
 pub(super) fn run_json(run: &RunRecord, shown: &Shown, shards: &[ShardRecord]) -> Value {
     let failure = noted_failure(run).filter(|_| has_failed(run, shards));
     let failure =

@@ -1,4 +1,4 @@
-//! The folder of runs, and what the command keeps of a run in its record.
+//! State folder: choosing and opening it, and finding runs in its record.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::{hints, terminal};
 
 const LEDGER: &str = "ledger.db";
 
-/// A state folder, and how it was chosen.
+/// Chosen state folder.
 struct Chosen {
     path: PathBuf,
-    /// Found from the working directory, without the mark of `lmbatch init`.
+    /// True if the folder was found from the working directory and lacks the mark of `lmbatch init`.
     unmarked: bool,
 }
 
-/// Chooses the folder that was named, or else the nearest that `lmbatch init` made, or else the user's.
+/// Chooses the folder that an argument names, or else the nearest one made by `lmbatch init`, or else the user's.
 fn choose(args: &StateArgs) -> Result<Chosen, Failure> {
     let named = args.state_dir.as_ref();
     if let Some(named) = named.filter(|folder| !folder.as_os_str().is_empty()) {
@@ -54,7 +54,7 @@ pub(crate) fn folder(args: &StateArgs) -> Result<PathBuf, Failure> {
     choose(args).map(|chosen| chosen.path)
 }
 
-/// Opens the folder to write, and says which it is.
+/// Opens the folder for writing, and prints its path.
 pub(crate) fn open(
     session: &Session,
     args: &StateArgs,
@@ -72,7 +72,7 @@ pub(crate) fn open(
     ));
     if chosen.unmarked {
         terminal::message(&format!(
-            "note: it was made by an earlier version and is used from here; {} marks it as meant",
+            "note: an earlier version created this state folder, which is used here; {} confirms its use",
             hints::command(["init"])
         ));
     }
@@ -82,7 +82,7 @@ pub(crate) fn open(
     Ok(state)
 }
 
-/// Opens the folder to write, with an engine that keeps its record there.
+/// Opens the folder for writing, and returns an engine that keeps its record there.
 pub(crate) async fn durable(
     session: &Session,
     engine: Engine,
@@ -94,7 +94,7 @@ pub(crate) async fn durable(
     Ok((state.clone(), recording(engine, &state, ledger)))
 }
 
-/// Opens the folder to write, even one whose record is gone: for a run whose record is rebuilt.
+/// Opens the folder for writing even if its record is lost, to rebuild the record of a run.
 pub(crate) async fn rebuilding(
     session: &Session,
     engine: Engine,
@@ -125,12 +125,12 @@ pub(crate) async fn ledger(
     }
 }
 
-/// The answer of a command in a folder without runs.
+/// Returns the message of a command in a folder without runs.
 pub(crate) fn no_runs(args: &StateArgs) -> Result<String, Failure> {
     Ok(format!("no runs yet in {}", folder(args)?.display()))
 }
 
-/// Reports whether a folder has neither a record nor what is left of one.
+/// Reports whether a folder has neither a record nor remains of one.
 pub(crate) fn is_new(args: &StateArgs) -> Result<bool, Failure> {
     let spooled = std::fs::read_dir(folder(args)?.join("spool"));
     let is_empty = spooled.map_or(true, |mut files| files.next().is_none());
@@ -149,7 +149,7 @@ pub(crate) async fn ledger_if_any(
     Ok(Some(session.opened(state.ledger().await?)))
 }
 
-/// Returns an engine that reads the record, beside a process that may advance its runs.
+/// Returns an engine that reads the record while another process may advance its runs.
 pub(crate) fn reading(
     engine: Engine,
     ledger: Arc<dyn Ledger>,
@@ -159,7 +159,7 @@ pub(crate) fn reading(
     Ok(engine.with_record(ledger, Arc::new(spool)))
 }
 
-/// Returns the run of an id, of a name, or of the beginning of an id that no other run has.
+/// Returns the run with an id, a name, or a unique beginning of an id.
 pub(crate) async fn find(ledger: &dyn Ledger, wanted: &str) -> Result<RunRecord, Failure> {
     if let Some(run) = ledger.run(wanted).await? {
         return Ok(run);
@@ -183,7 +183,7 @@ pub(crate) async fn find(ledger: &dyn Ledger, wanted: &str) -> Result<RunRecord,
     })
 }
 
-/// Returns a run as it is recorded. No provider is asked, and no process has to wait.
+/// Returns the recorded state of a run, without contacting the provider or claiming the run.
 pub(crate) async fn recorded(
     session: &Session,
     wanted: &str,

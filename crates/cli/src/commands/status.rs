@@ -1,4 +1,4 @@
-//! `lmbatch status`: the state of one batch as its provider has it, or of a run as its record has it.
+//! `lmbatch status`: prints the state of one batch from its provider, or of a run from its record.
 
 use std::time::SystemTime;
 
@@ -33,7 +33,7 @@ pub(crate) async fn status(session: &Session, args: StatusArgs) -> Result<Exit, 
     })
 }
 
-/// Formats a batch as a table of one fact a line; facts that the provider does not give are left out.
+/// Formats a batch as a table with one fact per line; facts that the provider does not give are left out.
 fn table(snapshot: &BatchSnapshot) -> String {
     let mut table = Table::new();
     let counts = snapshot.counts;

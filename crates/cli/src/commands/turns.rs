@@ -1,4 +1,4 @@
-//! What only a few of many runs do at once: each of it has files or connections open.
+//! Limits on the outputs and deletions that many runs perform at once, since each holds files or connections open.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -9,18 +9,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::sink::Place;
 use crate::target::Target;
 
-/// Outputs that are written at once.
+/// Maximum number of output files that are written at once.
 const OUTPUTS: usize = 4;
 
-/// Runs of one account of which inputs and batches are deleted at the provider at once.
+/// Maximum number of runs of one account whose data is deleted at the provider at once.
 const CLEANINGS: usize = 4;
 
-/// The outputs of all runs of the command.
+/// Limits on the outputs of all runs of the command.
 #[derive(Debug)]
 pub(crate) struct Outputs {
     files: Arc<Semaphore>,
-    /// Standard output, and pipes by their paths: the outcomes of one run come after those of another, and
-    /// one that waits for its reader holds up no other output.
+    /// Limits of standard output and of pipes, by path. Each stream receives the outcomes of one run after another, and
+    /// a blocked stream delays no other output.
     streams: Mutex<HashMap<PathBuf, Arc<Semaphore>>>,
 }
 
@@ -44,18 +44,18 @@ impl Outputs {
     }
 }
 
-/// Turns of one run.
+/// Limits that one run observes.
 #[derive(Debug, Clone)]
 pub(crate) struct Turns {
     outputs: Arc<Outputs>,
     cleanings: Arc<Semaphore>,
 }
 
-/// A turn, until it is dropped.
+/// Permission to write an output or to delete data, held until it is dropped.
 pub(crate) type Turn = Option<OwnedSemaphorePermit>;
 
 impl Turns {
-    /// Returns the turns of a run of an account.
+    /// Returns the limits for a run of an account.
     pub(crate) fn new(outputs: &Arc<Outputs>, cleanings: &Arc<Semaphore>) -> Self {
         Self {
             outputs: Arc::clone(outputs),
@@ -63,14 +63,14 @@ impl Turns {
         }
     }
 
-    /// Returns what the runs of an account share.
+    /// Returns the semaphore that the runs of one account share.
     pub(crate) fn of_account() -> Arc<Semaphore> {
         Arc::new(Semaphore::new(CLEANINGS))
     }
 
     /// Waits until an output may be written.
     pub(crate) async fn output(&self, place: &Place) -> Turn {
-        // It is never closed.
+        // The semaphore is never closed.
         self.outputs.of(&place.target).acquire_owned().await.ok()
     }
 

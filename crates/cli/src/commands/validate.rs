@@ -1,4 +1,4 @@
-//! `lmbatch validate`: what run would say, offline.
+//! `lmbatch validate`: checks an input offline, as `run` would.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(crate) async fn validate(args: Box<ValidateArgs>) -> Result<Exit, Failure> {
     Ok(Exit::Usable)
 }
 
-/// Reads and encodes an input as a run would, and says what sending changes of its schemas. Needs no key.
+/// Reads and encodes an input as a run would, and prints the changes that sending makes to its schemas. Needs no key.
 pub(super) fn checked(
     path: &Path,
     settings: &SettingsArgs,
@@ -37,7 +37,7 @@ pub(super) fn checked(
     let options = settings::options(settings, &*codec, &model.name)?;
     let raw_endpoints = codec.capabilities().raw_endpoints;
     let attachments = settings.attachments.as_deref();
-    // Nothing is written here: a signal ends the process.
+    // Nothing is written, so that a signal may end the process.
     let stop = Arc::default();
     let source = input::open(path, &model, options, raw_endpoints, attachments, &stop)?;
     let checked = lmbatch_engine::check_within(&*codec, Box::new(source), limit)

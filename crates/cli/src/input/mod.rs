@@ -16,7 +16,7 @@ use crate::exit::Failure;
 use crate::model::Model;
 
 /// Opens the input; `-` is standard input. Attachments are read from `attachments`, or else from the
-/// folder of the input. Once `is_stopped` is set, reading ends, also of an input that sends nothing.
+/// folder of the input. Once `is_stopped` is set, reading ends, even from an input that sends nothing.
 pub(crate) fn open(
     input: &Path,
     model: &Model,

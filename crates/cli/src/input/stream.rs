@@ -6,30 +6,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-/// Bytes that are read at once.
+/// Size of one read in bytes.
 const PIECE: usize = 256 << 10;
 
-/// Pieces that are read ahead.
+/// Number of pieces that are read ahead.
 const AHEAD: usize = 2;
 
-/// Time between two looks for a stop while the input sends nothing.
+/// Interval between two checks for a stop while the input sends nothing.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// An input that a thread of its own reads, so that waiting for it can be stopped. The thread ends with the
-/// input, with the next piece after its reader is gone, or with the process.
+/// Input that is read by its own thread, so that waiting for it can be stopped. The thread ends with the
+/// input, with the next piece after its reader was dropped, or with the process.
 pub(super) struct Stream {
     pieces: Receiver<io::Result<Vec<u8>>>,
     piece: Vec<u8>,
-    /// Bytes of the piece that are consumed.
+    /// Number of consumed bytes of the current piece.
     at: usize,
     is_stopped: Arc<AtomicBool>,
 }
 
 impl Stream {
-    /// Begins to read. Once `is_stopped` is set, reading fails.
+    /// Starts to read. Once `is_stopped` is set, reading fails.
     ///
     /// # Errors
-    /// Those of the system where it gives no thread.
+    /// The system's error if no thread can be started.
     pub(super) fn new(
         input: impl Read + Send + 'static,
         is_stopped: Arc<AtomicBool>,
@@ -45,7 +45,7 @@ impl Stream {
     }
 }
 
-/// Sends pieces of an input until it ends or is not wanted any more.
+/// Sends pieces of an input until it ends or the receiver was dropped.
 fn pump(mut input: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
     loop {
         let mut piece = vec![0; PIECE];
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_comes_as_it_is_to_its_end() {
+    fn an_input_is_read_unchanged_to_its_end() {
         let bytes: Vec<u8> = (0..3 * PIECE + 17).map(|at| (at % 251) as u8).collect();
         let (mut stream, _) = stream(io::Cursor::new(bytes.clone()));
         let mut read = Vec::new();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_an_input_is_its_end() {
+    fn an_error_ends_the_input() {
         struct Broken;
         impl Read for Broken {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {

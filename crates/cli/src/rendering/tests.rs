@@ -96,7 +96,7 @@ impl World {
         Rendering::new(&self.finished, origin, Vec::new())
     }
 
-    /// Renders with so many readers; the lines, and how it ended.
+    /// Renders with a number of readers; returns the lines and the result.
     fn lines(&self, readers: usize) -> (Vec<u8>, Result<Counts, Failure>) {
         let readers = (0..readers).map(|_| self.engine.outcomes(&self.finished).unwrap());
         let mut written = Vec::new();
@@ -113,7 +113,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn threads_in_turns_write_what_one_thread_writes() {
+async fn several_threads_write_the_same_lines_as_one() {
     for count in [1, 255, 256, 257, 3_000] {
         let world = World::new(Arc::new(MemorySpool::default()), count).await;
         let (alone, counts) = world.lines(1);
@@ -131,11 +131,11 @@ async fn threads_in_turns_write_what_one_thread_writes() {
 }
 
 #[tokio::test]
-async fn an_error_ends_the_output_where_it_is_and_all_threads() {
+async fn an_error_ends_the_output_and_all_threads() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::new(Arc::new(FolderSpool::new(folder.path())), 3_000).await;
     let (whole, _) = world.lines(1);
-    // A write that fails, early and late.
+    // A write fails, early and late.
     for most in [0, 1, 5] {
         for readers in [1, 2] {
             let readers = (0..readers).map(|_| world.engine.outcomes(&world.finished).unwrap());
@@ -155,14 +155,14 @@ async fn an_error_ends_the_output_where_it_is_and_all_threads() {
             assert_eq!(writes, most + 1);
         }
     }
-    // A signal.
+    // The command is stopped by a signal.
     let readers = [world.engine.outcomes(&world.finished).unwrap()];
     let stopped = AtomicBool::new(true);
     let stopped = world
         .rendering()
         .lines(readers.into(), &stopped, &mut |_| Ok(()));
     assert_eq!(stopped.unwrap_err().exit, Exit::Pipe);
-    // Results that are cut.
+    // The stored results are truncated.
     let files = std::fs::read_dir(folder.path()).unwrap();
     let files = files.map(|file| file.unwrap().path());
     let is_results = |path: &std::path::PathBuf| {

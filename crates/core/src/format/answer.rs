@@ -1,4 +1,4 @@
-//! Outcomes as they are read back, in the order of the requests.
+//! Outcomes read back from stored results, in the order of the requests.
 
 use std::borrow::Cow;
 
@@ -28,7 +28,7 @@ pub struct Answered<'a> {
     pub answer: AnswerView<'a>,
 }
 
-/// Outcome of a request, as it is read back.
+/// Outcome of a request, read back from stored results.
 #[derive(Debug)]
 pub enum AnswerView<'a> {
     /// Outcome of the provider's row. The structured value of a succeeded row is validated, see
@@ -59,7 +59,7 @@ pub enum Structured<'a> {
 }
 
 impl AnswerView<'_> {
-    /// Returns the status of the request. A row that cannot be read is an error.
+    /// Returns the status of the request. A row that cannot be read counts as errored.
     pub fn status(&self) -> OutcomeStatus {
         match self {
             Self::Missing => OutcomeStatus::Missing,
@@ -84,7 +84,7 @@ impl AnswerView<'_> {
         }
     }
 
-    /// Reports whether the provider's row is there and holds no answer that can be read. Such a row is paid for.
+    /// Reports whether the provider delivered a row without a readable answer. Such a row is billed.
     pub fn is_malformed(&self) -> bool {
         match self {
             Self::Malformed => true,

@@ -1,4 +1,4 @@
-//! Types for readers and writers of formats: requests as a source reads them, and outcomes as they are read back.
+//! Types for readers and writers of formats: requests that a source reads, and outcomes read back from results.
 
 pub(crate) mod answer;
 pub(crate) mod source;

@@ -6,8 +6,8 @@ use crate::{Error, Json, RequestError, RequestView, ResponseSchema, Text};
 
 /// Stream of requests that can be read once.
 pub trait RequestSource: Send {
-    /// Hands the next request to `visit`, or returns `false` at the end. An error means that the
-    /// rest cannot be read; a request that is merely invalid is handed on as an error of its own.
+    /// Passes the next request to `visit`, or returns `false` at the end. An error means that the
+    /// rest cannot be read; an invalid request is passed to `visit` as an error of its own.
     fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool, Error>;
 
     /// Returns the word for positions of requests in messages: "number" by default, "line" for a
@@ -37,9 +37,9 @@ pub struct Entry<'a> {
     pub metadata: Option<Json<'a>>,
     /// Schema against which the answer is validated.
     pub schema: Option<&'a ResponseSchema>,
-    /// Folder that attachment paths start from and may not leave, for requests from outside of the
-    /// program: the bytes of their attachments must also match their kind. `None` where the program
-    /// itself names the paths.
+    /// Folder to which attachment paths are relative and inside which they must stay, for requests from
+    /// outside of the program: the bytes of their attachments must also match their kind. `None` if the
+    /// program itself names the paths.
     pub folder: Option<&'a Path>,
 }
 

@@ -1,4 +1,4 @@
-//! The parts that every call has: the invoker, and the settings of this call over the invoker's.
+//! Parts of every call: the invoker, and the settings that override the invoker's for this call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::event::Observer;
 use crate::policy::{PollingPolicy, RunOptions};
 
-/// Message of an error of a call whose time is over before anything was sent.
+/// Error message of a call whose timeout expires before anything is sent.
 pub(crate) const UNREAD: &str = "the requests were not read, and nothing was sent,";
 
 /// Settings of one call, and the invoker that makes it. Owned, so that the future of the call is `'static`.
@@ -35,11 +35,11 @@ impl Call {
         }
     }
 
-    /// The context of this call, whose time begins now.
+    /// Returns the context of this call, whose timeout starts now.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) outside of a Tokio runtime;
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where no polls are allowed.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) if no polls are allowed.
     pub(crate) fn context(&self) -> Result<Context> {
         self.invoker.engine.context.clock.check()?;
         if self.run.max_polls == Some(0) {
@@ -57,7 +57,7 @@ impl Call {
         Ok(context)
     }
 
-    /// Requests with the options of the call, merged over the invoker's.
+    /// Returns the requests with the options of the call, merged over the invoker's.
     pub(crate) fn source(
         &self,
         requests: impl Iterator<Item = Result<Request>> + Send + 'static,
@@ -69,14 +69,14 @@ impl Call {
         )
     }
 
-    /// The observer of the call, else the invoker's.
-    pub(crate) fn heard(&self) -> Arc<dyn Observer> {
+    /// Returns the observer of the call, or else the invoker's.
+    pub(crate) fn effective_observer(&self) -> Arc<dyn Observer> {
         let of_invoker = &self.invoker.engine.context.observer;
         Arc::clone(self.observer.as_ref().unwrap_or(of_invoker))
     }
 }
 
-/// Methods of a builder with a `call` that set generation options.
+/// Defines methods that set generation options, for a builder with a `call`.
 macro_rules! option_methods {
     () => {
         /// Sets options of this call, merged over those set before and over the invoker's. Options of a request
@@ -109,17 +109,17 @@ macro_rules! option_methods {
             self.call.options.tools = Some(tools.into_iter().collect());
             self
         }
-        /// Sets whether the model must call a tool, and which.
+        /// Sets whether the model may, must or must not call a tool, or which tool it must call.
         pub fn tool_choice(mut self, choice: lmbatch_core::ToolChoice) -> Self {
             self.call.options.tool_choice = Some(choice);
             self
         }
-        /// Sets the JSON Schema that answers must fit. With the feature `schema` each answer is checked.
+        /// Sets the JSON Schema of the answers. With the feature `schema` every answer is checked against it.
         pub fn response_schema(mut self, schema: lmbatch_core::ResponseSchema) -> Self {
             self.call.options.schema = Some(schema);
             self
         }
-        /// Sets the treatment of a schema that the provider cannot take in full.
+        /// Sets the treatment of a schema that the provider accepts only in part.
         pub fn schema_mode(mut self, mode: lmbatch_core::SchemaMode) -> Self {
             self.call.options.schema_mode = Some(mode);
             self
@@ -132,11 +132,11 @@ macro_rules! option_methods {
     };
 }
 
-/// Methods of a builder with a `call` that set its observer.
+/// Defines methods that set the observer, for a builder with a `call`.
 macro_rules! observer_methods {
     () => {
-        /// Sets a closure that receives each event of this call, in place of the invoker's observer. It runs
-        /// between the steps of the call, and must be quick.
+        /// Sets a closure that receives each event of this call, in place of the invoker's observer. The closure
+        /// runs between the steps of the call, and must not block.
         pub fn observe(
             self,
             observer: impl Fn(&crate::event::Event<'_>) + Send + Sync + 'static,
@@ -151,24 +151,24 @@ macro_rules! observer_methods {
     };
 }
 
-/// Methods of a builder with a `call` that waits for batches.
+/// Defines methods that limit waiting, for a builder with a `call` that waits for batches.
 macro_rules! waiting_methods {
     () => {
-        /// Sets a fixed time between two status calls of a batch. By default it grows from
+        /// Sets a fixed interval between two status calls of a batch. By default the interval grows from
         /// [`DEFAULT_STATUS_CHECK_INTERVAL`](crate::DEFAULT_STATUS_CHECK_INTERVAL).
         pub fn status_check_interval(mut self, interval: std::time::Duration) -> Self {
             self.call.polling = Some(interval);
             self
         }
-        /// Sets the maximum number of status calls of a batch, at least 1; unlimited by default. After them the
+        /// Sets the maximum number of status calls per batch, at least 1; unlimited by default. After that the
         /// call fails with [`Timeout`](lmbatch_core::ErrorKind::Timeout). The batch continues at the provider,
         /// and the error carries its [handle](lmbatch_core::Error::handle).
         pub fn max_iterations(mut self, polls: u32) -> Self {
             self.call.run.max_polls = Some(polls);
             self
         }
-        /// Sets the time of the whole call, from its first step to the last outcome; unlimited by default. It
-        /// covers reading the requests, uploads, creates, searches for a create whose answer was lost, polls and
+        /// Sets the timeout of the whole call, from its first step to the last outcome; unlimited by default. It
+        /// covers reading the requests, uploads, creates, searches after a lost create response, polls and
         /// downloads. After it the call fails with [`Timeout`](lmbatch_core::ErrorKind::Timeout). Batches
         /// continue at the provider, and the error carries the [handles](lmbatch_core::Error::handles) of those
         /// that exist. Where a create was being sent, the error's [delivery](lmbatch_core::Error::delivery) is
@@ -181,10 +181,10 @@ macro_rules! waiting_methods {
     };
 }
 
-/// Methods of a builder with a `call` that may send requests again.
+/// Defines the method that limits attempts, for a builder with a `call`.
 macro_rules! attempt_methods {
     () => {
-        /// Sets how often a request is sent in all when it was not answered and may be if it is sent again; 1 by
+        /// Sets the maximum number of times that a request is sent, if a retry may cure its missing answer; 1 by
         /// default.
         pub fn max_attempts(mut self, attempts: u32) -> Self {
             self.call.run.max_attempts = Some(attempts);

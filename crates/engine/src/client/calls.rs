@@ -1,4 +1,4 @@
-//! Calls that take requests in memory: they start when they are awaited.
+//! Calls with requests in memory, which start when they are awaited.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -16,8 +16,8 @@ use crate::client::prepared::Prepared;
 use crate::client::progress::ProgressStream;
 use crate::plan::ids::IdChoice;
 
-/// Chooses the ids on the wire. The caller's own ids are sent where all are legal, so that the batch can be read
-/// without its handle.
+/// Chooses the ids on the wire. The caller's own ids are sent if the provider allows all of them, so that the batch
+/// can be read without its handle.
 fn ids(call: &Call, requests: &[Request]) -> IdChoice {
     let engine = &call.invoker.engine;
     let rule = engine.provider().codec().capabilities().wire_ids;
@@ -29,9 +29,9 @@ fn ids(call: &Call, requests: &[Request]) -> IdChoice {
     }
 }
 
-/// Chooses the ids of a run that reads its own results. Where a batch is known by its number of requests only, a
-/// lost create is proved by the ids in its rows: those of the caller, such as "1" and "2", may stand in another
-/// batch of theirs as well, whose answers would be taken for these.
+/// Chooses the ids of a run that reads its own results. If a provider recognises a batch only by its number of
+/// requests, the ids in the rows prove that a batch belongs to a create whose response was lost. Ids of the caller,
+/// such as "1" and "2", may also occur in another batch, whose answers would be mistaken for those of this one.
 fn ids_of_run(call: &Call, requests: &[Request]) -> IdChoice {
     let codec = call.invoker.engine.provider().codec();
     match codec.capabilities().create {
@@ -44,7 +44,7 @@ fn source(call: &Call, requests: Vec<Request>) -> Box<dyn RequestSource> {
     call.source(requests.into_iter().map(Ok))
 }
 
-/// A create that starts when it is awaited. Its future is `'static` and can be spawned.
+/// Create of a batch, which starts when it is awaited. Its future is `'static` and can be spawned.
 #[must_use = "nothing is sent until it is awaited"]
 pub struct Create {
     pub(crate) call: Call,
@@ -64,7 +64,7 @@ impl Create {
     option_methods!();
     observer_methods!();
 
-    /// Does everything that is free, and stops before the create: see [`Prepared`].
+    /// Performs every free step, such as the upload, and stops before the create: see [`Prepared`].
     pub fn prepare(self) -> BoxFuture<'static, Result<Prepared>> {
         async move {
             let context = &self.call.context()?.ephemeral();
@@ -76,11 +76,11 @@ impl Create {
         .boxed()
     }
 
-    /// Returns the batch of `prepared`, for the same requests: created at once where the create was never sent,
-    /// and searched for first where it may have been, see [`Prepared`].
+    /// Returns the batch of `prepared`, for the same requests. The batch is created at once if the create was never
+    /// sent, and searched for first if it may have been, see [`Prepared`].
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the requests or the account are
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) if the requests or the account are
     /// not those that were prepared; [`ErrorKind::Doubt`](lmbatch_core::ErrorKind::Doubt) as for every create.
     pub fn find_or_create(self, prepared: Prepared) -> BoxFuture<'static, Result<BatchHandle>> {
         async move {
@@ -110,7 +110,7 @@ impl IntoFuture for Create {
     }
 }
 
-/// A whole run that starts when it is awaited. Its future is `'static` and can be spawned.
+/// Run from requests to outcomes, which starts when it is awaited. Its future is `'static` and can be spawned.
 ///
 /// ```no_run
 /// # async fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_core::Result<()> {
@@ -161,8 +161,8 @@ impl<T> Invoke<T> {
     attempt_methods!();
 
     /// Sets a name under which the run is [recorded](crate::LMInvoker::record). The same name with the same
-    /// requests is the same run: it is resumed, or read back where it was answered, and never paid for twice.
-    /// Without a record it is refused.
+    /// requests is the same run: the run is resumed, or read back if it was answered, and never paid for twice.
+    /// An invoker without a record refuses the name.
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -172,7 +172,7 @@ impl<T> Invoke<T> {
 impl<T: 'static> Invoke<T> {
     /// Starts the run as a stream of its progress, which ends with the outcomes.
     pub fn progress(self) -> ProgressStream<Outcomes<T>> {
-        let heard = self.call.heard();
+        let heard = self.call.effective_observer();
         ProgressStream::new(heard, |watch| self.observer(watch).into_future())
     }
 }

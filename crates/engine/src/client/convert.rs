@@ -1,4 +1,4 @@
-//! Between what a library user holds and the borrowed views.
+//! Conversions between the owned types of library users and the borrowed views of the engine.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -11,7 +11,7 @@ use lmbatch_core::{
     Text, Thinking, ThinkingView, ToolCall, ToolCallView, ToolResultView,
 };
 
-/// Requests that are owned, with the options that stand behind each request's own.
+/// Source of owned requests, with default options for each request.
 pub(crate) struct OwnedSource {
     requests: Requests,
     model: String,
@@ -19,7 +19,7 @@ pub(crate) struct OwnedSource {
     place: u64,
 }
 
-/// Requests as they come; the first error ends them.
+/// Requests in their order; the first error ends the source.
 pub(crate) type Requests = Box<dyn Iterator<Item = Result<Request>> + Send>;
 
 impl OwnedSource {
@@ -129,7 +129,7 @@ fn attachment_view(attachment: &Attachment) -> AttachmentView<'_> {
     }
 }
 
-/// The outcome that a library user holds.
+/// Converts an outcome into the owned type of library users.
 pub(crate) fn outcome(answered: &Answered<'_>) -> Outcome {
     let problem = answered.answer.problem();
     match &answered.answer {
@@ -191,7 +191,7 @@ fn item(item: &ItemView<'_>) -> OutputItem {
         ItemView::ToolCall(call) => {
             let mut arguments = Vec::new();
             call.arguments.write_value(&mut arguments);
-            // Written from checked JSON just now, so it is text that holds JSON.
+            // The bytes were written from checked JSON, so they are UTF-8 text that holds JSON.
             let arguments = std::str::from_utf8(&arguments).unwrap_or_default();
             OutputItem::ToolCall(ToolCall {
                 id: call.id.clone().into_owned(),

@@ -1,4 +1,4 @@
-//! Requests of a stream on their way to the planner, which reads them on a thread that may wait.
+//! Channel that passes the requests of a stream to the planner, which reads them on a thread that may block.
 
 use std::future::Future;
 use std::pin::pin;
@@ -8,14 +8,14 @@ use futures::stream::{BoxStream, StreamExt as _};
 use lmbatch_core::{Error, ErrorKind, Request, Result};
 use tokio::sync::mpsc;
 
-/// Requests that are handed over at once.
+/// Maximum number of requests in one chunk.
 const CHUNK: usize = 64;
 
-/// Chunks that wait for the planner.
+/// Maximum number of chunks that wait for the planner.
 const CHUNKS: usize = 4;
 
-/// A stream that is read where it can be dropped, and the far end of it for the planner's thread. Dropping the
-/// feed ends the thread: a stream that stays open holds nothing.
+/// Returns a future that reads the stream, and the receiver for the planner's thread. Dropping the future ends the
+/// thread, so that a stream that stays open holds no resources.
 pub(crate) fn feed(
     requests: BoxStream<'static, Result<Request>>,
 ) -> (impl Future<Output = ()> + Send, Fed) {
@@ -27,7 +27,7 @@ pub(crate) fn feed(
                 return;
             }
         }
-        // The planner may have stopped at a bad request.
+        // The planner may have stopped at an invalid request.
         let _ = sender.send(Piece::End).await;
     };
     let fed = Fed {
@@ -38,7 +38,7 @@ pub(crate) fn feed(
     (feed, fed)
 }
 
-/// Does the work, which reads what is fed to it. The feed ends with the work.
+/// Runs the work together with the feed that it reads from. The feed is dropped when the work ends.
 pub(crate) async fn while_fed<T>(
     work: impl Future<Output = T>,
     feed: impl Future<Output = ()>,
@@ -51,11 +51,11 @@ pub(crate) async fn while_fed<T>(
 
 enum Piece {
     Chunk(Vec<Result<Request>>),
-    /// The stream has ended; it was not given up.
+    /// The stream has ended; it was not dropped before its end.
     End,
 }
 
-/// Requests as the planner reads them.
+/// Receiver of the requests, which the planner reads.
 pub(crate) struct Fed {
     receiver: mpsc::Receiver<Piece>,
     chunk: std::vec::IntoIter<Result<Request>>,
@@ -79,7 +79,7 @@ impl Iterator for Fed {
                 None => {
                     self.ended = true;
                     let error = Error::new(ErrorKind::Cancelled)
-                        .with_message("the requests were given up before their end");
+                        .with_message("the stream of requests was dropped before its end");
                     return Some(Err(error));
                 }
             }

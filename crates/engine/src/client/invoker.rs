@@ -1,4 +1,4 @@
-//! A model at a provider, with what every request to it has in common.
+//! Invoker: a model at a provider, with defaults for every request.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::event::{Event, Observer};
 use crate::policy::{BatchLimit, DoubtPolicy, OnDoubt, RetryPolicy, StepLimits};
 
-/// A model at a provider, with defaults for every request. Options of a call are merged over these,
+/// A model at a provider, with defaults for every request. Options of a call are merged over the defaults,
 /// and options of a request over both.
 ///
 /// ```no_run
@@ -32,12 +32,12 @@ pub struct LMInvoker {
 }
 
 impl LMInvoker {
-    /// Creates an invoker of a model, by the provider's name of it.
+    /// Creates an invoker of a model. `model` is the provider's name of the model.
     pub fn new(provider: impl BatchProvider, model: impl Into<String>) -> Self {
         Self::shared(Arc::new(provider), model)
     }
 
-    /// Creates an invoker over a provider that is shared with others.
+    /// Creates an invoker over a provider that other invokers share.
     pub fn shared(provider: Arc<dyn BatchProvider>, model: impl Into<String>) -> Self {
         Self {
             engine: Engine::new(provider),
@@ -51,7 +51,7 @@ impl LMInvoker {
         self.options.system = Some(system.into());
         self
     }
-    /// Sets the maximum number of tokens of an answer, thinking included.
+    /// Sets the maximum number of output tokens per answer, thinking included.
     pub fn max_output_tokens(mut self, tokens: u32) -> Self {
         self.options.hyperparameters.max_output_tokens = Some(tokens);
         self
@@ -79,66 +79,66 @@ impl LMInvoker {
         self.options.tools = Some(tools.into_iter().collect());
         self
     }
-    /// Sets whether the model must call a tool, and which.
+    /// Sets whether the model may, must or must not call a tool, or which tool it must call.
     pub fn tool_choice(mut self, choice: ToolChoice) -> Self {
         self.options.tool_choice = Some(choice);
         self
     }
-    /// Sets the JSON Schema that every answer must fit. With the feature `schema` each answer is checked.
+    /// Sets the JSON Schema of every answer. With the feature `schema` every answer is checked against it.
     pub fn response_schema(mut self, schema: ResponseSchema) -> Self {
         self.options.schema = Some(schema);
         self
     }
-    /// Sets what is done with a schema that the provider cannot be told in full, of every request and every
-    /// typed call: refused before anything is sent, or sent as far as it can be.
+    /// Sets the treatment of a schema that the provider accepts only in part, for every request and every typed
+    /// call: the request is refused before anything is sent, or the accepted part of the schema is sent.
     pub fn schema_mode(mut self, mode: SchemaMode) -> Self {
         self.options.schema_mode = Some(mode);
         self
     }
-    /// Sets how much the model thinks, as a level. Replaces what was set by [`thinking`](Self::thinking).
+    /// Sets the amount of thinking as an effort. Replaces the value set by [`thinking`](Self::thinking).
     pub fn effort(self, effort: Effort) -> Self {
         self.thinking(ThinkingOptions {
             effort: Some(effort),
             ..ThinkingOptions::default()
         })
     }
-    /// Sets how much the model thinks, as a level or as a budget of tokens.
+    /// Sets the amount of thinking, as an effort or as a budget of tokens.
     pub fn thinking(mut self, thinking: ThinkingOptions) -> Self {
         self.options.thinking = Some(thinking);
         self
     }
-    /// Sets the policy of retries. A create whose result is unknown is never retried.
+    /// Sets the policy for retries of HTTP calls. A create whose outcome is unknown is never retried.
     pub fn retries(mut self, retries: RetryPolicy) -> Self {
         self.engine = self.engine.with_retries(retries);
         self
     }
-    /// Sets when to search for a batch whose create was not answered.
+    /// Sets the policy for the search for a batch after the response to its create was lost.
     pub fn doubt(mut self, doubt: DoubtPolicy) -> Self {
         self.engine = self.engine.with_doubt(doubt);
         self
     }
-    /// Sets the treatment of a create whose result stays unknown after the search.
+    /// Sets the treatment of a create whose outcome stays unknown after the search.
     pub fn on_doubt(mut self, on_doubt: OnDoubt) -> Self {
         self.engine = self.engine.with_on_doubt(on_doubt);
         self
     }
-    /// Sets limits of one batch, below those of the provider.
+    /// Sets limits on the size of one batch; the provider's own limits hold as well.
     pub fn batch_limit(mut self, limit: BatchLimit) -> Self {
         self.engine = self.engine.with_batch_limit(limit);
         self
     }
-    /// Sets how many uploads, creates, polls and downloads run at once.
+    /// Sets the maximum numbers of concurrent uploads, creates, polls and downloads.
     pub fn limits(mut self, limits: StepLimits) -> Self {
         self.engine = self.engine.with_limits(limits);
         self
     }
-    /// Sets a record that outlives the process, for [named](crate::Invoke::named) runs.
+    /// Sets a durable record, which outlives the process, for [named](crate::Invoke::named) runs.
     pub fn record(mut self, ledger: Arc<dyn Ledger>, spool: Arc<dyn Spool>) -> Self {
         self.engine = self.engine.with_record(ledger, spool);
         self
     }
-    /// Sets a closure that receives each event of every call. It runs between the steps of a call, and must be
-    /// quick.
+    /// Sets a closure that receives each event of every call. The closure runs between the steps of a call, and must
+    /// not block.
     ///
     /// ```
     /// # fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_engine::LMInvoker {
@@ -170,7 +170,7 @@ impl LMInvoker {
         self
     }
 
-    /// Returns the engine, for what the operations do not offer.
+    /// Returns the engine, for tasks that the operations do not cover.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }

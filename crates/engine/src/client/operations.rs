@@ -51,7 +51,7 @@ impl BatchOperations {
         Call::new(self.invoker.clone())
     }
 
-    /// A future that owns the context of its call.
+    /// Returns a future that owns the context of its call.
     fn with<T, F>(
         &self,
         work: impl FnOnce(Context) -> F + Send + 'static,
@@ -65,7 +65,7 @@ impl BatchOperations {
     }
 
     /// Creates a batch and returns its handle, with which any process can continue. The handle is plain data.
-    /// [`prepare`](Create::prepare) stops before the create. The iterator is read at once.
+    /// [`prepare`](Create::prepare) stops before the create. The iterator is consumed immediately.
     pub fn create<R: Into<Request>>(&self, requests: impl IntoIterator<Item = R>) -> Create {
         Create {
             call: self.call(),
@@ -73,7 +73,7 @@ impl BatchOperations {
         }
     }
 
-    /// Creates a batch as [`create`](Self::create) does, of which every request asks for the JSON Schema of `T`.
+    /// Creates a batch as [`create`](Self::create) does, whose requests all ask for answers in the JSON Schema of `T`.
     /// [`retrieve_as`](Self::retrieve_as) and [`wait_as`](Self::wait_as) read its answers.
     ///
     /// ```no_run
@@ -95,7 +95,7 @@ impl BatchOperations {
             .response_schema(ResponseSchema::of::<T>())
     }
 
-    /// Returns the status of a batch, which is named by its id or its handle.
+    /// Returns the status of a batch. The argument is the id or the handle of the batch.
     pub fn status(&self, batch: impl AsRef<BatchId>) -> BoxFuture<'static, Result<BatchSnapshot>> {
         let batch = batch.as_ref().clone();
         self.with(|context| async move { context.status(&batch).await })
@@ -115,8 +115,9 @@ impl BatchOperations {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where the batch has not ended within the time or
-    /// the polls of the call; otherwise those of [`retrieve`](Self::retrieve). The error carries the handle.
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) if the batch has not ended within the timeout or
+    /// the maximum number of polls of the call; otherwise those of [`retrieve`](Self::retrieve). The error carries the
+    /// handle.
     pub fn wait(&self, handle: &BatchHandle) -> Wait {
         Wait::new(self.call(), handle.clone(), std::convert::identity)
     }
@@ -129,9 +130,9 @@ impl BatchOperations {
     /// Returns the outcomes of a batch that has ended: exactly one for each request of the handle.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout), which is temporary, where the batch has not
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout), which is temporary, if the batch has not
     /// ended or does not show all of its results in time; [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount)
-    /// where the handle was made under another account.
+    /// if the handle was created under another account.
     pub fn retrieve(&self, handle: &BatchHandle) -> BoxFuture<'static, Result<Outcomes>> {
         let handle = handle.clone();
         self.with(|context| async move {
@@ -141,7 +142,7 @@ impl BatchOperations {
     }
 
     /// Returns the outcomes of a batch that has ended, with answers as values of `T`. An answer that holds no `T`
-    /// is an error, as of [`invoke_as`](Self::invoke_as).
+    /// is an error, as for [`invoke_as`](Self::invoke_as).
     ///
     /// # Errors
     /// Those of [`retrieve`](Self::retrieve).
@@ -153,7 +154,7 @@ impl BatchOperations {
         async move { Ok(typed(outcomes.await?)) }.boxed()
     }
 
-    /// Returns the outcomes of a batch that has ended as a stream, for more than fit into memory.
+    /// Returns the outcomes of a batch that has ended as a stream, for more outcomes than fit into memory.
     ///
     /// # Errors
     /// Those of [`retrieve`](Self::retrieve).
@@ -170,8 +171,8 @@ impl BatchOperations {
 
     /// Returns the rows of a batch without its handle, under the ids on the wire. Requests that the results do not
     /// name are not reported as missing: prefer [`retrieve`](Self::retrieve).
-    /// Rows that name no request get the ids `row-without-id-1`, `row-without-id-2`, … in the order in which they
-    /// came. Where a row of the batch has an id that begins so, more hyphens follow, so that no two rows share an
+    /// Rows that name no request get the ids `row-without-id-1`, `row-without-id-2`, … in the order of the results.
+    /// If another row of the batch has an id with that prefix, more hyphens are added, so that no two rows share an
     /// id.
     pub fn retrieve_rows(
         &self,
@@ -180,11 +181,11 @@ impl BatchOperations {
         self.retrieve_rows_as(batch, Vec::<RequestId>::new())
     }
 
-    /// Returns the rows of a batch as [`retrieve_rows`](Self::retrieve_rows) does, with the caller's ids for rows
-    /// that name no request, in the order in which those come. No provider promises that order.
+    /// Returns the rows of a batch as [`retrieve_rows`](Self::retrieve_rows) does, and gives the caller's ids to rows
+    /// that name no request, in the order of the results. No provider promises that order.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where one of the caller's ids is the id
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) if one of the caller's ids is the id
     /// of another row.
     pub fn retrieve_rows_as<I: Into<RequestId>>(
         &self,
@@ -216,19 +217,19 @@ impl BatchOperations {
         }
     }
 
-    /// Asks the provider to cancel a batch, which is named by its id or its handle. Requests that are answered by
-    /// then are still paid for.
+    /// Asks the provider to cancel a batch. The argument is the id or the handle of the batch. Requests that are
+    /// answered before the batch ends are still billed.
     pub fn cancel(&self, batch: impl AsRef<BatchId>) -> BoxFuture<'static, Result<()>> {
         let batch = batch.as_ref().clone();
         self.with(|context| async move { context.cancel(&batch).await })
     }
 
-    /// Asks the provider to cancel every batch of a [named run](Self::run), and returns their number. No further
-    /// batches of the run are created. Every process that waits for the run fetches what was answered by then,
-    /// which is still paid for.
+    /// Asks the provider to cancel every batch of a [named run](Self::run), and returns the number of these batches. No
+    /// further batches of the run are created. Requests that are answered before a batch ends are still billed, and
+    /// every process that waits for the run fetches their outcomes.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where there is no such run.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) if no run has this name.
     ///
     /// ```no_run
     /// # async fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_core::Result<()> {
@@ -247,12 +248,12 @@ impl BatchOperations {
     }
 
     /// Creates a batch, waits until it has ended, and returns one outcome for each request. The iterator is
-    /// read at once; [`run`](Self::run) takes a stream.
+    /// consumed immediately; [`run`](Self::run) takes a stream.
     ///
-    /// An error after the create carries the [handle](lmbatch_core::Error::handle) of the batch, under which its
-    /// outcomes can be retrieved later; [`Event::Created`](crate::Event::Created) gives it to an observer, also
-    /// where the future is dropped. The caller's ids are sent where the provider takes them all and keeps labels,
-    /// by which a batch is known; else ids of lmbatch, which the handle leads back to the caller's.
+    /// An error after the create carries the [handle](lmbatch_core::Error::handle) of the batch, with which its
+    /// outcomes can be retrieved later. An observer receives the handle in [`Event::Created`](crate::Event::Created),
+    /// even if the future is dropped. The caller's ids are sent if the provider accepts all of them and keeps labels,
+    /// by which a batch is recognised; otherwise lmbatch sends ids of its own, which the handle maps to the caller's.
     ///
     /// ```no_run
     /// # async fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_core::Result<()> {
@@ -275,8 +276,8 @@ impl BatchOperations {
         Invoke::new(self.call(), requests, std::convert::identity)
     }
 
-    /// A run under a name in its [record](LMInvoker::record): for more requests than memory holds, and for
-    /// outcomes that can be read again. The same name with the same requests is the same run: it is resumed,
+    /// Returns a run under a name in the [record](LMInvoker::record): for more requests than fit into memory, and for
+    /// outcomes that can be read again. The same name with the same requests is the same run: the run is resumed,
     /// or read back if it was answered, and never paid for twice.
     ///
     /// ```no_run
@@ -297,10 +298,10 @@ impl BatchOperations {
         Run::new(self.call(), name.into())
     }
 
-    /// Runs requests as [`invoke`](Self::invoke) does, with typed answers: every request is asked for the JSON
-    /// Schema of `T`. An answer that holds no `T` is an error: of the kind `invalid_structured` where it does
-    /// not fit, and of the kind `generation_failed` where the model refused, was cut off or was stopped. The
-    /// error says which [problem](lmbatch_core::RequestError::problem) it was, and
+    /// Runs requests as [`invoke`](Self::invoke) does, with typed answers: every request asks for an answer in the
+    /// JSON Schema of `T`. An answer that holds no `T` is an error: of the kind `invalid_structured` if the answer
+    /// does not fit the schema, and of the kind `generation_failed` if the model refused, was truncated or was
+    /// stopped. The error names the [problem](lmbatch_core::RequestError::problem), and
     /// [`output`](Outcomes::output) gives the answer itself.
     ///
     /// ```no_run
@@ -322,7 +323,7 @@ impl BatchOperations {
     }
 }
 
-/// The list of the account's batches, which is read when it is awaited.
+/// List of the account's batches, which is requested when it is awaited.
 #[must_use = "nothing is asked until it is awaited"]
 pub struct List {
     call: Call,
@@ -344,7 +345,7 @@ impl List {
         self
     }
 
-    /// Returns the batches as a stream, which reads each page when it is needed.
+    /// Returns the batches as a stream, which requests each page when it is needed.
     pub fn stream(self) -> BoxStream<'static, Result<BatchSnapshot>> {
         let limit = self.limit;
         let batches = async move { Ok(self.call.context()?.list(None)) };

@@ -1,4 +1,4 @@
-//! Outcomes as a library user holds them: an ordered map, or a stream.
+//! Outcomes for library users: an ordered map, or a stream.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -14,10 +14,10 @@ use crate::context::Context;
 use crate::results::finished::{CountMismatch, Finished};
 use crate::results::reader::OutcomeReader;
 
-/// Outcomes that are read at once, off the async threads.
+/// Number of outcomes that are read at once, outside of the async threads.
 const PAGE: usize = 256;
 
-/// Requests with their outcomes, one after the other: for more than fit into memory.
+/// Stream of request ids with their outcomes, for more outcomes than fit into memory.
 pub type OutcomeStream = BoxStream<'static, Result<(RequestId, Outcome)>>;
 
 /// One outcome for each request, in the order of the requests.
@@ -40,12 +40,12 @@ pub struct Outcomes<T = LMOutput> {
     mismatch: Option<CountMismatch>,
 }
 
-/// Answers of which the values were made.
+/// Answers from which the values were converted.
 #[derive(Debug, Clone)]
 enum Outputs<T> {
     /// The values are the answers.
     Values(fn(&T) -> &LMOutput),
-    /// In the order of the requests.
+    /// Untyped outcomes, in the order of the requests.
     Kept(Vec<Outcome>),
 }
 
@@ -81,7 +81,7 @@ impl Outcomes {
         Self::new(batches, entries, usage, Outputs::Values(|output| output))
     }
 
-    /// Outcomes of other values, beside the answers of which they are made.
+    /// Converts the outcomes, and keeps the answers from which the values are made.
     pub(crate) fn typed<T>(self, value: impl Fn(&Outcome) -> Outcome<T>) -> Outcomes<T> {
         let (mut entries, mut answers) = (Vec::new(), Vec::new());
         for (id, outcome) in self.entries {
@@ -115,8 +115,8 @@ impl<T> Outcomes<T> {
         }
     }
 
-    /// Returns the batches that were answered, each as it ended. Requests that do not fit into one batch of the
-    /// provider, and those that were sent again, come from several.
+    /// Returns the batches of the outcomes in their final state. There are several if the requests do not fit into one
+    /// batch of the provider, or if some were sent again.
     pub fn batches(&self) -> &[BatchSnapshot] {
         &self.batches
     }
@@ -125,8 +125,8 @@ impl<T> Outcomes<T> {
         let place = self.places.get(id)?;
         Some(&self.entries[*place].1)
     }
-    /// Returns the whole answer of the model to one request, also where [`invoke_as`](crate::BatchOperations::invoke_as)
-    /// made no value of it: its text, its refusal, its token usage. `None` where the model did not answer.
+    /// Returns the complete answer of the model to one request, with its text, refusal and token usage, even if
+    /// [`invoke_as`](crate::BatchOperations::invoke_as) could not convert it. `None` if the model did not answer.
     ///
     /// ```no_run
     /// # #[derive(serde::Deserialize)] struct Sum { number: i64 }
@@ -161,9 +161,9 @@ impl<T> Outcomes<T> {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
-    /// Returns the provider's counts and the rows that were read, of a batch that was
-    /// [retrieved](crate::BatchOperations::retrieve), where the two disagree; `None` where they agree or the
-    /// provider gives no counts. A [warning](crate::Event::Warning) tells the observer as well.
+    /// Returns the provider's counts and the number of rows of a [retrieved](crate::BatchOperations::retrieve) batch if
+    /// the two disagree; `None` if they agree or the provider gives no counts. The observer receives a
+    /// [warning](crate::Event::Warning) as well.
     pub fn count_mismatch(&self) -> Option<CountMismatch> {
         self.mismatch
     }
@@ -173,7 +173,7 @@ impl<T> Outcomes<T> {
     }
 }
 
-/// Collects outcomes without a batch, such as for a test of code that takes outcomes.
+/// Collects outcomes without a batch, for tests of code that takes outcomes.
 ///
 /// ```
 /// use lmbatch_core::{LMOutput, Outcome};
@@ -212,10 +212,10 @@ impl<'a, T> IntoIterator for &'a Outcomes<T> {
 impl<T> std::ops::Index<&str> for Outcomes<T> {
     type Output = Outcome<T>;
 
-    /// The outcome of a request.
+    /// Returns the outcome of a request.
     ///
     /// # Panics
-    /// If there is no such request; [`get`](Outcomes::get) does not.
+    /// If there is no such request; [`get`](Outcomes::get) returns `None` instead.
     fn index(&self, id: &str) -> &Outcome<T> {
         self.get(id)
             .unwrap_or_else(|| panic!("no request {id:?} in this batch ({:?})", ErrorKind::Missing))
@@ -230,7 +230,7 @@ fn next(reader: &mut OutcomeReader) -> Result<Option<(RequestId, Outcome)>> {
     Ok(Some((id, outcome(&answered))))
 }
 
-/// Outcomes of the record after the first `skipped`.
+/// Returns a stream of the recorded outcomes after the first `skipped`.
 pub(crate) fn stream(
     context: &Context,
     finished: &Finished,

@@ -1,4 +1,4 @@
-//! A create that is ready to be sent, as plain data.
+//! Prepared create that can be stored as plain data.
 
 use lmbatch_core::{BatchHandle, Error, FormatVersion, Intent, Nonce, Result};
 use serde::{Deserialize, Serialize};
@@ -9,16 +9,16 @@ use crate::plan::handle_parts::HandleParts;
 use crate::plan::ids::IdChoice;
 use crate::run::single::SentBefore;
 
-/// A create that is ready to be sent: its input is uploaded, nothing is paid for. Plain data, in two states.
+/// A create that is ready to be sent: its input is uploaded, and nothing is billed. Plain data in two states.
 ///
-/// As [`prepare`](crate::Create::prepare) gives it, the create was never sent:
-/// [`find_or_create`](crate::Create::find_or_create) sends it at once, in any process. Mark it with
-/// [`sending`](Self::sending) and store it just before it is sent: another process that reads that back after a
-/// crash looks for the batch before it creates one. Data without a state, of an earlier lmbatch, may have been
-/// sent.
+/// In the state that [`prepare`](crate::Create::prepare) returns, the create was never sent:
+/// [`find_or_create`](crate::Create::find_or_create) sends it at once, in any process. Mark the data with
+/// [`sending`](Self::sending) and store it just before the create is sent: another process that reads it back after a
+/// crash searches for the batch before it creates one. Data without a state, from an earlier version of lmbatch,
+/// counts as possibly sent.
 ///
-/// Two processes that send the same data at once may both create a batch: take a job from its queue, or from its
-/// table, in one place at a time.
+/// Two processes that send the same data at the same time may both create a batch: make sure that only one worker at
+/// a time takes a job from its queue or table.
 ///
 /// ```no_run
 /// # async fn example(invoker: lmbatch_engine::LMInvoker) -> Result<(), Box<dyn std::error::Error>> {
@@ -28,13 +28,13 @@ use crate::run::single::SentBefore;
 /// let prepared = invoker.batch().create(asked).prepare().await?;
 /// std::fs::write("job.json", serde_json::to_vec(&prepared)?)?;
 ///
-/// // In a worker, now or later: what is stored says that the create may be on its way.
+/// // In a worker, now or later: store that the create may be on its way.
 /// let prepared: Prepared = serde_json::from_slice(&std::fs::read("job.json")?)?;
 /// let sending = prepared.sending();
 /// std::fs::write("job.json", serde_json::to_vec(&sending)?)?;
 /// let handle = invoker.batch().create(asked).find_or_create(sending).await?;
 ///
-/// // After a crash of the worker, in another one: found, and not created again.
+/// // After a crash of the worker, in another one: the batch is found, and not created again.
 /// let prepared: Prepared = serde_json::from_slice(&std::fs::read("job.json")?)?;
 /// let same = invoker.batch().create(asked).find_or_create(prepared).await?;
 /// assert_eq!(same.batch, handle.batch);
@@ -46,14 +46,14 @@ pub struct Prepared {
     /// Version of the JSON format; absent from data of earlier versions.
     #[serde(default)]
     version: FormatVersion<1>,
-    /// The create that was decided, with its label and what it needs.
+    /// Intended create, with its label and its uploaded input.
     pub intent: Intent,
     nonce: Nonce,
     digest: Box<str>,
     handle: HandleParts,
     #[serde(default)]
     state: State,
-    /// Not written out: prepared, or marked as being sent, in this process.
+    /// True if the data was prepared or marked as being sent in this process; not serialised.
     #[serde(skip)]
     fresh: bool,
 }
@@ -82,8 +82,8 @@ impl Prepared {
         })
     }
 
-    /// Returns the data to store just before the create is sent: a process that reads it back looks for the
-    /// batch first. In this process the create is sent at once, unless this was read back in the same state.
+    /// Returns the data to store just before the create is sent: a process that reads it back searches for the
+    /// batch first. In this process the create is sent at once, unless the data was read back in this state.
     #[must_use = "store it before it is sent"]
     pub fn sending(self) -> Self {
         Self {
@@ -98,7 +98,7 @@ impl Prepared {
         self.state == State::Sending
     }
 
-    /// Under which ids the requests travel.
+    /// Returns the choice of ids on the wire, and the nonce of the run.
     pub(crate) fn ids(&self) -> (IdChoice, Nonce) {
         (self.handle.id_choice(), self.nonce.clone())
     }

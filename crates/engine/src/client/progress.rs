@@ -34,7 +34,7 @@ pub struct RunSnapshot {
     pub counts: RequestCounts,
     /// Number of result rows that were read.
     pub rows: u64,
-    /// Number of the current attempt: 1 at first, 2 or more where requests are sent again.
+    /// Number of the current attempt: 1 at first, 2 or more when requests are sent again.
     pub attempt: u32,
     /// Number of calls that failed and were, or will be, repeated.
     pub retries: u64,
@@ -84,7 +84,7 @@ impl<O> fmt::Debug for ProgressStream<O> {
 }
 
 impl<O> ProgressStream<O> {
-    /// The progress of the call that `start` makes under an observer, which passes every event on to `heard`.
+    /// Returns the progress of the call that `start` makes with an observer, which passes every event on to `heard`.
     pub(crate) fn new(
         heard: Arc<dyn Observer>,
         start: impl FnOnce(Arc<dyn Observer>) -> BoxFuture<'static, Result<O>>,
@@ -109,7 +109,7 @@ impl<O> Stream for ProgressStream<O> {
         let Some(call) = &mut stream.call else {
             return Poll::Ready(None);
         };
-        // Events also come from threads that read files.
+        // Events also arrive from threads that read files.
         stream.watch.waker.register(context.waker());
         if let Poll::Ready(result) = call.as_mut().poll(context) {
             stream.call = None;
@@ -182,7 +182,7 @@ impl State {
         true
     }
 
-    /// Replaces what is known of a batch, and corrects the sums by the difference: a run may have thousands of
+    /// Replaces the counts of a batch, and corrects the sums by the difference, since a run may have thousands of
     /// batches.
     fn replace(&mut self, batch: &BatchId, snapshot: Option<&BatchSnapshot>) {
         let known = self.batches.entry(batch.clone()).or_default();
@@ -207,7 +207,7 @@ impl State {
     }
 }
 
-/// A sum after one of its parts has changed.
+/// Returns a sum after one of its parts has changed.
 fn changed(sum: u64, before: u64, after: u64) -> u64 {
     sum.saturating_sub(before).saturating_add(after)
 }

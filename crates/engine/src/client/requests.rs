@@ -1,9 +1,9 @@
-//! Requests as a caller hands them over: an iterator or a stream, of requests or of results.
+//! Requests that a caller passes to a run: an iterator or a stream, of requests or of results.
 
 use futures::{Stream, StreamExt as _, stream::BoxStream};
 use lmbatch_core::{Error, Request, Result};
 
-/// Requests that are read one after the other.
+/// Requests that are read one at a time.
 pub struct Requests(pub(crate) Source);
 
 pub(crate) enum Source {
@@ -38,8 +38,8 @@ pub mod form {
 
 /// Conversion of an iterator or a stream into requests.
 ///
-/// Items are requests, pairs of an id and an input, or results of either. Requests are read once, one after the
-/// other, and never held together. An iterator is read on a thread that may block.
+/// Items are requests, pairs of an id and an input, or results of either. Requests are read once, one at a time, and
+/// never held in memory together. An iterator is read on a thread that may block.
 ///
 /// ```
 /// use lmbatch_core::Request;

@@ -1,4 +1,4 @@
-//! Runs under a name: from requests that come as a stream to outcomes that can be read again from anywhere.
+//! Named runs: from a stream of requests to outcomes that any process can read again.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -22,7 +22,7 @@ use crate::run::bounds::advanced_elsewhere;
 use crate::run::update::Changes;
 use crate::services::same_run::{OnKnownRun, RunQuery, SameRun};
 
-/// A run under a name that starts, or is resumed, when it is awaited. Its future is `'static` and can be spawned.
+/// Named run, which starts or is resumed when it is awaited. Its future is `'static` and can be spawned.
 #[must_use = "nothing is sent until it is awaited"]
 pub struct Run {
     call: Call,
@@ -55,9 +55,9 @@ impl Run {
     waiting_methods!();
     attempt_methods!();
 
-    /// Sets the requests, from an iterator or a stream: see [`IntoRequests`]. They are read once, one after the
-    /// other, and never held together. The first error ends the run before anything is sent. For a run that
-    /// exists they must be the same again; without them the run is resumed from its record.
+    /// Sets the requests, from an iterator or a stream: see [`IntoRequests`]. They are read once, one at a time, and
+    /// never held in memory together. The first error ends the run before anything is sent. For an existing run the
+    /// requests must equal the recorded ones; without requests the run is resumed from its record.
     pub fn requests<Form>(mut self, requests: impl IntoRequests<Form>) -> Self {
         self.requests = Some(requests.into_requests().0);
         self
@@ -72,7 +72,7 @@ impl Run {
 
     /// Starts the run as a stream of its progress, which ends with its output.
     pub fn progress(self) -> ProgressStream<RunOutput> {
-        let heard = self.call.heard();
+        let heard = self.call.effective_observer();
         ProgressStream::new(heard, |watch| self.observer(watch).into_future())
     }
 }
@@ -120,11 +120,11 @@ pub struct RunOutput {
 }
 
 impl RunOutput {
-    /// Returns the id of the run in the record, which the command takes too.
+    /// Returns the id of the run in the record, which the command accepts as well.
     pub fn id(&self) -> &str {
         &self.run.id
     }
-    /// Returns all batches of the run, each as it ended.
+    /// Returns all batches of the run in their final state.
     pub fn batches(&self) -> Vec<&BatchSnapshot> {
         self.finished.batches()
     }
@@ -132,7 +132,7 @@ impl RunOutput {
     pub fn requests(&self) -> u64 {
         self.finished.requests()
     }
-    /// Returns the differences between the requests and those that were sent before; `None` without any.
+    /// Returns the differences between the requests and those that were sent before; `None` without differences.
     pub fn changes(&self) -> Option<Changes> {
         self.changes
     }
@@ -154,8 +154,7 @@ impl RunOutput {
 }
 
 impl Context {
-    /// The run of a name: begun, resumed, or, where it was answered, read from its record. Nothing is paid for
-    /// twice.
+    /// Starts or resumes the run of a name, or reads an answered run from its record. Nothing is paid for twice.
     pub(crate) async fn named(
         &self,
         name: &str,
@@ -188,7 +187,7 @@ impl Context {
                         let finished = self.start(run.clone(), plan, options).await?;
                         return Ok((run, finished, None));
                     }
-                    // Another task or process has begun it since the search.
+                    // Another task or process has started the run since the search.
                     Err(error) if error.kind() == ErrorKind::Conflict => {
                         let Some(run) = self.find_named(name).await? else {
                             return Err(advanced_elsewhere(error, name));
@@ -241,7 +240,7 @@ impl Context {
             }
             SameRun::Conflict(conflict) => Err(conflict.into_error()),
             SameRun::New { .. } => Err(Error::new(ErrorKind::Internal)
-                .with_message("a run that is recorded was taken for a new one")),
+                .with_message("a recorded run was treated as a new one")),
         }
     }
 }

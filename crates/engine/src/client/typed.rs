@@ -10,8 +10,8 @@ pub(crate) fn typed<T: DeserializeOwned>(outcomes: Outcomes) -> Outcomes<T> {
     outcomes.typed(value)
 }
 
-/// The structured value of an answer. An answer that holds none is an error that keeps its problem: only one
-/// that is complete and does not fit may do so when it is asked for again.
+/// Returns the structured value of an answer. An answer without one is an error that keeps its problem: only a
+/// complete answer that does not fit the schema may succeed when the request is sent again.
 fn value<T: DeserializeOwned>(outcome: &Outcome) -> Outcome<T> {
     match outcome.clone() {
         Outcome::Succeeded { value, problem } => match value.structured() {

@@ -12,7 +12,7 @@ use crate::client::call::{Call, observer_methods, waiting_methods};
 use crate::client::outcomes::Outcomes;
 use crate::client::progress::ProgressStream;
 
-/// A wait for a batch that exists, which starts when it is awaited. Its future is `'static` and can be spawned.
+/// Wait for an existing batch, which starts when it is awaited. Its future is `'static` and can be spawned.
 #[must_use = "nothing is asked until it is awaited"]
 pub struct Wait<T = LMOutput> {
     call: Call,
@@ -49,7 +49,7 @@ impl<T> Wait<T> {
 impl<T: 'static> Wait<T> {
     /// Starts the wait as a stream of its progress, which ends with the outcomes.
     pub fn progress(self) -> ProgressStream<Outcomes<T>> {
-        let heard = self.call.heard();
+        let heard = self.call.effective_observer();
         ProgressStream::new(heard, |watch| self.observer(watch).into_future())
     }
 }
@@ -79,7 +79,7 @@ impl<T: 'static> IntoFuture for Wait<T> {
     }
 }
 
-/// The handle that the caller has.
+/// Source of the caller's own handle.
 #[derive(Debug)]
 struct Known(BatchHandle);
 
