@@ -37,7 +37,7 @@ impl Answers {
     }
 }
 
-/// Account of one batch of a run, from the ledger and from the rows that were fetched.
+/// Account of one batch of a run, from the ledger and from the fetched rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchAccount {
     /// Id of the batch; `None` where none was created.
@@ -46,25 +46,25 @@ pub struct BatchAccount {
     pub shard: u32,
     /// Number of the attempt in which the batch was created, from 0.
     pub attempt: u32,
-    /// Status of the batch when its results were fetched; in progress where they were not.
+    /// Status of the batch when its results were fetched; in progress if they were not fetched.
     pub status: BatchStatus,
     /// Number of requests that the batch holds.
     pub requests: u32,
-    /// Requested model, where the batch has only one.
+    /// Requested model, if the batch has only one.
     pub model: Option<Box<str>>,
     /// Number of requests by outcome, according to the provider.
     pub counts: RequestCounts,
     /// Number of rows that were fetched.
     pub rows: u64,
     /// Answers that were fetched, each request counted once. A row with an unreadable answer counts
-    /// as an answer without tokens, since it was paid for.
+    /// as an answer without tokens, since it was billed.
     pub answered: Answers,
     /// Answers of [`answered`](Self::answered) that are not in the output, because another answer
     /// to the request is, or because the request was removed from the input.
     pub superseded: Answers,
-    /// Number of requests whose row says that they failed. Unreadable answers are not among them.
+    /// Number of requests whose row reports a failure, without unreadable answers.
     pub errored: u64,
-    /// Answers by the model that gave them; `""` where the row names no model.
+    /// Answers by the model that gave them; `""` if the row names no model.
     pub models: BTreeMap<Box<str>, Answers>,
 }
 
@@ -94,21 +94,21 @@ pub fn undelivered(counts: &RequestCounts, answered: u64, errored: u64) -> u64 {
 /// Numbers of a run that has ended: requests, outcomes, rows, tokens and batches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunAudit {
-    /// Number of requests by the ledger.
+    /// Number of requests according to the ledger.
     pub requests: u64,
-    /// Number of outcomes that are read back; equal to `requests` in a sound run.
+    /// Number of outcomes that are read back; equals `requests` in a sound run.
     pub outcomes: u64,
     /// Number of batches that were created.
     pub batches: u64,
     /// Number of result rows that were fetched.
     pub rows: u64,
-    /// Rows that name a request again.
+    /// Number of rows that name a request again.
     pub duplicates: u64,
-    /// Rows whose id is of no request of the run.
+    /// Number of rows whose id belongs to no request of the run.
     pub foreign: u64,
-    /// Rows that cannot be read.
+    /// Number of rows that cannot be read.
     pub malformed: u64,
-    /// Tokens of the answers that the output holds.
+    /// Token usage of the answers in the output.
     pub usage: TokenUsage,
     /// Account of each batch, in the order of the batches.
     pub accounts: Vec<BatchAccount>,
@@ -266,7 +266,7 @@ impl<'a> Count<'a> {
 
     /// Counts the unreadable answers of requests without another answer.
     fn end(mut self) {
-        // Of several rows of one request, the one in the output comes first.
+        // Of several rows of one request, the one in the output sorts first.
         self.malformed.sort_unstable();
         for (ordinal, is_superseded) in std::mem::take(&mut self.malformed) {
             if !self.answered.set(ordinal) {
@@ -324,7 +324,7 @@ impl<'a> Count<'a> {
             Some(id) => sources.id_map.ordinal(&id.decode())?,
             None => None,
         };
-        // A row that names a request of another batch is no answer of this one.
+        // A row that names a request of another batch is not an answer of this batch.
         let Some(at) = at else {
             return Ok(());
         };
@@ -334,7 +334,7 @@ impl<'a> Count<'a> {
         let is_outcome =
             (location.segment, location.offset()) == (number, offset) && !location.is_none();
         let is_superseded = !is_outcome || !sources.outcomes.get(at);
-        // An unreadable row is a malformed answer, as it is in the outcomes.
+        // An unreadable row counts as a malformed answer, as in the outcomes.
         let outcome = match decoded {
             Ok(row) => row.outcome,
             Err(_) => OutcomeView::Errored(FailureView::malformed()),
@@ -409,7 +409,7 @@ mod tests {
             (10, 0, 9, 1, 0),
             (9, 1, 8, 1, 1),
             (9, 1, 9, 0, 0),
-            // A provider that gives no counts.
+            // The provider gives no counts.
             (0, 0, 5, 5, 0),
             // The batch has only ten requests.
             (15, 0, 10, 0, 0),

@@ -1,10 +1,10 @@
-//! Records for tests of services.
+//! Recorded runs for tests of the services.
 
 use std::collections::BTreeMap;
 
 use lmbatch_core::{IdRule, Nonce, RunRecord};
 
-/// Returns a run `r-1` with equal requests under this account, begun with the files `in` and `out`.
+/// Returns a run `r-1` with equal requests under the test account, started with the files `in` and `out`.
 pub(crate) fn recorded_run(name: Option<&str>) -> RunRecord {
     let notes = [("input", "in"), ("output", "out")];
     RunRecord {

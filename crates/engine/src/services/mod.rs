@@ -1,4 +1,4 @@
-//! Services beside a run: the same-run rule, states, accounts of what was paid for, and what a provider holds.
+//! Services on recorded runs: the same-run rule, states, accounts of billed answers, and searches at a provider.
 
 pub(crate) mod audit;
 #[cfg(test)]

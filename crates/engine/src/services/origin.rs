@@ -1,5 +1,5 @@
-//! Origin of a batch from the ids of its rows: where a provider keeps no labels, or the label is
-//! lost, the results of an ended batch still hold the ids that lmbatch gave to its requests.
+//! Origin of a batch from the ids of its rows. If a provider keeps no labels, or the label is lost,
+//! the results of an ended batch still hold the ids that lmbatch gave to its requests.
 
 use futures::StreamExt as _;
 use lmbatch_core::{
@@ -9,7 +9,7 @@ use lmbatch_core::{
 
 use crate::context::Context;
 
-/// Maximum number of rows that are read before a batch is taken for one of another program.
+/// Maximum number of rows that are read before a batch counts as one of another program.
 const MAX_ROWS: u32 = 8;
 
 /// Summary of all rows of an ended batch.
@@ -21,7 +21,7 @@ pub(crate) struct Survey {
     pub(crate) count: u64,
     /// Number of rows that name a request for a second time.
     pub(crate) again: u64,
-    /// Number of rows whose id is not of the run.
+    /// Number of rows whose id does not belong to the run.
     pub(crate) foreign: u64,
     /// Highest ordinal in a row that the input does not have.
     pub(crate) beyond: Option<u32>,
@@ -54,7 +54,7 @@ impl Context {
         if !snapshot.status.is_terminal() {
             return Err(Error::new(ErrorKind::Timeout)
                 .with_message(format!(
-                    "the batch is {}, and only the rows of its results show to which run it belongs; adopt it when it has ended, and send nothing of its input until then",
+                    "the batch is {}, and only the rows of its results show to which run it belongs; adopt it when it has ended, and do not send its input again until then",
                     snapshot.status
                 ))
                 .with_batch(batch.clone()));
@@ -180,8 +180,8 @@ impl Context {
     }
 }
 
-/// Returns whether two names may be of one model: one is a prefix of the other, or they differ only
-/// in their numbers and in names of releases.
+/// Returns whether two names may denote one model: one is a prefix of the other, or they differ only
+/// in numbers and in names of releases.
 pub(crate) fn is_one_model(is: &str, wanted: &str) -> bool {
     // Providers add the version of a model, and some the collection that contains it.
     let name = |name: &str| {

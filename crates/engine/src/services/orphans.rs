@@ -1,4 +1,4 @@
-//! Orphans: batches and uploads of lmbatch at a provider that no recorded run needs or knows.
+//! Orphans: batches and uploads created by lmbatch at a provider that no recorded run needs or references.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
@@ -17,28 +17,28 @@ pub struct OrphanSearch {
     /// Age from which an upload without a batch is [unused](Orphans::unused). A younger one may belong to a run of
     /// another machine that has not created its batch.
     pub min_upload_age: Duration,
-    /// Most batches without a label whose first row is read: two calls each.
+    /// Maximum number of batches without a label whose first row is read, with two calls each.
     pub max_rows_read: usize,
 }
 
-/// Batches and uploads of lmbatch at a provider that no recorded run needs or knows.
+/// Batches and uploads created by lmbatch at a provider that no recorded run needs or references.
 #[derive(Debug, Default)]
 pub struct Orphans {
-    /// Batches of runs that are not recorded, by their labels.
+    /// Batches of unrecorded runs, recognised by their labels.
     pub unknown: Vec<Labelled>,
-    /// Batches of recorded runs that are not recorded themselves: created beside those of the run, and paid for.
+    /// Unrecorded batches of recorded runs: created in addition to the recorded ones, and billed.
     pub twins: Vec<Labelled>,
-    /// Batches without a label of runs that are not recorded, by the ids of their rows.
+    /// Batches of unrecorded runs without a label, recognised by the ids of their rows.
     pub recognised: Recognised,
-    /// Batches without a label that stand beside those of recorded runs, by the ids of their rows.
+    /// Unrecorded batches of recorded runs without a label, recognised by the ids of their rows.
     pub unlabelled_twins: Vec<BatchSnapshot>,
-    /// Uploads that nothing needs, of at least the [minimum age](OrphanSearch::min_upload_age).
+    /// Unneeded uploads of at least the [minimum age](OrphanSearch::min_upload_age).
     pub unused: Vec<UnusedUpload>,
-    /// Uploads that nothing needs as far as is known, and that are younger.
+    /// Apparently unneeded uploads that are younger than the minimum age.
     pub young: Vec<UnusedUpload>,
-    /// Number of uploads of batches and runs that have not ended.
+    /// Number of uploads that belong to unfinished batches and runs.
     pub in_use: u64,
-    /// True where the provider does not list files.
+    /// True if the provider does not list files.
     pub lists_no_files: bool,
 }
 
@@ -47,7 +47,7 @@ pub struct Orphans {
 pub struct UnusedUpload {
     /// Upload as the provider lists it.
     pub upload: Upload,
-    /// True where the run that the upload was made for is recorded.
+    /// True if the run of the upload is recorded.
     pub is_recorded: bool,
 }
 
@@ -62,8 +62,8 @@ impl Orphans {
             && self.young.is_empty()
     }
 
-    /// Returns whether something has to be done: a batch may hold answers that are paid for and in no output, or an
-    /// upload is left of a recorded run. Uploads of other ledgers on the account count only as found.
+    /// Returns whether an action is due: a batch may hold billed answers that are in no output, or a recorded run has
+    /// left an upload behind. Uploads of other ledgers on the account need no action.
     pub fn needs_action(&self) -> bool {
         let may_hold_answers = |one: &Labelled| one.snapshot.status != BatchStatus::Failed;
         let mut uploads = self.unused.iter().chain(&self.young);
@@ -74,7 +74,7 @@ impl Orphans {
             || uploads.any(|found| found.is_recorded)
     }
 
-    /// Sorts uploads by whether, and when, they may be deleted.
+    /// Sorts uploads into unused, young and needed ones.
     fn sort(&mut self, uploads: Vec<Upload>, inventory: &Inventory, runs: &Runs, age: Age) {
         for upload in uploads {
             let run = runs.get(nonce(&upload));
@@ -95,7 +95,7 @@ impl Orphans {
     }
 }
 
-/// Age from which uploads are unused, at a time.
+/// Minimum age of unused uploads, with the current time.
 #[derive(Clone, Copy)]
 struct Age {
     now: SystemTime,
@@ -106,7 +106,7 @@ impl Age {
     fn is_young(self, upload: &Upload) -> bool {
         match upload.created_at {
             Some(_) => upload.created_at > self.now.checked_sub(self.min),
-            // An upload without a time may be of any age.
+            // An upload without a creation time may be of any age.
             None => !self.min.is_zero(),
         }
     }
@@ -130,21 +130,21 @@ impl Recorded {
         }
     }
 
-    /// Returns whether a batch of the run that is not recorded was paid for beside those that are.
+    /// Returns whether an unrecorded batch of the run was billed in addition to the recorded ones.
     fn is_twin(&self, snapshot: &BatchSnapshot) -> bool {
         let label = snapshot.label.as_ref();
-        // A batch whose create is in doubt is found when the run is resumed; a failed one is not paid for.
+        // A batch whose create is in doubt is found when the run is resumed; a failed batch is not billed.
         !label.is_some_and(|label| self.in_doubt.contains(label))
             && snapshot.status != BatchStatus::Failed
     }
 }
 
-/// Runs of the ledger by their nonces, as far as they were looked up.
+/// Cache of the ledger's runs by nonce.
 #[derive(Default)]
 struct Runs(HashMap<Box<str>, Option<Recorded>>);
 
 impl Runs {
-    /// Returns the run of a nonce, from the ledger the first time.
+    /// Returns the run of a nonce; only the first call for a nonce reads the ledger.
     async fn look_up(&mut self, context: &Context, nonce: &str) -> Result<Option<&Recorded>> {
         if !self.0.contains_key(nonce) {
             let run = match Nonce::parse(nonce) {
@@ -173,9 +173,9 @@ fn nonce(upload: &Upload) -> &str {
 }
 
 impl Context {
-    /// Searches the provider for batches and uploads that no recorded run needs or knows.
+    /// Searches the provider for batches and uploads that no recorded run needs or references.
     pub(crate) async fn orphans(&self, search: OrphanSearch) -> Result<Orphans> {
-        // The provider first: what is made meanwhile is in the ledger then.
+        // The provider is read first, so that the ledger already holds everything that its lists show.
         let mut inventory = self.inventory().await?;
         let uploads = self.uploaded().await?;
         let mut found = Orphans {
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_be_paid_for_needs_action() {
+    fn only_billed_batches_and_own_uploads_need_action() {
         let labelled = |status| Labelled {
             nonce: "abcdefghijkl".into(),
             number: 0,

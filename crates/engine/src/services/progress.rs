@@ -8,15 +8,15 @@ use lmbatch_core::{BatchStatus, Closed, RunRecord, ShardRecord, ShardState};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunState {
-    /// A request has no last outcome yet.
+    /// At least one request has no final outcome yet.
     Running,
-    /// Cancellation was requested, and not all outcomes are fetched.
+    /// Cancellation was requested, and some outcomes are not fetched yet.
     Cancelling,
-    /// Every request has its last outcome.
+    /// Every request has its final outcome.
     Finished,
-    /// The run was cancelled, and every request has its last outcome.
+    /// The run was cancelled, and every request has its final outcome.
     Cancelled,
-    /// The provider refused every batch of the run, or the caller gave all of them up.
+    /// The provider refused every batch of the run, or the caller abandoned all of them.
     Failed,
 }
 
@@ -64,11 +64,11 @@ pub enum ShardPhase {
     Refused,
     /// The batch has not ended.
     Running,
-    /// The batch has ended, and its results are not fetched.
+    /// The batch has ended, and its results are not fetched yet.
     Ended,
     /// The results are stored.
     Fetched,
-    /// The caller gave the create up.
+    /// The caller abandoned the create.
     Abandoned,
     /// No batch was created, and none will be.
     Cancelled,
@@ -112,8 +112,8 @@ impl fmt::Display for ShardPhase {
     }
 }
 
-/// Returns whether the provider refused every batch of a run, its creates or as a whole, or the caller gave all of
-/// them up.
+/// Returns whether the provider refused every batch of a run, its creates or as a whole, or the caller abandoned
+/// all of them.
 pub fn has_failed(run: &RunRecord, shards: &[ShardRecord]) -> bool {
     let has_failed = |shard: &ShardRecord| match &shard.state {
         ShardState::Sealed { snapshot, .. } => snapshot.status == BatchStatus::Failed,
@@ -136,12 +136,12 @@ pub fn is_refused(shards: &[ShardRecord]) -> bool {
     shards.iter().any(refused) && shards.iter().all(is_free)
 }
 
-/// Number of answers that a run has, by the provider's counts.
+/// Number of answers of a run, according to the provider's counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AnswerCount {
-    /// Requests that are counted as succeeded in batches that have ended.
+    /// Number of requests that the provider counts as succeeded in ended batches.
     pub answered: u64,
-    /// True where batches may hold more answers: one has not ended, or the outcome of its create is unknown.
+    /// True if batches may hold more answers: one has not ended, or the outcome of its create is unknown.
     pub may_be_more: bool,
 }
 

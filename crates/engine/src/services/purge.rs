@@ -1,4 +1,4 @@
-//! Purge: runs that may be deleted, their files in the folder of a spool, and files that belong to no run.
+//! Purge: finding and deleting old runs, their files in the spool folder, and files that belong to no run.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -13,19 +13,19 @@ use crate::plan::ids::{former_run_id, run_id};
 /// File in the folder of a spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpooledFile {
-    /// Nonce of the run that the file belongs to: its name up to the first full stop.
+    /// Nonce of the run that the file belongs to: the file name up to the first full stop.
     pub nonce: String,
     /// Path of the file.
     pub path: PathBuf,
-    /// Size in bytes.
+    /// Size of the file in bytes.
     pub bytes: u64,
 }
 
 impl SpooledFile {
-    /// Deletes the file; no error if it is gone.
+    /// Deletes the file. A file that does not exist any more is no error.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`] where it cannot be deleted.
+    /// [`ErrorKind::Local`] if the file cannot be deleted.
     pub fn delete(&self) -> Result<()> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -40,7 +40,7 @@ impl SpooledFile {
     }
 }
 
-/// Returns every file in the folder of a spool; none where there is no folder.
+/// Returns every file in the folder of a spool; none if the folder does not exist.
 ///
 /// # Errors
 /// [`ErrorKind::Local`] where the folder cannot be read.
@@ -73,7 +73,7 @@ pub fn files_of_run(folder: &Path, run: &RunRecord) -> Result<Vec<SpooledFile>> 
     Ok(files)
 }
 
-/// Returns the runs that have ended and that began before a time, newest first.
+/// Returns the ended runs that started before a time, newest first.
 ///
 /// # Errors
 /// Those of the ledger.
@@ -94,26 +94,26 @@ pub async fn ended_before(
     }
 }
 
-/// Deletes a run from the ledger, with its files. The caller holds the claim of the run. A run that has not ended
-/// loses answers that are paid for.
+/// Deletes a run from the ledger, with its files. The caller must hold the claim of the run. An unfinished run loses
+/// billed answers.
 ///
 /// # Errors
-/// [`ErrorKind::Local`] where a file cannot be deleted: the run stays recorded.
+/// [`ErrorKind::Local`] if a file cannot be deleted; the run stays recorded then.
 pub async fn forget_run(ledger: &dyn Ledger, run: &RunRecord, files: &[SpooledFile]) -> Result<()> {
     for file in files {
         file.delete()?;
     }
-    // The files first: without the record of the run they would never be found.
+    // The files are deleted first: without the record of the run they would never be found.
     ledger.forget(&run.id).await
 }
 
-/// Returns the files that belong to no run, left by a process that died before it had recorded one.
+/// Returns the files that belong to no run, left by a process that died before it recorded its run.
 ///
-/// Files of the nonces in `sent` are none of them: a create was sent, and they are all that is left of a run that
-/// the ledger has lost.
+/// Files of the nonces in `sent` are not returned: a create was sent, and the files are all that is left of a run
+/// that the ledger has lost.
 ///
 /// # Errors
-/// Those of the ledger, and [`ErrorKind::Local`] where the folder cannot be read.
+/// Those of the ledger, and [`ErrorKind::Local`] if the folder cannot be read.
 pub async fn stray_files(
     ledger: &dyn Ledger,
     folder: &Path,
@@ -131,14 +131,14 @@ pub async fn stray_files(
     Ok(files)
 }
 
-/// Deletes a file that belongs to no run; returns whether it did. A process that reads an input holds the claim of
-/// the run that it is about to begin: its files stay.
+/// Deletes a file that belongs to no run, and returns whether the file was deleted. A process that reads an input
+/// holds the claim of the run that it will start, so that its files are kept.
 ///
 /// # Errors
-/// Those of the ledger, and [`ErrorKind::Local`] where the file cannot be deleted.
+/// Those of the ledger, and [`ErrorKind::Local`] if the file cannot be deleted.
 pub async fn delete_stray(ledger: &dyn Ledger, file: &SpooledFile) -> Result<bool> {
     let nonce = &*file.nonce;
-    // Claimed until the file is gone.
+    // The claims are held until the file is deleted.
     let mut claims = Vec::new();
     if nonce.len() == Nonce::LENGTH && nonce.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         // An earlier version claims the run by a shorter id.
@@ -148,7 +148,7 @@ pub async fn delete_stray(ledger: &dyn Ledger, file: &SpooledFile) -> Result<boo
                 claim => claims.push(claim?),
             }
         }
-        // It may have been recorded since it was found.
+        // The run may have been recorded since the file was found.
         if recorded(ledger, nonce).await?.is_some() {
             return Ok(false);
         }
@@ -157,7 +157,7 @@ pub async fn delete_stray(ledger: &dyn Ledger, file: &SpooledFile) -> Result<boo
     Ok(true)
 }
 
-/// Returns the run of a nonce, if the text is one.
+/// Returns the run of a nonce; `None` if the text is not a nonce.
 async fn recorded(ledger: &dyn Ledger, nonce: &str) -> Result<Option<RunRecord>> {
     let filter = RunFilter {
         nonce: Nonce::parse(nonce),
@@ -203,7 +203,7 @@ mod tests {
             assert!(delete_stray(&ledger, file).await.unwrap());
             assert!(!file.path.exists());
         }
-        // It was recorded after it had been found.
+        // The run was recorded after its file had been found.
         let files = files_of_run(folder.path(), &run).unwrap();
         assert!(!delete_stray(&ledger, &files[0]).await.unwrap());
         forget_run(&ledger, &run, &files).await.unwrap();

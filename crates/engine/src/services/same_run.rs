@@ -1,5 +1,5 @@
-//! The same-run rule: whether a call asks for a run that the ledger has, for a changed version of one, or for
-//! requests that were never sent. Library and command decide by it.
+//! The same-run rule, by which library and command decide whether a call continues a recorded run, changes one, or
+//! sends new requests.
 
 use lmbatch_core::{AccountMatch, Error, Result, RunFilter, RunRecord};
 
@@ -8,80 +8,80 @@ use crate::policy::RunOptions;
 use crate::run::account::elsewhere;
 use crate::services::progress::{AnswerCount, is_refused};
 
-/// Treatment of runs that the ledger has when a call asks for their requests.
+/// Treatment of a recorded run with the requests, name or files of a new call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnKnownRun {
-    /// Continues a run of equal requests, and refuses one of other requests.
+    /// Continues a run with equal requests, and refuses one with other requests.
     #[default]
     Continue,
-    /// Continues a run of equal requests, and brings one of other requests up to date.
+    /// Continues a run with equal requests, and brings one with other requests up to date.
     Update,
     /// Sends the requests again in a new run.
     SendAgain,
 }
 
-/// Facts about a call by which it is compared with recorded runs.
+/// Facts about a call, for its comparison with recorded runs.
 #[derive(Debug, Clone, Copy)]
 pub struct RunQuery<'a> {
-    /// Name of the run, where the call gives one.
+    /// Name of the run, if the call gives one.
     pub name: Option<&'a str>,
     /// Digest of the requests: [`Plan::digest`](crate::Plan::digest).
     pub digest: &'a str,
     /// Notes `input` and `output` of the call. An unnamed run with equal notes is an earlier version of the call.
     pub files: Option<(&'a str, &'a str)>,
-    /// Treatment of a run that is found.
+    /// Treatment of a recorded run that matches the call.
     pub on_known: OnKnownRun,
 }
 
 /// Result of comparing a call with recorded runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SameRun {
-    /// No recorded run is the one that the call asks for.
+    /// No recorded run is the run of the call.
     New {
         /// Earlier versions of the call of which the provider refused every create; the new run replaces them.
         superseded: Vec<RunRecord>,
-        /// Run of equal requests that has answers or may have some: under another name, or cancelled. They are
-        /// paid for again.
+        /// Run with equal requests that has, or may have, answers: under another name, or cancelled. The new run
+        /// pays for these requests again.
         duplicate: Option<Box<RunRecord>>,
     },
     /// The recorded run is continued; nothing is sent twice.
     Same(Box<RunRecord>),
-    /// The recorded run is of other requests, and is to be updated.
+    /// The recorded run has other requests, and is to be updated.
     Changed {
         /// The run to update.
         run: Box<RunRecord>,
         /// Earlier versions of the call of which the provider refused every create.
         superseded: Vec<RunRecord>,
     },
-    /// A recorded run keeps the call from being sent.
+    /// A recorded run conflicts with the call.
     Conflict(RunConflict),
 }
 
-/// Reason why a call cannot be sent beside the recorded runs.
+/// Conflict of a call with a recorded run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunConflict {
-    /// A new run was asked for, and its name is taken.
+    /// A new run was requested under a name that a recorded run has.
     NameTaken(Box<RunRecord>),
-    /// The run of the name was cancelled.
+    /// The recorded run of the name was cancelled.
     Cancelled(Box<RunRecord>),
-    /// The run of the name was made under another account.
+    /// The recorded run of the name was created under another account.
     OtherAccount {
         /// The recorded run.
         run: Box<RunRecord>,
-        /// True where the provider refused every create of the run.
+        /// True if the provider refused every create of the run.
         is_refused: bool,
     },
-    /// The run of the name is of other requests.
+    /// The recorded run of the name has other requests.
     OtherRequests {
         /// The recorded run.
         run: Box<RunRecord>,
-        /// True where the provider refused every create of the run. Such a run is not updated: its batches would be
-        /// created beside the new ones.
+        /// True if the provider refused every create of the run. Such a run is not updated, since its batches would
+        /// be created in addition to the new ones.
         is_refused: bool,
     },
-    /// The unnamed run of the same files is of other requests.
+    /// The recorded unnamed run of the same files has other requests.
     ChangedInput(Box<RunRecord>),
-    /// An update was asked for, and there is no earlier run.
+    /// An update was requested, and no earlier run is recorded.
     NothingToUpdate,
 }
 
@@ -121,7 +121,7 @@ impl RunConflict {
     }
 }
 
-/// Compares a call with the run that has its name. `is_refused` says that the provider refused every create of it.
+/// Compares a call with the run of its name. `is_refused` is true if the provider refused every create of the run.
 fn compare_named(
     run: RunRecord,
     query: &RunQuery<'_>,
@@ -147,7 +147,7 @@ fn compare_named(
 }
 
 impl RunQuery<'_> {
-    /// Returns whether an unnamed run was begun by the same call, as far as its files tell.
+    /// Returns whether an unnamed run was started by the same call, judged by its files.
     fn is_earlier(&self, run: &RunRecord) -> bool {
         let note = |name: &str| run.notes.get(name).map(|text| &**text);
         run.name.is_none()
@@ -157,7 +157,7 @@ impl RunQuery<'_> {
             })
     }
 
-    /// Returns whether a run of equal requests would be paid for again by a new run.
+    /// Returns whether a new run would pay again for the requests of this run.
     fn is_duplicate(&self, run: &RunRecord) -> bool {
         self.on_known != OnKnownRun::SendAgain
             && (run.cancelled || run.name.as_deref() != self.name)
@@ -165,7 +165,7 @@ impl RunQuery<'_> {
 }
 
 impl Context {
-    /// Compares a call with every recorded run that may be the one it asks for.
+    /// Compares a call with every recorded run that may be the run of the call.
     pub(crate) async fn same_run(&self, query: &RunQuery<'_>) -> Result<SameRun> {
         if let Some(name) = query.name
             && let Some(run) = self.ledger.run_named(name).await?
@@ -213,14 +213,14 @@ impl Context {
         })
     }
 
-    /// Compares a call with the run that has its name.
+    /// Compares a call with the run of its name.
     pub(crate) async fn same_named(&self, run: RunRecord, query: &RunQuery<'_>) -> Result<SameRun> {
         let is_refused = self.is_refused(&run).await?;
         let account = self.account_match(&run);
         Ok(compare_named(run, query, account, is_refused))
     }
 
-    /// Returns the newest run of equal requests that a new run would pay for again.
+    /// Returns the newest run with equal requests for which a new run would pay again.
     async fn duplicate(
         &self,
         query: &RunQuery<'_>,
@@ -237,7 +237,7 @@ impl Context {
         Ok(None)
     }
 
-    /// Returns whether a run has answers, or batches that may have some.
+    /// Returns whether a run has answers, or batches that may have answers.
     async fn may_have_answers(&self, run: &RunRecord) -> Result<bool> {
         let shards = self.ledger.shards(&run.id).await?;
         Ok(match run.cancelled {
@@ -251,13 +251,13 @@ impl Context {
         Ok(is_refused(&self.ledger.shards(&run.id).await?))
     }
 
-    /// Returns whether a run was made under another account. A key may have been rotated: then the run is not of
-    /// another account, and the provider says whose key it is.
+    /// Returns whether a run was created under another account. A rotated key is not another account; the provider then
+    /// reports the account of the key.
     fn is_other(&self, run: &RunRecord) -> bool {
         self.account_match(run) == AccountMatch::Other
     }
 
-    /// Cancels and ends a run of which the provider refused every create. The context holds its claim.
+    /// Cancels and ends a run of which the provider refused every create. The context holds the claim of the run.
     pub(crate) async fn end_refused(&self, run: &str) -> Result<EndRefused> {
         let Some(run) = self.ledger.run(run).await? else {
             return Ok(EndRefused::Gone);
@@ -266,7 +266,7 @@ impl Context {
             return Ok(EndRefused::HasBatches);
         }
         self.cancel_run(&run).await?;
-        // Nothing is created for a cancelled run: its requests are recorded as cancelled, and it ends.
+        // No batch is created for a cancelled run: its requests are recorded as cancelled, and the run ends.
         let options = RunOptions {
             once: true,
             ..RunOptions::default()
@@ -281,9 +281,9 @@ impl Context {
 pub enum EndRefused {
     /// The run is not recorded any more.
     Gone,
-    /// A batch of the run exists or may exist by now: the run was left as it is.
+    /// A batch of the run exists or may exist by now: the run was not changed.
     HasBatches,
-    /// The run was cancelled and has ended; its record is that of before.
+    /// The run was cancelled and has ended. The value is its earlier record.
     Ended(Box<RunRecord>),
 }
 

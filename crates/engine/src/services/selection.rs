@@ -7,7 +7,7 @@ use lmbatch_core::{AnswerView, Answered, Error, ErrorKind, Problem, Result, RunR
 use crate::context::Context;
 use crate::results::reader::OutcomeReader;
 
-/// Reason why an outcome may be wanted again: its status, or the problem of its answer.
+/// Kind of an outcome whose request may be sent again: its status, or the problem of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OutcomeKind {
@@ -19,7 +19,7 @@ pub enum OutcomeKind {
     Cancelled,
     /// The results do not name the request.
     Missing,
-    /// The answer was cut off.
+    /// The answer was truncated.
     Truncated,
     /// The model refused to answer.
     Refused,
@@ -34,7 +34,7 @@ pub enum OutcomeKind {
 }
 
 impl OutcomeKind {
-    /// Kinds of requests that were not answered. They are sent again where no kinds are named.
+    /// Kinds of requests without an answer. They are the default selection.
     pub const UNANSWERED: [Self; 4] =
         [Self::Errored, Self::Expired, Self::Cancelled, Self::Missing];
 
@@ -61,25 +61,25 @@ impl OutcomeKind {
     }
 }
 
-/// Requests of a run to select; every field that is set has to fit.
+/// Filter of a run's requests; every field that is set must match.
 #[derive(Debug, Clone, Default)]
 pub struct RequestFilter {
-    /// Kinds of outcomes.
+    /// Kinds of outcomes to select.
     pub kinds: Option<HashSet<OutcomeKind>>,
-    /// Ids of requests: text without quotes, other JSON as it stands.
+    /// Ids of requests to select: text without quotes, other JSON unchanged.
     pub ids: Option<HashSet<String>>,
 }
 
 /// Selected requests of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SelectedRequests {
-    /// Places of the requests among those of the run, from 0.
+    /// Positions of the requests in the run, from 0.
     pub ordinals: HashSet<u32>,
     /// Ids of the filter that no request of the run has, sorted.
     pub unknown_ids: Vec<String>,
 }
 
-/// Selection while outcomes are read.
+/// State of a selection while outcomes are read.
 struct Selecting<'a> {
     filter: &'a RequestFilter,
     ordinals: HashSet<u32>,
@@ -95,7 +95,7 @@ impl<'a> Selecting<'a> {
         }
     }
 
-    /// Takes the outcome of one request, with its id as JSON.
+    /// Adds the outcome of one request, with its id as JSON.
     fn take(&mut self, ordinal: u32, id: &str, kind: Option<OutcomeKind>) {
         let text = serde_json::from_str::<String>(id);
         let id = text.as_deref().unwrap_or(id);
@@ -118,7 +118,7 @@ impl<'a> Selecting<'a> {
     }
 }
 
-/// Selects requests by the outcomes that `reader` has left.
+/// Selects requests by the remaining outcomes of `reader`.
 fn select(reader: &mut OutcomeReader, filter: &RequestFilter) -> Result<SelectedRequests> {
     let mut selecting = Selecting::new(filter);
     while let Some(answered) = reader.next()? {

@@ -1,7 +1,7 @@
 //! Twins: second batches of the provider under the label of a batch of a run.
 //!
 //! A create that was sent again after a search found nothing, and two copies of one record, can
-//! each leave two batches that are paid for. When a run ends, the provider's list is therefore
+//! each leave two billed batches. When a run ends, the provider's list is therefore
 //! searched once more.
 
 use std::collections::{HashMap, HashSet};
@@ -24,8 +24,7 @@ const MOST_PAGES: usize = 100;
 /// Batch of a run that has ended.
 pub(crate) struct EndedBatch {
     pub(crate) label: Label,
-    /// Id of the batch; `None` where the create was given up, so that a batch may exist
-    /// nevertheless.
+    /// Id of the batch; `None` if the create was abandoned, so that a batch may still exist.
     pub(crate) batch: Option<BatchId>,
     pub(crate) sent_twice: bool,
 }
@@ -69,7 +68,7 @@ impl Context {
             Err(error) => {
                 if is_likely {
                     let message = format!(
-                        "a create may have made a second batch, but the provider's list could not be searched for it: {error}"
+                        "a create may have created a second batch, but the provider's list could not be searched for it: {error}"
                     );
                     self.tell(&Event::Warning { message: &message });
                 }
@@ -83,7 +82,7 @@ impl Context {
                     twin.twin
                 ),
                 None => format!(
-                    "{} carries the label of a create that was given up: it may be paid for",
+                    "{} carries the label of an abandoned create: it may be billed",
                     twin.twin
                 ),
             };

@@ -11,7 +11,7 @@ use crate::memory::MemoryLedger;
 use crate::services::fixture::recorded_run;
 
 mockall::mock! {
-    /// A provider that answers for its account, and of which any other call fails the test.
+    /// Provider that only reports its account; any other call fails the test.
     #[derive(Debug)]
     Provider {
         fn codec(&self) -> &'static dyn BatchCodec;
@@ -23,7 +23,7 @@ mockall::mock! {
     }
 }
 
-// By hand: mockall cannot name the lifetimes of some arguments of the trait.
+// Written by hand, since mockall cannot name the lifetimes of some arguments of the trait.
 #[async_trait::async_trait]
 impl BatchProvider for MockProvider {
     fn codec(&self) -> &dyn BatchCodec {
@@ -46,7 +46,7 @@ impl BatchProvider for MockProvider {
     }
 }
 
-/// Returns a context whose provider is asked for its account alone.
+/// Returns a context whose provider only reports its account.
 fn context() -> Context {
     let mut provider = MockProvider::new();
     provider
