@@ -72,8 +72,8 @@ impl Run {
 
     /// Starts the run as a stream of its progress, which ends with its output.
     pub fn progress(self) -> ProgressStream<RunOutput> {
-        let heard = self.call.effective_observer();
-        ProgressStream::new(heard, |watch| self.observer(watch).into_future())
+        let outer_observer = self.call.effective_observer();
+        ProgressStream::new(outer_observer, |watch| self.observer(watch).into_future())
     }
 }
 
