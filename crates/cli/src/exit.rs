@@ -72,7 +72,7 @@ pub(crate) struct Failure {
     pub(crate) about: Box<About>,
 }
 
-/// Facts about a failure, where they are known.
+/// Known facts about a failure.
 #[derive(Debug, Default)]
 pub(crate) struct About {
     pub(crate) run: Option<String>,

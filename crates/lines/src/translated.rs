@@ -88,7 +88,7 @@ pub(crate) fn prepend<'a>(messages: &mut Vec<MessageView<'a>>, first: Option<Mes
     }
 }
 
-/// Returns a message of texts, where there are any.
+/// Returns a message of texts; `None` without texts.
 pub(crate) fn texts_of<'a>(
     role: Role,
     texts: impl Iterator<Item = Text<'a>>,
