@@ -193,7 +193,7 @@ fn purge_keeps_a_run_that_has_not_ended() {
     let refused = world.at(&["purge", "mine"]);
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
     assert!(
-        said(&refused).contains("is paid for") && said(&refused).contains("lmbatch cancel"),
+        said(&refused).contains("are billed") && said(&refused).contains("lmbatch cancel"),
         "{}",
         said(&refused)
     );

@@ -62,7 +62,7 @@ pub(crate) enum Command {
     Cancel(CancelArgs),
     /// Resume runs from their last recorded state, without submitting anything twice.
     Resume(ResumeArgs),
-    /// Send failed requests of a finished run again; the last answer to a request counts.
+    /// Send requests of a finished run again, by default unanswered ones; the last answer to a request counts.
     Requeue(RequeueArgs),
     /// Create a state folder, .lmbatch, for runs started in this folder and below it, in place of the user's.
     Init {

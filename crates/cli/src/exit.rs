@@ -72,7 +72,7 @@ pub(crate) struct Failure {
     pub(crate) about: Box<About>,
 }
 
-/// Facts about a failure, where they are known.
+/// Known facts about a failure.
 #[derive(Debug, Default)]
 pub(crate) struct About {
     pub(crate) run: Option<String>,
@@ -168,7 +168,7 @@ impl Failure {
 }
 
 /// Returns the error's message with the reason from the operating system, such as a full disk or a missing permission.
-fn why(error: &Error) -> String {
+fn message_of(error: &Error) -> String {
     match (
         error.kind(),
         error.message(),
@@ -198,7 +198,7 @@ fn said(error: &Error) -> Option<String> {
         let source = std::error::Error::source(error)?;
         source.downcast_ref::<Error>()?.provider_message()
     };
-    own.or_else(cause).and_then(plain::saying)
+    own.or_else(cause).and_then(plain::provider_text)
 }
 
 fn bad_input(bad: &BadInput, input: &str) -> String {
@@ -268,7 +268,7 @@ impl Failure {
                 batch: error.batch().map(ToString::to_string),
                 provider_message: said(error),
             }),
-            ..Self::new(exit, kind, plain::plain(&why(error)))
+            ..Self::new(exit, kind, plain::plain(&message_of(error)))
         }
     }
 

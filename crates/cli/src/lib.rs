@@ -347,7 +347,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_usage_error_for_programs_names_the_argument_and_the_way_on() {
+    fn a_usage_error_in_json_names_the_argument_and_a_hint() {
         for (words, message, hint) in [
             (
                 &["lmbatch", "run", "--json"][..],

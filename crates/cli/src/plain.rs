@@ -14,7 +14,7 @@ const REMOVED: &str = "[key removed]";
 const SHORTEST_KEY: usize = 8;
 
 /// Maximum length of a printed provider message in characters.
-const LONGEST_SAYING: usize = 300;
+const MAX_PROVIDER_TEXT: usize = 300;
 
 static KEYS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -54,14 +54,14 @@ pub(crate) fn plain_lines(text: &str) -> String {
 }
 
 /// Returns a provider message on one line of at most 300 characters; `None` if nothing is left of it.
-pub(crate) fn saying(text: &str) -> Option<String> {
+pub(crate) fn provider_text(text: &str) -> Option<String> {
     let spaced = cleaned(text, |c| match c {
         '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
         c if is_unsafe(c) => REPLACEMENT,
         c => c,
     });
     let said = spaced.trim();
-    let cut = said.char_indices().nth(LONGEST_SAYING);
+    let cut = said.char_indices().nth(MAX_PROVIDER_TEXT);
     match cut {
         Some((at, _)) => Some(format!("{}…", said[..at].trim_end())),
         None => (!said.is_empty()).then(|| said.to_owned()),
@@ -187,7 +187,7 @@ mod tests {
             "key sk-plain\u{200b}-secret-1 is wrong",
             "key sk-\u{1b}plain-\nsecret-1 is wrong",
         ] {
-            for shown in [plain(text), plain_lines(text), saying(text).unwrap()] {
+            for shown in [plain(text), plain_lines(text), provider_text(text).unwrap()] {
                 assert_eq!(shown, "key [key removed] is wrong", "{text:?}");
             }
             let value = serde_json::json!({"a": [{"b": text}]});
@@ -197,14 +197,14 @@ mod tests {
 
     #[test]
     fn a_provider_message_is_one_short_line() {
-        assert_eq!(saying(" a\nb\u{1b}[2J ").unwrap(), "a b\u{fffd}[2J");
-        assert_eq!(saying(" \n"), None);
-        let long = saying(&"ä".repeat(400)).unwrap();
+        assert_eq!(provider_text(" a\nb\u{1b}[2J ").unwrap(), "a b\u{fffd}[2J");
+        assert_eq!(provider_text(" \n"), None);
+        let long = provider_text(&"ä".repeat(400)).unwrap();
         assert_eq!(long.chars().count(), 301);
         assert!(long.ends_with("ä…"));
         // A key that is cut at the end would be half a key.
         hide("sk-cut-secret-2");
         let cut = format!("{}sk-cut-secret-2", "x".repeat(295));
-        assert!(!saying(&cut).unwrap().contains("sk-"));
+        assert!(!provider_text(&cut).unwrap().contains("sk-"));
     }
 }

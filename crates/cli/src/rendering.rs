@@ -51,14 +51,14 @@ struct Piece {
 }
 
 /// Channels of the writer to one rendering thread.
-struct Lane {
+struct Channel {
     pieces: Receiver<Piece>,
     /// Returns written buffers to the thread.
     used: SyncSender<Vec<u8>>,
 }
 
 /// Channels of one rendering thread to the writer.
-struct Desk {
+struct Renderer {
     pieces: SyncSender<Piece>,
     used: Receiver<Vec<u8>>,
 }
@@ -129,28 +129,28 @@ impl Rendering {
     ) -> Result<Result<Counts, Failure>, Vec<OutcomeReader>> {
         let threads = readers.len() as u64;
         thread::scope(|scope| {
-            let (mut lanes, mut starts, mut workers) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut channels, mut starts, mut workers) = (Vec::new(), Vec::new(), Vec::new());
             for number in 0..threads {
-                let (lane, desk) = lane();
+                let (channel, renderer) = channel();
                 let (start, started) = sync_channel::<OutcomeReader>(1);
                 let work = move || match started.recv() {
-                    Ok(reader) => self.share(reader, number, threads, stop, &desk),
+                    Ok(reader) => self.share(reader, number, threads, stop, &renderer),
                     Err(_) => Ok(Counts::default()),
                 };
                 let Ok(worker) = thread::Builder::new().spawn_scoped(scope, work) else {
                     return Err(readers);
                 };
-                lanes.push(lane);
+                channels.push(channel);
                 starts.push(start);
                 workers.push(worker);
             }
             for (start, reader) in starts.iter().zip(readers) {
-                // A thread that has ended is noticed through its lane.
+                // A thread that has ended is noticed through its channel.
                 let _ = start.send(reader);
             }
-            let written = self.written(&lanes, write);
-            // Threads that still render end when their lane is dropped.
-            drop(lanes);
+            let written = self.written(&channels, write);
+            // Threads that still render end when their channel is dropped.
+            drop(channels);
             let mut ends = Vec::new();
             for worker in workers {
                 ends.push(worker.join().unwrap_or_else(|_| Err(lost())));
@@ -171,24 +171,24 @@ impl Rendering {
         })
     }
 
-    /// Writes the pieces of all lanes in the order of the output. Returns the number of the lane that ended early, if
-    /// any.
+    /// Writes the pieces of all channels in the order of the output. Returns the number of the channel that ended
+    /// early, if any.
     fn written(
         &self,
-        lanes: &[Lane],
+        channels: &[Channel],
         write: &mut impl FnMut(&[u8]) -> Result<(), Failure>,
     ) -> Result<Option<usize>, Failure> {
         for block in 0..self.requests.div_ceil(self.block) {
-            let number = (block % lanes.len() as u64) as usize;
-            let lane = &lanes[number];
+            let number = (block % channels.len() as u64) as usize;
+            let channel = &channels[number];
             loop {
-                let Ok(Piece { lines, ends_block }) = lane.pieces.recv() else {
+                let Ok(Piece { lines, ends_block }) = channel.pieces.recv() else {
                     return Ok(Some(number));
                 };
                 write(&lines)?;
                 // The memory of a very long line is freed.
                 if lines.capacity() <= 4 * PIECE {
-                    let _ = lane.used.try_send(lines);
+                    let _ = channel.used.try_send(lines);
                 }
                 if ends_block {
                     break;
@@ -205,7 +205,7 @@ impl Rendering {
         number: u64,
         threads: u64,
         stop: &AtomicBool,
-        desk: &Desk,
+        renderer: &Renderer,
     ) -> Result<Counts, Failure> {
         let mut counts = Counts::default();
         let mut lines = Vec::with_capacity(PIECE);
@@ -215,11 +215,11 @@ impl Rendering {
             let positions = from..(from + self.block).min(self.requests);
             let (counts, reader) = (&mut counts, &mut reader);
             let rendered = self.render(reader, positions, stop, counts, &mut lines, |lines| {
-                desk.hand_on(lines, false)
+                renderer.pass_on(lines, false)
             });
             // Lines that were rendered before an error are written before the error is reported.
             let is_whole = matches!(rendered, Ok(true));
-            let is_wanted = desk.hand_on(&mut lines, is_whole);
+            let is_wanted = renderer.pass_on(&mut lines, is_whole);
             if !rendered? || !is_wanted {
                 break;
             }
@@ -236,7 +236,7 @@ impl Rendering {
         stop: &AtomicBool,
         counts: &mut Counts,
         lines: &mut Vec<u8>,
-        mut hand_on: impl FnMut(&mut Vec<u8>) -> bool,
+        mut pass_on: impl FnMut(&mut Vec<u8>) -> bool,
     ) -> Result<bool, Failure> {
         reader.within(positions)?;
         while let Some(answered) = reader.next()? {
@@ -245,7 +245,7 @@ impl Rendering {
             }
             lmbatch_lines::write_outcome(&answered, &self.origin, lines);
             counts.count(&answered, &self.accept);
-            if lines.len() >= PIECE && !hand_on(lines) {
+            if lines.len() >= PIECE && !pass_on(lines) {
                 return Ok(false);
             }
         }
@@ -253,9 +253,9 @@ impl Rendering {
     }
 }
 
-impl Desk {
+impl Renderer {
     /// Passes lines on, and replaces them by an empty buffer. Returns `false` if the writer has ended.
-    fn hand_on(&self, lines: &mut Vec<u8>, ends_block: bool) -> bool {
+    fn pass_on(&self, lines: &mut Vec<u8>, ends_block: bool) -> bool {
         let mut empty = self.used.try_recv().unwrap_or_default();
         empty.clear();
         let lines = std::mem::replace(lines, empty);
@@ -263,18 +263,18 @@ impl Desk {
     }
 }
 
-fn lane() -> (Lane, Desk) {
+fn channel() -> (Channel, Renderer) {
     let (send_pieces, pieces) = sync_channel(WAITING);
     let (send_used, used) = sync_channel(WAITING + 1);
-    let lane = Lane {
+    let channel = Channel {
         pieces,
         used: send_used,
     };
-    let desk = Desk {
+    let renderer = Renderer {
         pieces: send_pieces,
         used,
     };
-    (lane, desk)
+    (channel, renderer)
 }
 
 /// Returns the failure for a thread that has panicked.

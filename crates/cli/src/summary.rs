@@ -120,7 +120,7 @@ impl FailedBatch {
             kind: problem.error.kind().as_str(),
             code: problem.error.code().map(plain::plain),
             line: problem.line,
-            provider_message: problem.error.message().and_then(plain::saying),
+            provider_message: problem.error.message().and_then(plain::provider_text),
             text: problem.error.to_string(),
         });
         Some(Self {

@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_that_is_too_wide_is_printed_row_by_row_and_no_cell_is_broken() {
+    fn a_table_that_is_too_wide_is_printed_row_by_row_without_broken_cells() {
         let mut table = Table::with_header(["run", "name", "output"]);
         let path = "/a/path/that/is/as/long/as/paths/are/out.jsonl";
         table.row(["r-1", "mine", path]);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_in_a_pipe_has_one_line_a_row_however_wide_it_is() {
+    fn a_wide_table_in_a_pipe_has_one_line_per_row() {
         let mut table = Table::with_header(["run", "name", "output"]);
         table.row(["r-1", "", &"long/".repeat(100)]);
         table.row(["r-22", "mine", "out.jsonl"]);

@@ -1,5 +1,5 @@
-//! Params of Anthropic batch lines, for a provider other than Anthropic. What has no translation is refused by its
-//! name; nothing is dropped but hints for caching (`cache_control`), which change no answer.
+//! Params of Anthropic batch lines, for a provider other than Anthropic. A member without a translation is refused by
+//! name; only hints for caching (`cache_control`), which change no answer, are dropped.
 
 use std::borrow::Cow;
 
@@ -39,10 +39,10 @@ struct AskedFormat<'a> {
     schema: Option<Json<'a>>,
 }
 
-/// The schema that params ask for, so that the answer is checked like any other.
+/// Returns the schema in params, so that the answer is checked against it.
 ///
 /// # Errors
-/// Where the schema holds a number that cannot be checked exactly.
+/// A schema with a number that cannot be checked exactly.
 pub(crate) fn asked_schema(params: Json<'_>) -> Result<Option<ResponseSchema>, RequestError> {
     let asked: Asked<'_> = params.parse().unwrap_or_default();
     let format = asked.output_config.and_then(|config| config.format);
@@ -58,14 +58,14 @@ pub(crate) fn asked_schema(params: Json<'_>) -> Result<Option<ResponseSchema>, R
     }
 }
 
-/// Thinking as params set it: in two members.
+/// Thinking options, which params set in two members.
 #[derive(Default)]
 struct Thinking {
     mode: Option<Mode>,
     effort: Option<Effort>,
 }
 
-/// The member `thinking`.
+/// Value of the member `thinking`.
 enum Mode {
     Off,
     Adaptive,
@@ -81,12 +81,12 @@ impl Thinking {
             (Some(Mode::Budget(tokens)), None) => (None, Some(tokens)),
             (Some(Mode::Adaptive), None) => {
                 return Err(RequestError::unsupported(
-                    "params.thinking: adaptive can be translated only beside output_config.effort",
+                    "params.thinking: adaptive can be translated only with output_config.effort",
                 ));
             }
             (Some(Mode::Off | Mode::Budget(_)), Some(_)) => {
                 return Err(RequestError::unsupported(
-                    "params.output_config.effort can be translated only beside adaptive thinking",
+                    "params.output_config.effort can be translated only with adaptive thinking",
                 ));
             }
         };
@@ -97,7 +97,7 @@ impl Thinking {
     }
 }
 
-/// Translates params for a provider that has no Messages API. The model that they name is not looked at.
+/// Translates params for a provider without a Messages API. The model in params is ignored.
 pub(crate) fn translate<'a>(
     params: Json<'a>,
     provider: &str,
@@ -118,7 +118,7 @@ pub(crate) fn translate<'a>(
         let is_known = match &**name {
             "model" => true,
             "stream" => value.as_str() == "false",
-            // A hint for the whole request, as in its blocks.
+            // A hint for caching the whole request is dropped, like those of its blocks.
             "cache_control" => true,
             "service_tier" => value.as_str() == "\"auto\"",
             "max_tokens" => set_to(&mut parameters.max_output_tokens, typed(value, &at)?),
@@ -179,7 +179,7 @@ fn mode(value: Json<'_>) -> Result<Mode, RequestError> {
         (Some("enabled"), Some(tokens)) => {
             let tokens = u32::try_from(tokens);
             tokens.map(Mode::Budget).map_err(|_| {
-                bad("params.thinking.budget_tokens is over 4,294,967,295, the most there can be")
+                bad("params.thinking.budget_tokens exceeds the maximum of 4,294,967,295")
             })
         }
         (Some("enabled"), None) => Err(bad("params.thinking.budget_tokens must be there")),

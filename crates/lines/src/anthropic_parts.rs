@@ -12,18 +12,18 @@ use crate::context::bad;
 use crate::members::Members;
 use crate::translated::{drop_thoughts, file_of, untranslated};
 
-/// Texts of a system prompt: a string, or text blocks.
+/// Reads the texts of a system prompt: a string, or text blocks.
 pub(crate) fn system(value: Json<'_>) -> Result<Vec<Text<'_>>, RequestError> {
     let at = "params.system";
     let contents = contents(value, at)?;
     let text = |content| match content {
         ContentView::Text(text) => Ok(text),
-        _ => Err(bad(format!("{at} holds something other than text"))),
+        _ => Err(bad(format!("{at} holds content other than text"))),
     };
     contents.into_iter().map(text).collect()
 }
 
-/// The `messages` of params.
+/// Reads the member `messages` of params.
 pub(crate) fn messages(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestError> {
     let items: Vec<Json<'_>> = value
         .parse()
@@ -63,7 +63,7 @@ fn contents<'a>(json: Json<'a>, at: &str) -> Result<Vec<ContentView<'a>>, Reques
     Ok(contents)
 }
 
-/// A block; `None` for thoughts that only Anthropic can open.
+/// Reads a block; `None` for encrypted thinking, which only Anthropic can read.
 fn block<'a>(json: Json<'a>, at: &str) -> Result<Option<ContentView<'a>>, RequestError> {
     let mut block = Members::of(json, at)?;
     block.ignore(&["cache_control"]);
@@ -110,7 +110,7 @@ fn block<'a>(json: Json<'a>, at: &str) -> Result<Option<ContentView<'a>>, Reques
             let is_error = match block.take("is_error").map(Json::as_str) {
                 None | Some("false") => false,
                 Some("true") => true,
-                Some(_) => return Err(bad(format!("{at}.is_error is neither true nor false"))),
+                Some(_) => return Err(bad(format!("{at}.is_error is not a boolean"))),
             };
             ContentView::ToolResult(ToolResultView {
                 id,
@@ -120,7 +120,7 @@ fn block<'a>(json: Json<'a>, at: &str) -> Result<Option<ContentView<'a>>, Reques
                 is_error,
             })
         }
-        // The signature is Anthropic's.
+        // The signature is of use to Anthropic alone.
         "thinking" => {
             block.ignore(&["signature"]);
             let text = block.text("thinking")?;
@@ -144,12 +144,12 @@ fn block<'a>(json: Json<'a>, at: &str) -> Result<Option<ContentView<'a>>, Reques
     Ok(Some(content))
 }
 
-/// A block of a tool's result.
+/// Reads a block of a tool's result.
 fn given<'a>(json: Json<'a>, at: &str) -> Result<ContentView<'a>, RequestError> {
     block(json, at)?.ok_or_else(|| untranslated(at))
 }
 
-/// Bytes and media type of an image or a document.
+/// Reads the source and the media type of an image or a document.
 fn source<'a>(
     block: &mut Members<'a>,
     at: &str,

@@ -1,5 +1,5 @@
-//! Lines of the providers' batch files, known by their members: as they are for the provider itself, and translated
-//! for any other.
+//! Lines of the providers' batch files, recognised by their members. They are sent unchanged to their own provider, and
+//! translated for any other.
 
 use lmbatch_core::{Json, RawView, RequestError, ResponseSchema, Text};
 
@@ -15,16 +15,16 @@ const GENERATE: &str = "generateContent";
 
 /// Request of a batch line.
 pub(crate) enum BatchLine<'a> {
-    /// Line of OpenAI: `{"custom_id", "method", "url", "body"}`.
+    /// OpenAI batch line: `{"custom_id", "method", "url", "body"}`.
     OpenAi { url: Text<'a>, body: Json<'a> },
-    /// Line of Anthropic: `{"custom_id", "params"}`.
+    /// Anthropic batch line: `{"custom_id", "params"}`.
     Anthropic(Json<'a>),
-    /// Line of Gemini: `{"key", "request"}`.
+    /// Gemini batch line: `{"key", "request"}`.
     Gemini(Json<'a>),
 }
 
 impl<'a> BatchLine<'a> {
-    /// Member of the line that holds the request.
+    /// Returns the name of the member that holds the request.
     pub(crate) fn member(&self) -> &'static str {
         match self {
             Self::OpenAi { .. } => "body",
@@ -33,7 +33,7 @@ impl<'a> BatchLine<'a> {
         }
     }
 
-    /// Returns the request byte for byte, with the schema of its answer, where the provider takes it so.
+    /// Returns the request byte for byte, with the schema of its answer; `None` if the provider does not accept it so.
     pub(crate) fn raw<'c: 'a>(
         &self,
         context: &'c InputContext,
@@ -56,7 +56,7 @@ impl<'a> BatchLine<'a> {
                 let schema = anthropic::asked_schema(body)?;
                 (model(body, "params", wanted)?, schema)
             }
-            // The model of a batch stands beside its requests; a request may repeat it.
+            // Gemini sets the model once per batch; a request may repeat it.
             Self::Gemini(_) => {
                 let plain = |name: &str| name.strip_prefix("models/").unwrap_or(name).to_owned();
                 let named = named_model(body, "request")?.map(Text::decode);
@@ -74,8 +74,8 @@ impl<'a> BatchLine<'a> {
         Ok(Some((raw, schema)))
     }
 
-    /// Translates the request for a provider that does not take it as it is. The model that the line names is not
-    /// looked at: another provider has its own.
+    /// Translates the request for a provider that does not accept it unchanged. The model in the line is ignored, since
+    /// another provider has its own models.
     pub(crate) fn translate(&self, provider: &str) -> Result<Translated<'a>, RequestError> {
         match self {
             Self::OpenAi { url, body } => openai::translate(&url.decode(), *body, provider),
@@ -85,7 +85,7 @@ impl<'a> BatchLine<'a> {
     }
 }
 
-/// Members of a line by which a batch line is known.
+/// Members of a line by which a batch line is recognised.
 pub(crate) struct Marks<'a> {
     pub(crate) has_custom_id: bool,
     pub(crate) method: Option<&'a str>,

@@ -57,7 +57,7 @@ fn parse_json<'a>(json: Json<'a>, at: &str) -> Result<&'a RawValue, RequestError
     json.parse().map_err(|error| bad(at, error))
 }
 
-/// The contents of a message.
+/// Reads the contents of a message.
 pub(crate) fn contents<'a>(
     raw: &'a RawValue,
     at: &str,
@@ -137,7 +137,7 @@ fn attachment<'a>(
     let mut mime_type = part.mime_type;
     let source = match (part.path, part.url, part.data, part.file_id) {
         (Some(path), None, None, None) => {
-            // Its bytes and, for text, its name say what it is.
+            // The bytes of a file and, for text, its name determine its type.
             SourceView::Path(Cow::Owned(PathBuf::from(path.decode().into_owned())))
         }
         (None, Some(url), None, None) => {
@@ -174,7 +174,7 @@ fn attachment<'a>(
     }))
 }
 
-/// The arguments of a call: a JSON value, or a string that should hold one; `{}` where there are none.
+/// Returns the arguments of a call: a JSON value, or a string that should hold one; `{}` if there are none.
 pub(crate) fn arguments(json: Option<Json<'_>>) -> Arguments<'_> {
     let Some(json) = json.filter(|json| json.as_str() != "null") else {
         return Arguments::Quoted(Text::Plain("{}"));
@@ -186,7 +186,7 @@ pub(crate) fn arguments(json: Option<Json<'_>>) -> Arguments<'_> {
     }
 }
 
-/// Text that a tool gave, and what it gave beside it.
+/// Output of a tool: its text, and its images and documents.
 pub(crate) struct Given<'a> {
     pub(crate) text: Cow<'a, str>,
     pub(crate) attachments: Vec<AttachmentView<'a>>,
@@ -201,7 +201,7 @@ impl<'a> Given<'a> {
     }
 }
 
-/// Reads the output of a tool: a string, or a list of strings, of texts (parts of the named types), and of images and documents.
+/// Reads the output of a tool: a string, or a list of strings, texts (parts of the named types), images and documents.
 /// `read` reads a part. Texts are joined by line breaks.
 pub(crate) fn output<'a>(
     json: Json<'a>,
@@ -246,7 +246,7 @@ pub(crate) fn output<'a>(
     Ok(Given { text, attachments })
 }
 
-/// Types of parts of any dialect that a tool may give beside text.
+/// Types of parts other than text, in any dialect, that the output of a tool may hold.
 const ATTACHED: [&str; 6] = [
     "image",
     "document",
@@ -262,7 +262,7 @@ fn not_given(at: &str, kind: &str) -> RequestError {
     ))
 }
 
-/// A URL, or the bytes that a data URL or bare base64 of a known format holds.
+/// Reads a URL, or the bytes of a data URL or of bare base64 in a known format.
 pub(crate) fn from_url(url: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>>), String> {
     let decoded = url.decode();
     if has_scheme(&decoded) {
@@ -276,7 +276,7 @@ pub(crate) fn from_url(url: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>
     Ok((source, None))
 }
 
-/// The bytes of base64 or of a data URL, with its type; or a URL, where that is what stands there.
+/// Reads the bytes of base64 or of a data URL, with the media type; also accepts a URL.
 pub(crate) fn from_data(data: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>>), String> {
     let decoded = data.decode();
     if !is_data_url(&decoded) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use lmbatch_core::{GenerateOptions, RequestError};
 
-/// Provider, model and defaults that every line of an input is read against.
+/// Provider, model and defaults with which every line of an input is read.
 ///
 /// ```
 /// use lmbatch_lines::InputContext;
@@ -18,19 +18,19 @@ pub struct InputContext {
     pub provider: String,
     /// Model that answers every request.
     pub model: String,
-    /// Options of a request where its line does not set them.
+    /// Default options of a request, which its line may override.
     pub options: GenerateOptions,
-    /// Folder in which the paths of attachments start, and which they may not leave.
+    /// Folder to which the paths of attachments are relative, and inside which they must stay.
     pub folder: PathBuf,
-    /// True where attachments may have paths. Standard input has no folder of its own, for example.
+    /// True if attachments may have paths. An input without a folder, such as standard input, has none.
     pub reads_files: bool,
-    /// Endpoints whose bodies the provider takes byte for byte, see
+    /// Endpoints whose bodies are sent to the provider byte for byte, see
     /// [`Capabilities::raw_endpoints`](lmbatch_core::Capabilities::raw_endpoints).
     pub raw_endpoints: &'static [&'static str],
 }
 
 impl InputContext {
-    /// Returns the context of a provider and a model: without default options, files or raw endpoints.
+    /// Returns the context of a provider and a model, without default options, files or raw endpoints.
     pub fn new(provider: impl Into<String>, model: impl Into<String>) -> Self {
         Self {
             provider: provider.into(),
@@ -42,27 +42,27 @@ impl InputContext {
         }
     }
 
-    /// Sets the options of a request where its line does not set them.
+    /// Sets the default options of a request, which its line may override.
     pub fn with_options(mut self, options: GenerateOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Lets attachments have paths, which start in a folder and may not leave it.
+    /// Allows attachments with paths, which are relative to the folder and must stay inside it.
     pub fn with_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = folder.into();
         self.reads_files = true;
         self
     }
 
-    /// Sets the endpoints whose bodies the provider takes byte for byte.
+    /// Sets the endpoints whose bodies are sent to the provider byte for byte.
     pub fn with_raw_endpoints(mut self, endpoints: &'static [&'static str]) -> Self {
         self.raw_endpoints = endpoints;
         self
     }
 }
 
-/// A request that cannot be sent, and why.
+/// Returns the error of a request that cannot be sent, with its reason.
 pub(crate) fn bad(reason: impl Into<String>) -> RequestError {
     RequestError::invalid_input(reason)
 }

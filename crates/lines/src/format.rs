@@ -1,18 +1,18 @@
-//! Files that are not JSON Lines, known by their first line.
+//! Recognition of files that are not JSON Lines by their first line.
 
-/// The beginning of the reason for which a first line is refused that shows a format other than JSON Lines.
+/// Beginning of the reason for which an input in a format other than JSON Lines is refused.
 pub const NOT_JSON_LINES: &str = "the input is not JSON Lines: ";
 
-/// Returns why a first line is of no JSON Lines, where it shows another format.
+/// Returns the reason why an input is not JSON Lines, if its first line shows another format.
 pub(crate) fn other_than_json_lines(line: &[u8]) -> Option<String> {
     let found = match line {
         [0x1f, 0x8b, ..] => "it is compressed with gzip",
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "it is compressed with zstd",
         [b'P', b'K', 3, 4, ..] => "it is a ZIP file or a spreadsheet",
         [b'P', b'A', b'R', b'1', ..] => "it is Parquet",
-        // One line that holds the whole list, or the first line of a list.
+        // The line holds a whole array, or is the first line of one.
         [b'[', ..] => "it is a JSON array",
-        [b'{'] => "its JSON objects go over several lines",
+        [b'{'] => "its JSON objects span several lines",
         [b'{', ..] => return None,
         line if is_table(line) => "it looks like CSV",
         _ => return None,
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_format_is_known_by_its_first_line() {
+    fn another_format_is_recognised_by_its_first_line() {
         for (line, found) in [
             (&b"id,prompt"[..], Some("CSV")),
             (b"\"id\";\"the prompt\"", Some("CSV")),

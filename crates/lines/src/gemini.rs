@@ -1,6 +1,6 @@
-//! Requests of Gemini batch lines, for a provider other than Google. What has no translation is refused by its name;
-//! nothing is dropped. Names are taken in either spelling, `systemInstruction` or `system_instruction`, as Google's
-//! parser takes them.
+//! Requests of Gemini batch lines, for a provider other than Google. A member without a translation is refused by name;
+//! nothing is dropped. Names are accepted in both spellings, `systemInstruction` and `system_instruction`, as Google's
+//! parser accepts them.
 
 use lmbatch_core::{
     Effort, GenerateOptions, Json, JsonBuf, RequestError, ResponseSchema, Role, Text,
@@ -45,10 +45,10 @@ const CONFIG: [&str; 16] = [
     "_responseJsonSchema",
 ];
 
-/// The schema that a request asks for, so that the answer is checked like any other.
+/// Returns the schema in a request, so that the answer is checked against it.
 ///
 /// # Errors
-/// Where the schema holds a number that cannot be checked exactly.
+/// A schema with a number that cannot be checked exactly.
 pub(crate) fn asked_schema(request: Json<'_>) -> Result<Option<ResponseSchema>, RequestError> {
     let Ok(mut request) = Members::spelled(request, "request", &REQUEST) else {
         return Ok(None);
@@ -65,14 +65,14 @@ pub(crate) fn asked_schema(request: Json<'_>) -> Result<Option<ResponseSchema>, 
         config.take("responseSchema"),
     ) {
         (Some(schema), _) => Some(exact(schema, at)?),
-        // A schema that Google's reference does not describe is left to Google, and its answer unchecked.
+        // A schema that Google's reference does not describe is sent unchanged, and its answer is not checked.
         (None, Some(schema)) => json_schema(&exact(schema, at)?, at).ok(),
         (None, None) => None,
     };
     Ok(schema.map(|schema| ResponseSchema::named("response", &schema)))
 }
 
-/// Translates a request for a provider other than Google. The model that it names is not looked at.
+/// Translates a request for a provider other than Google. The model in the request is ignored.
 pub(crate) fn translate<'a>(
     request: Json<'a>,
     provider: &str,
@@ -174,7 +174,7 @@ fn generation_config(value: Json<'_>, options: &mut GenerateOptions) -> Result<(
     config.end_exact()
 }
 
-/// A whole number, which Google also takes as `40.0`.
+/// Reads a whole number, which Google also accepts as `40.0`.
 fn whole(value: Json<'_>, at: &str) -> Result<u32, RequestError> {
     let number: f64 = typed(value, at)?;
     let is_whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
@@ -278,7 +278,7 @@ fn tool(json: Json<'_>, at: &str) -> Result<Tool, RequestError> {
     })
 }
 
-/// Reads how the model is to call tools. `VALIDATED` holds calls to their schemas: every tool becomes strict.
+/// Reads the mode of tool calls. `VALIDATED` enforces the schemas of calls: every tool becomes strict.
 fn tool_config(value: Json<'_>, options: &mut GenerateOptions) -> Result<(), RequestError> {
     let at = "request.toolConfig";
     let mut config = Members::spelled(value, at, &["functionCallingConfig"])?;

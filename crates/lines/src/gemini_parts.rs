@@ -23,22 +23,22 @@ const PART: [&str; 7] = [
     "functionResponse",
 ];
 
-/// Texts of a system instruction.
+/// Reads the texts of a system instruction.
 pub(crate) fn system(value: Json<'_>) -> Result<Vec<Text<'_>>, RequestError> {
     let at = "request.systemInstruction";
     let mut content = Members::spelled(value, at, &[])?;
-    // Google reads no role here.
+    // Google ignores the role of a system instruction.
     content.ignore(&["role"]);
     let parts = parts(&mut content)?;
     content.end_exact()?;
     let text = |part| match part {
         ContentView::Text(text) => Ok(text),
-        _ => Err(bad(format!("{at} holds something other than text"))),
+        _ => Err(bad(format!("{at} holds content other than text"))),
     };
     parts.into_iter().map(text).collect()
 }
 
-/// The `contents` of a request.
+/// Reads the member `contents` of a request.
 pub(crate) fn messages(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestError> {
     let items: Vec<Json<'_>> = value
         .parse()
@@ -74,14 +74,14 @@ fn parts<'a>(content: &mut Members<'a>) -> Result<Vec<ContentView<'a>>, RequestE
     Ok(contents)
 }
 
-/// A part; `None` for one that holds nothing but Google's signature of a thought.
+/// Reads a part; `None` for a part with only Google's signature of a thought.
 fn part<'a>(json: Json<'a>, at: &str) -> Result<Option<ContentView<'a>>, RequestError> {
     let mut part = Members::spelled(json, at, &PART)?;
     let has_signature = part.take("thoughtSignature").is_some();
     let is_thought = match part.take("thought").map(Json::as_str) {
         None | Some("false") => false,
         Some("true") => true,
-        Some(_) => return Err(bad(format!("{at}.thought is neither true nor false"))),
+        Some(_) => return Err(bad(format!("{at}.thought is not a boolean"))),
     };
     let text = part.text("text")?;
     let mut found = text.map(|text| match is_thought {
@@ -102,21 +102,23 @@ fn part<'a>(json: Json<'a>, at: &str) -> Result<Option<ContentView<'a>>, Request
             continue;
         };
         if found.is_some() || is_thought {
-            return Err(bad(format!("{at}.{name} stands beside other content")));
+            return Err(bad(format!(
+                "{at}.{name} cannot be combined with other content"
+            )));
         }
         found = Some(read(value, &format!("{at}.{name}"))?);
     }
     part.end_exact()?;
     match found {
-        // A part of an answer may hold nothing but its signature.
+        // A part of an answer may hold only a signature.
         None if has_signature || is_thought => Ok(None),
-        None => Err(bad(format!("{at} holds nothing"))),
+        None => Err(bad(format!("{at} is empty"))),
         Some(ContentView::Text(text)) if has_signature && text.is_empty() => Ok(None),
         found => Ok(found),
     }
 }
 
-/// Reads one member of a part.
+/// Function that reads one member of a part.
 type Reader<'a> = fn(Json<'a>, &str) -> Result<ContentView<'a>, RequestError>;
 
 fn inline_data<'a>(json: Json<'a>, at: &str) -> Result<ContentView<'a>, RequestError> {
@@ -156,7 +158,7 @@ fn attachment<'a>(
     })
 }
 
-/// A call; without an id its function's name is its id.
+/// Reads a call; without an id the function's name serves as the id.
 fn function_call<'a>(json: Json<'a>, at: &str) -> Result<ContentView<'a>, RequestError> {
     let mut call = Members::of(json, at)?;
     let name = call.need("name")?;
@@ -170,7 +172,8 @@ fn function_call<'a>(json: Json<'a>, at: &str) -> Result<ContentView<'a>, Reques
     }))
 }
 
-/// "If `output` and `error` keys are not specified, then whole `response` is treated as function output."
+/// Reads a function's response. Google's reference: "If `output` and `error` keys are not specified, then whole
+/// `response` is treated as function output."
 fn function_response<'a>(json: Json<'a>, at: &str) -> Result<ContentView<'a>, RequestError> {
     let mut result = Members::of(json, at)?;
     let name = result.need("name")?;
@@ -203,7 +206,7 @@ fn function_response<'a>(json: Json<'a>, at: &str) -> Result<ContentView<'a>, Re
     }))
 }
 
-/// Text that a function gave, and whether it failed.
+/// Returns the output text of a function, and true if the function failed.
 fn response_of<'a>(json: Json<'a>, at: &str) -> Result<(Cow<'a, str>, bool), RequestError> {
     if !json.as_str().starts_with('{') {
         return Err(bad(format!("{at} is not a JSON object")));

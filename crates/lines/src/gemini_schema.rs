@@ -1,4 +1,4 @@
-//! Google's `Schema`, a part of OpenAPI, into JSON Schema (Schema reference of the Gemini API, 2026).
+//! Conversion of Google's `Schema`, a subset of OpenAPI, into JSON Schema (Schema reference of the Gemini API, 2026).
 
 use lmbatch_core::RequestError;
 use serde_json::{Map, Value, json};
@@ -37,7 +37,7 @@ const TYPES: [&str; 7] = [
 /// Rewrites a `Schema` as JSON Schema. Types may be written in either case, and names in either spelling.
 ///
 /// # Errors
-/// Where it has a member that Google's reference does not have, named with its place.
+/// A member that Google's reference does not describe; the error names its place.
 pub(crate) fn json_schema(schema: &Value, at: &str) -> Result<Value, RequestError> {
     let Some(members) = schema.as_object() else {
         return Err(bad(format!("{at} is not a JSON object")));
@@ -117,7 +117,7 @@ fn ordered(mut properties: Map<String, Value>, order: &[&str]) -> Map<String, Va
     ordered
 }
 
-/// Lets a schema admit null beside what it admits.
+/// Makes a schema accept null as well.
 fn admit_null(schema: &mut Map<String, Value>) {
     if let Some(kind) = schema.get_mut("type")
         && *kind != "null"

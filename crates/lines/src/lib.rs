@@ -1,4 +1,4 @@
-//! Line formats of lmbatch: one JSON object a line, a request on the way in and an outcome on the way out.
+//! Line formats of lmbatch: one JSON object per line, a request in the input and an outcome in the output.
 //!
 //! [`InputLines`] reads requests out of JSON Lines and is a [`RequestSource`](lmbatch_core::RequestSource). A line has
 //! one of four forms:
@@ -10,8 +10,8 @@
 //! | Anthropic batch | `{"custom_id": "a", "params": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}}` |
 //! | Gemini batch | `{"key": "a", "request": {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}}` |
 //!
-//! A batch line goes byte for byte to its own provider, and is translated for any other. What has no translation is
-//! refused by name; nothing is dropped.
+//! A batch line is sent byte for byte to its own provider, and translated for any other. A member without a translation
+//! is refused by name; nothing is dropped.
 //!
 //! [`write_outcome`] writes the output line of an outcome:
 //!
@@ -20,7 +20,7 @@
 //! {"id":"b","status":"errored","provider":"openai","batch":"batch_1","error":{"kind":"rate_limited","retryable":true}}
 //! ```
 //!
-//! [`INPUT_SCHEMA`] and [`OUTPUT_SCHEMA`] are the JSON Schemas of both.
+//! [`INPUT_SCHEMA`] and [`OUTPUT_SCHEMA`] are the JSON Schemas of input and output lines.
 
 mod anthropic;
 mod anthropic_parts;

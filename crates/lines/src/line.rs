@@ -1,6 +1,6 @@
-//! One input line. Everything is borrowed from it.
+//! Reading of one input line, from which all values are borrowed.
 //!
-//! An [ordinary](Ordinary) line is scanned once and taken as it is written. Every other line is parsed by serde, whose
+//! An [ordinary](Ordinary) line is scanned once, without a full parse. Every other line is parsed by serde, whose
 //! errors name the column.
 
 use std::borrow::Cow;
@@ -69,11 +69,11 @@ struct Message<'a> {
     contents: Option<&'a RawValue>,
 }
 
-/// Reason for which a line is refused whose attachment has a path while the input has no folder.
+/// Reason for which a line is refused if an attachment has a path and the input has no folder.
 pub const NO_FOLDER: &str =
-    "an attachment has a path, and the input has no folder in which paths start";
+    "an attachment has a path, but the input has no folder that paths could be relative to";
 
-/// Reads a line and hands it on, good or bad. The outline is memory that is used again.
+/// Reads a line and passes on its request, valid or invalid. The memory of `outline` is reused.
 pub(crate) fn read(
     text: &str,
     number: u64,
@@ -105,7 +105,7 @@ fn parse(text: &str) -> Result<Line<'_>, RequestError> {
     if !text.starts_with('{') {
         return Err(bad("it is not a JSON object"));
     }
-    // The parser's words name our fields and positions; they quote nothing of the values of strings.
+    // The parser's messages name fields and positions, and never quote the values of strings.
     serde_json::from_str(text).map_err(|error| {
         bad(error
             .to_string()
@@ -113,7 +113,7 @@ fn parse(text: &str) -> Result<Line<'_>, RequestError> {
     })
 }
 
-/// Hands on a line of texts only, under its number where it has no id.
+/// Passes on a line of texts only, with its number as the id if it has none.
 fn ordinary(
     line: Ordinary<'_>,
     number: u64,
@@ -142,9 +142,9 @@ fn ordinary(
     Ok(())
 }
 
-/// The id of a line that names none: its number.
+/// Returns the id of a line without one: its number.
 fn numbered(number: &str) -> Result<IdView<'_>, RequestError> {
-    // A number made of digits is JSON.
+    // A number that consists of digits is valid JSON.
     let number = Json::new(number).map_err(|error| bad(error.to_string()))?;
     Ok(IdView::Number(number))
 }
@@ -342,7 +342,7 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
     Ok(Some(options))
 }
 
-/// A line of a provider's batch file: byte for byte to that provider, else translated.
+/// Reads a line of a provider's batch file: unchanged for that provider, else translated.
 fn of_batch(
     line: &Line<'_>,
     batch_line: &BatchLine<'_>,
@@ -363,7 +363,9 @@ fn of_batch(
     ] {
         if set {
             let member = batch_line.member();
-            return Err(bad(format!("{name} beside {member}; put it into {member}")));
+            return Err(bad(format!(
+                "{name} is outside {member}; put it into {member}"
+            )));
         }
     }
     if let Some((raw, schema)) = batch_line.raw(context)? {
@@ -417,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_a_request_or_says_why_not() {
+    fn a_line_is_a_request_or_is_refused_with_a_reason() {
         for (line, expected) in [
             (r#"{"prompt":"hi"}"#, "7: 1 messages, 0 tools, None tokens"),
             (

@@ -1,13 +1,13 @@
-//! Lines of an input, read where its reader holds them.
+//! Lines of an input, borrowed from the reader's buffer where possible.
 
 use std::io::{self, BufRead};
 
-/// Lines of a reader. One that lies whole in the reader's buffer is not copied.
+/// Lines of a reader. A line that lies completely in the reader's buffer is not copied.
 pub(crate) struct Lines {
     reader: Box<dyn BufRead + Send>,
     /// Beginning of a line whose end is not yet in the reader's buffer.
     begun: Vec<u8>,
-    /// Lines so far.
+    /// Number of lines so far.
     count: u64,
 }
 
@@ -20,10 +20,10 @@ impl Lines {
         }
     }
 
-    /// Shows the number and the bytes of the next line, without its line feed; false at the end.
+    /// Passes the number and the bytes of the next line, without its line feed, to `show`; returns `false` at the end.
     ///
     /// # Errors
-    /// Those of the reader. What was read of a line before an error is read on with the next call.
+    /// Those of the reader. The next call continues a line that was interrupted by an error.
     pub(crate) fn next(&mut self, show: impl FnOnce(u64, &[u8])) -> io::Result<bool> {
         loop {
             let buffer = match self.reader.fill_buf() {
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_those_of_the_input_for_every_buffer_size() {
+    fn lines_are_independent_of_the_buffer_size() {
         for input in [
             "",
             "\n",

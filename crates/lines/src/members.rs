@@ -1,5 +1,5 @@
-//! Members of a JSON object of a batch line: what is null or empty counts as absent, and what is left over is refused
-//! by name.
+//! Members of a JSON object of a batch line. Null and empty members count as absent, and members that were not taken
+//! are refused by name.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -28,8 +28,8 @@ impl<'a> Members<'a> {
         })
     }
 
-    /// Reads an object whose known members may be spelled in either way, `maxItems` or `max_items`; they are taken
-    /// by the first.
+    /// Reads an object whose known members may be spelled `maxItems` or `max_items`; they are taken by the first
+    /// spelling.
     pub(crate) fn spelled(json: Json<'a>, at: &str, known: &[&str]) -> Result<Self, RequestError> {
         let mut spelled = Self::of(json, at)?;
         let snake: Vec<_> = spelled
@@ -63,7 +63,7 @@ impl<'a> Members<'a> {
         found.map(|(name, _)| &**name)
     }
 
-    /// Refuses every member that was not taken and is not null, an empty one too.
+    /// Refuses every member that was not taken and is not null, even an empty one.
     pub(crate) fn end_exact(self) -> Result<(), RequestError> {
         match self.left_over() {
             Some(name) => Err(RequestError::unsupported(format!(
@@ -94,20 +94,20 @@ impl<'a> Members<'a> {
             .map_err(|error| bad(format!("{}.{name}: {error}", self.at)))
     }
 
-    /// Takes a string that must be there.
+    /// Takes a required string.
     pub(crate) fn need(&mut self, name: &str) -> Result<Text<'a>, RequestError> {
         let text = self.text(name)?;
         text.ok_or_else(|| bad(format!("{}.{name} must be there", self.at)))
     }
 
-    /// Leaves out members that say nothing to another provider.
+    /// Drops members without a meaning for another provider.
     pub(crate) fn ignore(&mut self, names: &[&str]) {
         for name in names {
             self.members.remove(*name);
         }
     }
 
-    /// Refuses members that have no translation, unless they say nothing or have one of the given values.
+    /// Refuses members without a translation, unless they are null or empty or have one of the given values.
     pub(crate) fn refuse(&mut self, names: &[&str], except: &[&str]) -> Result<(), RequestError> {
         for name in names {
             let Some(value) = self.take(name) else {
@@ -127,7 +127,7 @@ impl<'a> Members<'a> {
         Ok(())
     }
 
-    /// Refuses what is left over.
+    /// Refuses members that were not taken and are neither null nor empty.
     pub(crate) fn end(self) -> Result<(), RequestError> {
         let mut rest = self.members.iter();
         match rest.find(|(_, value)| !is_empty(**value)) {
@@ -149,7 +149,7 @@ pub(crate) fn camel(name: &str) -> String {
     camel
 }
 
-/// Reads the members of an object, each of which must stand there once.
+/// Reads the members of an object, each of which may occur only once.
 pub(crate) fn members<'a>(
     json: Json<'a>,
 ) -> Result<BTreeMap<Cow<'a, str>, Json<'a>>, serde_json::Error> {

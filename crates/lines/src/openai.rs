@@ -1,4 +1,4 @@
-//! Bodies of OpenAI batch lines, for a provider other than OpenAI. What has no translation is refused by its name;
+//! Bodies of OpenAI batch lines, for a provider other than OpenAI. A member without a translation is refused by name;
 //! nothing is dropped.
 
 use std::borrow::Cow;
@@ -48,10 +48,10 @@ struct AskedSchema<'a> {
     schema: Option<Json<'a>>,
 }
 
-/// The schema that a body asks for, so that its answer is checked like any other.
+/// Returns the schema in a body, so that the answer is checked against it.
 ///
 /// # Errors
-/// Where the schema holds what cannot be checked exactly, such as a number of thirty digits.
+/// A schema with a value that cannot be checked exactly, such as a number of thirty digits.
 pub(crate) fn asked_schema(body: Json<'_>) -> Result<Option<ResponseSchema>, RequestError> {
     let asked: Asked<'_> = body.parse().unwrap_or_default();
     let of_text = asked.text.and_then(|text| text.format);
@@ -68,8 +68,8 @@ pub(crate) fn asked_schema(body: Json<'_>) -> Result<Option<ResponseSchema>, Req
     }
 }
 
-/// A body of `/v1/responses` or `/v1/chat/completions` for a provider that has neither. The model that it
-/// names is not looked at: another provider has its own.
+/// Translates a body of `/v1/responses` or `/v1/chat/completions` for a provider that has neither. The model in the
+/// body is ignored, since another provider has its own models.
 pub(crate) fn translate<'a>(
     url: &str,
     body: Json<'a>,
@@ -203,7 +203,7 @@ fn effort(effort: Effort) -> ThinkingOptions {
 
 fn reasoning(value: Json<'_>) -> Result<ThinkingOptions, RequestError> {
     let reasoning: Value = typed("reasoning", value)?;
-    // A summary is how OpenAI shows thinking: no other provider has a word for it.
+    // Only OpenAI shows thinking as a summary.
     only(&reasoning, "body.reasoning", &["effort"])?;
     let word = reasoning["effort"].as_str();
     let level = word.map(str::parse::<Effort>).transpose();
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_either_endpoint_is_translated_whole() {
+    fn a_body_of_either_endpoint_is_translated_completely() {
         let responses = r#"{"model":"x","instructions":"be brief","input":[{"role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_image","image_url":"https://h.test/a.png"}]},{"type":"function_call","call_id":"1","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"1","output":"42"}],"tools":[{"type":"function","name":"f","parameters":{}}],"reasoning":{"effort":"low"},"text":{"format":{"type":"json_schema","name":"n","schema":{}}},"max_output_tokens":9,"stream":false,"user":null}"#;
         assert_eq!(
             shape("/v1/responses", responses).unwrap(),
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_translated_is_refused_by_name() {
+    fn members_without_a_translation_are_refused_by_name() {
         for (url, body, expected) in [
             (
                 "/v1/responses",

@@ -1,8 +1,8 @@
-//! Ordinary input lines: an id, texts and notes, read in one scan.
+//! Ordinary input lines, with an id, texts and metadata, read in one scan.
 
 use lmbatch_core::{ContentView, IdView, Json, JsonView, MessageView, Role, Text};
 
-/// A line that asks for nothing but an answer to texts.
+/// Line that holds only texts to be answered, with an id and metadata.
 pub(crate) struct Ordinary<'a> {
     pub(crate) id: Option<IdView<'a>>,
     pub(crate) system: Option<Text<'a>>,
@@ -11,7 +11,7 @@ pub(crate) struct Ordinary<'a> {
 }
 
 impl<'a> Ordinary<'a> {
-    /// Reads a line; `None` for one with other members or an error, of which the parser knows more.
+    /// Reads a line; `None` for a line with other members or an error, which the parser reports better.
     pub(crate) fn of(line: JsonView<'a>) -> Option<Self> {
         let (mut line_id, mut system, mut messages, mut metadata) = (None, None, None, None);
         for (name, value) in line.written_members() {

@@ -1,4 +1,4 @@
-//! Outcomes as output lines.
+//! Writing of outcomes as output lines.
 
 use lmbatch_core::{
     AnswerView, Answered, AttachmentView, FailureView, ItemView, OutcomeView, OutputView,
@@ -10,7 +10,7 @@ use lmbatch_core::{
 pub struct LineOrigin {
     /// Provider's name, the member `provider` of each line.
     pub provider: String,
-    /// True where an emulation gives the answers: each line has `"emulated": true`.
+    /// True if an emulation gives the answers: each line has `"emulated": true`.
     pub emulated: bool,
     /// True for lines that hold the provider's own rows instead of outcomes: `{"id": "a", "raw": {…}}`, where `raw`
     /// is null for a request without a row.
@@ -49,7 +49,7 @@ pub fn write_outcome(answered: &Answered<'_>, origin: &LineOrigin, out: &mut Vec
     }
     if let Some(error) = answered.answer.schema_error() {
         key("schema_error", out);
-        // Two texts to a Vec cannot fail.
+        // Writing two texts to a Vec cannot fail.
         let _ = serde_json::to_writer(&mut *out, error);
     }
     string("provider", &origin.provider, out);
@@ -91,7 +91,7 @@ fn string(name: &str, value: &str, out: &mut Vec<u8>) {
     write_string(value, out);
 }
 
-/// A string of which every character stands for itself.
+/// Appends a member whose value is a string without characters to escape.
 fn word(name: &str, value: &str, out: &mut Vec<u8>) {
     key(name, out);
     out.push(b'"');
@@ -206,7 +206,7 @@ fn succeeded(output: &OutputView<'_>, structured: &Structured<'_>, out: &mut Vec
     }
 }
 
-/// Items that have no field of their own.
+/// Appends an item that has no member of its own.
 fn item(item: &ItemView<'_>, out: &mut Vec<u8>) {
     match item {
         ItemView::Thinking(thinking) => {
@@ -311,7 +311,7 @@ mod tests {
 
     use super::*;
 
-    /// The error of the output line of an outcome.
+    /// Returns the member `error` of an output line.
     fn error_of(answer: AnswerView<'_>) -> Value {
         let origin = LineOrigin {
             provider: "openai".to_owned(),
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_cannot_be_read_is_a_malformed_answer_whichever_part_finds_out() {
+    fn an_unreadable_row_is_a_malformed_answer_for_every_reader() {
         let by_the_reader = error_of(AnswerView::Malformed);
         let by_the_adapter = error_of(AnswerView::Row {
             outcome: OutcomeView::Errored(FailureView::malformed()),

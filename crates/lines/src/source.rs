@@ -1,4 +1,4 @@
-//! Input lines into requests.
+//! Source of requests from input lines.
 
 use std::fmt;
 use std::io::BufRead;
@@ -10,11 +10,11 @@ use crate::format;
 use crate::line;
 use crate::lines::Lines;
 
-/// The byte order mark that some editors put before text.
+/// Byte order mark that some editors put before text.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Requests out of JSON Lines. Blank lines are skipped; a line that holds no request becomes an error of that line
-/// alone.
+/// Source of requests from JSON Lines. Blank lines are skipped; a line without a valid request is an error of that
+/// line alone.
 ///
 /// ```
 /// use lmbatch_core::RequestSource;
@@ -34,7 +34,7 @@ pub struct InputLines {
 }
 
 impl InputLines {
-    /// Returns the requests of a reader. A line that lies whole in the reader's buffer is not copied.
+    /// Returns the requests of a reader. A line that lies completely in the reader's buffer is not copied.
     pub fn new(reader: impl BufRead + Send + 'static, context: InputContext) -> Self {
         Self {
             lines: Lines::new(Box::new(reader)),
@@ -72,7 +72,7 @@ impl RequestSource for InputLines {
     }
 }
 
-/// Reads a line and hands it on, unless it is empty; then returns false.
+/// Reads a line and passes on its request; returns `false` for an empty line.
 fn read_line(
     number: u64,
     mut bytes: &[u8],

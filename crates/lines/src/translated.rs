@@ -21,7 +21,7 @@ pub(crate) fn untranslated(at: &str) -> RequestError {
     RequestError::unsupported(format!("{at} cannot be translated"))
 }
 
-/// Refuses a file that lies at `owner`, named by the member `at`.
+/// Refuses a file stored at `owner`, which the member `at` names.
 pub(crate) fn file_of(owner: &str, at: &str) -> RequestError {
     RequestError::unsupported(format!(
         "{at}: a file at {owner} cannot be reached by another provider"
@@ -88,7 +88,7 @@ pub(crate) fn prepend<'a>(messages: &mut Vec<MessageView<'a>>, first: Option<Mes
     }
 }
 
-/// Returns a message of texts, where there are any.
+/// Returns a message of texts; `None` without texts.
 pub(crate) fn texts_of<'a>(
     role: Role,
     texts: impl Iterator<Item = Text<'a>>,
@@ -97,12 +97,12 @@ pub(crate) fn texts_of<'a>(
     (!contents.is_empty()).then_some(MessageView { role, contents })
 }
 
-/// Leaves out messages of nothing but thoughts: sealed for one provider, they say nothing to another.
+/// Drops messages that hold only thoughts, which are encrypted for one provider and unreadable for another.
 pub(crate) fn drop_thoughts(messages: &mut Vec<MessageView<'_>>) {
     messages.retain(|message| !is_only_thought(message));
 }
 
-/// Reports whether a message holds nothing but thoughts.
+/// Reports whether a message holds only thoughts.
 pub(crate) fn is_only_thought(message: &MessageView<'_>) -> bool {
     let mut contents = message.contents.iter();
     contents.all(|content| matches!(content, ContentView::Thinking(_)))

@@ -21,7 +21,7 @@ use crate::terminal::Table;
 use crate::{format, hints, model, terminal};
 
 /// Maximum number of batches without a label whose first row is read, with two calls each.
-const LOOKED_AT: usize = 50;
+const MAX_ROWS_READ: usize = 50;
 
 /// Batches and files that no recorded run needs or references, at the provider and on this machine.
 struct Findings {
@@ -63,7 +63,7 @@ async fn findings(
 ) -> Result<Findings, Failure> {
     let search = OrphanSearch {
         min_upload_age: args.older_than,
-        max_rows_read: LOOKED_AT,
+        max_rows_read: MAX_ROWS_READ,
     };
     // Without a record every batch is unrecorded, and the files may be all that is left of the runs.
     if !state::is_there(&args.state)? {
@@ -255,7 +255,7 @@ fn recognised(recognised: &Recognised, provider: &str) {
     }
     if recognised.unread > 0 {
         terminal::message(&format!(
-            "{} not looked at: the command reads the newest {LOOKED_AT} unrecorded batches whose results are readable",
+            "{} not looked at: the command reads the newest {MAX_ROWS_READ} unrecorded batches whose results are readable",
             format::count(recognised.unread, "ended batch was", "ended batches were")
         ));
     }

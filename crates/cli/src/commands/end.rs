@@ -5,7 +5,7 @@ use lmbatch_engine::{Engine, Finished, Left, is_refused};
 use serde_json::{Value, json};
 
 use super::run_context::{Patience, RunContext};
-use super::run_settings::whole;
+use super::run_settings::absolute_path;
 use super::{appear, write};
 use crate::args::Cleanup;
 use crate::exit::{Exit, Failure};
@@ -225,7 +225,7 @@ async fn note_failure(engine: &Engine, run: &RunRecord, failure: &Failure) {
 pub(crate) fn noted_failure(run: &RunRecord) -> Option<(String, Option<String>)> {
     let note: Value = serde_json::from_str(run.notes.get(FAILURE)?).ok()?;
     let text = |name: &str| note[name].as_str().map(str::to_owned);
-    let said = text("provider_message").and_then(|said| crate::plain::saying(&said));
+    let said = text("provider_message").and_then(|said| crate::plain::provider_text(&said));
     Some((text("message")?, said))
 }
 
@@ -296,7 +296,7 @@ pub(crate) async fn outcomes(
     {
         let mut noted = written::noted(run, new);
         if let Some(output) = &context.moved_to {
-            noted.insert("output".into(), whole(output).into());
+            noted.insert("output".into(), absolute_path(output).into());
         }
         engine.annotate(run, noted).await?;
     }

@@ -8,7 +8,7 @@ use lmbatch_engine::{
     AnswerCount, EndRefused, Engine, OnKnownRun, Plan, RunConflict, RunQuery, SameRun, is_refused,
 };
 
-use super::run_settings::{RunSettings, whole};
+use super::run_settings::{RunSettings, absolute_path};
 use crate::args::{Cleanup, RunArgs};
 use crate::exit::Failure;
 use crate::target::{self, Target};
@@ -63,7 +63,7 @@ async fn compared(
     engine: &Engine,
     plan: &Plan,
 ) -> Result<Known, Failure> {
-    let (input, output) = (whole(&notes.input), whole(&notes.output));
+    let (input, output) = (absolute_path(&notes.input), absolute_path(&notes.output));
     let query = RunQuery {
         name: args.name.as_deref(),
         digest: plan.digest(),
@@ -256,7 +256,7 @@ pub(super) async fn writer(
     let Target::File { path, .. } = Target::of(output)? else {
         return Ok(None);
     };
-    let path = settled(&path);
+    let path = canonical(&path);
     // A recorded path may name the folder differently, so that a filter by the text would not find it.
     let unfinished = RunFilter {
         unfinished: true,
@@ -265,7 +265,7 @@ pub(super) async fn writer(
     let runs = engine.ledger().all_runs(unfinished).await?.into_iter();
     for run in runs.filter(|run| except != Some(&*run.id)) {
         let noted = run.notes.get("output");
-        if noted.is_some_and(|noted| settled(Path::new(&**noted)) == path)
+        if noted.is_some_and(|noted| canonical(Path::new(&**noted)) == path)
             && !is_refused(&engine.ledger().shards(&run.id).await?)
         {
             return Ok(Some(run));
@@ -291,7 +291,7 @@ pub(super) fn taken(output: &Path, run: &RunRecord) -> Failure {
 }
 
 /// Returns a path with a canonical folder.
-fn settled(path: &Path) -> PathBuf {
+fn canonical(path: &Path) -> PathBuf {
     let folder = std::fs::canonicalize(target::folder(path));
     match (folder, path.file_name()) {
         (Ok(folder), Some(name)) => folder.join(name),

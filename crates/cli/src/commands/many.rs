@@ -47,14 +47,14 @@ pub(crate) async fn all(session: &Arc<Session>, args: ResumeArgs) -> Result<Exit
     }
     let mut handling = Handling::new();
     let (stop, stopped) = watch::channel(false);
-    let mut crew = Crew::new(session, args, stopped).await?;
+    let mut scheduler = Scheduler::new(session, args, stopped).await?;
     let worked = tokio::select! {
-        worked = crew.work() => worked,
+        worked = scheduler.work() => worked,
         (exit, name) = handling.stopped() => {
             stop.send_replace(true);
-            let left = crew.end().await;
-            crew.tasks.shutdown().await;
-            crew.many.board.finish();
+            let left = scheduler.end().await;
+            scheduler.tasks.shutdown().await;
+            scheduler.many.board.finish();
             let command = hints::on_runs(["resume", "--all"]);
             terminal::message(&match left {
                 0 => format!("stopped by {name}"),
@@ -66,12 +66,12 @@ pub(crate) async fn all(session: &Arc<Session>, args: ResumeArgs) -> Result<Exit
             return Ok(exit);
         }
     };
-    crew.many.board.finish();
+    scheduler.many.board.finish();
     worked?;
-    if crew.begun == 0 {
+    if scheduler.begun == 0 {
         terminal::message(nothing);
     }
-    Ok(crew.worst)
+    Ok(scheduler.worst)
 }
 
 /// Values that all runs of the command share.
@@ -240,7 +240,7 @@ struct Waiting {
 }
 
 /// Tasks of all runs.
-struct Crew {
+struct Scheduler {
     many: Arc<Many>,
     tasks: JoinSet<Result<End, Failure>>,
     /// Runs that are being advanced, by their tasks.
@@ -255,7 +255,7 @@ struct Crew {
     worst: Exit,
 }
 
-impl Crew {
+impl Scheduler {
     async fn new(
         session: &Arc<Session>,
         args: ResumeArgs,

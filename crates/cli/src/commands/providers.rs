@@ -65,7 +65,7 @@ fn capabilities(provider: &str, route: &str, codec: &dyn BatchCodec, key: &str) 
             "of any kind"
         }
     );
-    let kept = can.retention.map_or("not said".to_owned(), |time| {
+    let kept = can.retention.map_or("unknown".to_owned(), |time| {
         format!("{} days", time.as_secs() / 86_400)
     });
     vec![

@@ -38,7 +38,7 @@ pub(crate) async fn purge(session: &Session, args: PurgeArgs) -> Result<Exit, Fa
         let Some(run) = &ledger.run(&run.id).await? else {
             continue;
         };
-        if !may_go(&args, run) {
+        if !may_delete(&args, run) {
             if args.run.is_some() {
                 return Err(not_ended(run));
             }
@@ -115,7 +115,7 @@ pub(crate) async fn purge(session: &Session, args: PurgeArgs) -> Result<Exit, Fa
 async fn chosen(args: &PurgeArgs, ledger: &SqliteLedger) -> Result<Vec<RunRecord>, Failure> {
     if let Some(wanted) = &args.run {
         let run = state::find(ledger, wanted).await?;
-        return match may_go(args, &run) {
+        return match may_delete(args, &run) {
             true => Ok(vec![run]),
             false => Err(not_ended(&run)),
         };
@@ -126,7 +126,7 @@ async fn chosen(args: &PurgeArgs, ledger: &SqliteLedger) -> Result<Vec<RunRecord
 }
 
 /// Reports whether a run may be deleted: it has ended, or is named with `--force`.
-fn may_go(args: &PurgeArgs, run: &RunRecord) -> bool {
+fn may_delete(args: &PurgeArgs, run: &RunRecord) -> bool {
     run.finished || args.force && args.run.is_some()
 }
 

@@ -29,7 +29,7 @@ pub(crate) async fn requeue(session: &Arc<Session>, args: RequeueArgs) -> Result
         );
     }
     if args.dry_run {
-        return would(session, &args).await;
+        return report_dry_run(session, &args).await;
     }
     let ledger = state::ledger(session, &args.resume.state).await?;
     let run = state::find(&*ledger, &args.run).await?;
@@ -76,7 +76,7 @@ pub(crate) async fn requeue(session: &Arc<Session>, args: RequeueArgs) -> Result
 }
 
 /// Reports the requests that would be sent again; nothing is sent.
-async fn would(session: &Session, args: &RequeueArgs) -> Result<Exit, Failure> {
+async fn report_dry_run(session: &Session, args: &RequeueArgs) -> Result<Exit, Failure> {
     let (run, notes, engine) = state::recorded(session, &args.run, &args.resume.state).await?;
     let checked = match revised(args, &notes)? {
         Some(settings) => Some(dry_run::check_again(&notes.input, &settings)?),

@@ -12,7 +12,7 @@ use crate::model;
 use crate::providers::{Provider, Route};
 
 /// Returns an absolute path, which is valid in any folder; `-` stays unchanged.
-pub(crate) fn whole(path: &Path) -> String {
+pub(crate) fn absolute_path(path: &Path) -> String {
     if path == Path::new("-") {
         return "-".to_owned();
     }
@@ -70,7 +70,7 @@ pub(crate) struct RunSettings {
 impl RunSettings {
     pub(crate) fn write(&self) -> BTreeMap<Box<str>, Box<str>> {
         let mut notes = BTreeMap::new();
-        let (input, output) = (whole(&self.input), whole(&self.output));
+        let (input, output) = (absolute_path(&self.input), absolute_path(&self.output));
         let settings = self.settings.as_ref();
         let settings = settings.and_then(|settings| serde_json::to_string(settings).ok());
         for (name, value) in [

@@ -65,7 +65,7 @@ fn table(snapshot: &BatchSnapshot) -> String {
         let line = problem.line.map(|line| format!(" at request {line}"));
         let why = format!("{}{}", problem.error, line.unwrap_or_default());
         table.row(["problem", &why]);
-        if let Some(said) = problem.error.message().and_then(plain::saying) {
+        if let Some(said) = problem.error.message().and_then(plain::provider_text) {
             table.row(["provider said", &said]);
         }
     }

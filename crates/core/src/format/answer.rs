@@ -16,11 +16,11 @@ pub struct Answered<'a> {
     pub id: Json<'a>,
     /// Caller's metadata of the request.
     pub metadata: Option<Json<'a>>,
-    /// Batch in which the request was sent last; `None` where no batch was created.
+    /// Batch in which the request was sent last; `None` if no batch was created.
     pub batch: Option<&'a BatchId>,
     /// True if a structured answer was requested.
     pub schema_asked: bool,
-    /// Provider's row as it was received, where there is one.
+    /// Provider's row as it was received; `None` without a row.
     pub raw: Option<RawRow<'a>>,
     /// Number of lone surrogate escapes in the row that were replaced by U+FFFD.
     pub replaced: u32,
@@ -73,7 +73,7 @@ impl AnswerView<'_> {
         }
     }
 
-    /// Returns the tokens that the answer used; zero where there is no answer or the provider reports none.
+    /// Returns the tokens that the answer used; zero if there is no answer or the provider reports none.
     pub fn usage(&self) -> TokenUsage {
         match self {
             Self::Row {

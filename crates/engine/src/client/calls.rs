@@ -172,8 +172,8 @@ impl<T> Invoke<T> {
 impl<T: 'static> Invoke<T> {
     /// Starts the run as a stream of its progress, which ends with the outcomes.
     pub fn progress(self) -> ProgressStream<Outcomes<T>> {
-        let heard = self.call.effective_observer();
-        ProgressStream::new(heard, |watch| self.observer(watch).into_future())
+        let outer_observer = self.call.effective_observer();
+        ProgressStream::new(outer_observer, |watch| self.observer(watch).into_future())
     }
 }
 

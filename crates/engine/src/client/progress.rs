@@ -84,13 +84,14 @@ impl<O> fmt::Debug for ProgressStream<O> {
 }
 
 impl<O> ProgressStream<O> {
-    /// Returns the progress of the call that `start` makes with an observer, which passes every event on to `heard`.
+    /// Returns the progress of the call that `start` makes with an observer, which passes every event on to
+    /// `outer_observer`.
     pub(crate) fn new(
-        heard: Arc<dyn Observer>,
+        outer_observer: Arc<dyn Observer>,
         start: impl FnOnce(Arc<dyn Observer>) -> BoxFuture<'static, Result<O>>,
     ) -> Self {
         let watch = Arc::new(Watch {
-            heard,
+            outer_observer,
             state: Mutex::default(),
             waker: AtomicWaker::new(),
         });
@@ -124,7 +125,7 @@ impl<O> Stream for ProgressStream<O> {
 
 /// Observer that keeps the latest snapshot.
 struct Watch {
-    heard: Arc<dyn Observer>,
+    outer_observer: Arc<dyn Observer>,
     state: Mutex<State>,
     waker: AtomicWaker,
 }
@@ -137,7 +138,7 @@ impl Watch {
 
 impl Observer for Watch {
     fn observe(&self, event: &Event<'_>) {
-        self.heard.observe(event);
+        self.outer_observer.observe(event);
         if self.state().note(event) {
             self.waker.wake();
         }

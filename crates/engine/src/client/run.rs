@@ -72,8 +72,8 @@ impl Run {
 
     /// Starts the run as a stream of its progress, which ends with its output.
     pub fn progress(self) -> ProgressStream<RunOutput> {
-        let heard = self.call.effective_observer();
-        ProgressStream::new(heard, |watch| self.observer(watch).into_future())
+        let outer_observer = self.call.effective_observer();
+        ProgressStream::new(outer_observer, |watch| self.observer(watch).into_future())
     }
 }
 
@@ -139,7 +139,7 @@ impl RunOutput {
     /// Returns every outcome, in the order of the requests.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the record cannot be read.
+    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) if the record cannot be read.
     pub fn outcomes(&self) -> Result<OutcomeStream> {
         self.after(0)
     }
@@ -147,7 +147,7 @@ impl RunOutput {
     /// that it has read, in this process or in another one.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the record cannot be read.
+    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) if the record cannot be read.
     pub fn after(&self, cursor: u64) -> Result<OutcomeStream> {
         outcomes::stream(&self.context, &self.finished, cursor)
     }

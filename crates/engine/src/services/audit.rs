@@ -40,7 +40,7 @@ impl Answers {
 /// Account of one batch of a run, from the ledger and from the fetched rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchAccount {
-    /// Id of the batch; `None` where none was created.
+    /// Id of the batch; `None` if none was created.
     pub batch: Option<BatchId>,
     /// Number of the batch in the run, from 0.
     pub shard: u32,
@@ -384,7 +384,7 @@ impl Bits {
         word.is_some_and(|word| word & 1 << (at % 64) != 0)
     }
 
-    /// Sets a bit. Returns `false` where it was set already.
+    /// Sets a bit. Returns `false` if the bit was set already.
     fn set(&mut self, at: u32) -> bool {
         let (word, bit) = ((at / 64) as usize, 1 << (at % 64));
         if word >= self.0.len() {

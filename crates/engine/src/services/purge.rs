@@ -43,7 +43,7 @@ impl SpooledFile {
 /// Returns every file in the folder of a spool; none if the folder does not exist.
 ///
 /// # Errors
-/// [`ErrorKind::Local`] where the folder cannot be read.
+/// [`ErrorKind::Local`] if the folder cannot be read.
 pub fn spooled_files(folder: &Path) -> Result<Vec<SpooledFile>> {
     let failed = |error| Error::local(format!("looking at {}", folder.display()), error);
     let mut files = Vec::new();
@@ -66,7 +66,7 @@ pub fn spooled_files(folder: &Path) -> Result<Vec<SpooledFile>> {
 /// Returns the files of a run in the folder of a spool.
 ///
 /// # Errors
-/// [`ErrorKind::Local`] where the folder cannot be read.
+/// [`ErrorKind::Local`] if the folder cannot be read.
 pub fn files_of_run(folder: &Path, run: &RunRecord) -> Result<Vec<SpooledFile>> {
     let mut files = spooled_files(folder)?;
     files.retain(|file| file.nonce == run.nonce.as_str());

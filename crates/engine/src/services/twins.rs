@@ -52,7 +52,7 @@ impl Context {
     /// Finds batches that carry a label of a run in addition to the batch that the run records.
     /// Only the newest page is read, unless a create was sent twice.
     ///
-    /// A list that cannot be read gives no information; the failure is reported where a twin is
+    /// A list that cannot be read gives no information; the failure is reported if a twin is
     /// likely.
     pub(crate) async fn find_twins(&self, known: Vec<EndedBatch>) -> Vec<Twin> {
         let capabilities = self.provider.codec().capabilities();

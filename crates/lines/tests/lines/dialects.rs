@@ -1,19 +1,19 @@
-//! The same request in the batch lines of every provider.
+//! Equal requests in the batch lines of every provider.
 
 use lmbatch_lines::{INPUT_SCHEMA, OUTPUT_SCHEMA};
 
 use super::*;
 
-/// Every way to send a request.
+/// Model of every provider and route.
 pub(crate) const EVERYWHERE: [&str; 5] = [OPENAI, "chat@openai/m", ANTHROPIC, GOOGLE, INLINE];
 const INLINE: &str = "inline@google/gemini-2.5-flash";
 
-/// A line of an Anthropic batch.
+/// Returns an Anthropic batch line.
 pub(crate) fn anthropic(params: &Value) -> Value {
     json!({"custom_id": "a", "params": with(params, "model", json!("claude-haiku-4-5"))})
 }
 
-/// A line of a Gemini batch.
+/// Returns a Gemini batch line.
 pub(crate) fn gemini(request: &Value) -> Value {
     json!({"key": "a", "request": request})
 }
@@ -32,7 +32,7 @@ fn body_of(line: Value, more: &Value) -> Value {
     line
 }
 
-/// Requests by name, each as a line of every dialect.
+/// Returns requests by name, each as a line of every dialect.
 pub(crate) fn requests() -> Vec<(&'static str, Vec<Value>)> {
     let weather =
         json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
@@ -332,7 +332,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Vec<Value>)> {
 }
 
 #[test]
-fn the_same_request_in_every_dialect_is_the_same_request_at_every_provider() {
+fn equal_requests_in_all_dialects_are_equal_at_every_provider() {
     for (name, lines) in requests() {
         let mut is_sent = false;
         for model in EVERYWHERE {
@@ -371,7 +371,7 @@ fn a_file_of_any_dialect_runs_on_every_provider() {
 }
 
 #[test]
-fn a_line_goes_to_its_own_provider_byte_for_byte() {
+fn a_line_is_sent_to_its_own_provider_byte_for_byte() {
     let params = r#"{"model":"claude-haiku-4-5","max_tokens": 1,"container":"c","messages":[{"role":"user","content":"\u00e9"}]}"#;
     let request = r#"{"safetySettings":[{"category":"HARM_CATEGORY_HARASSMENT","threshold":"OFF"}],"contents":[{"parts":[{"text":"\u00e9"}]}],"tools":[{"googleSearch":{}}]}"#;
     let named = r#"{"model":"models/gemini-2.5-flash","contents":[]}"#;

@@ -1,4 +1,4 @@
-//! Lines of every dialect, and what is sent of them to every provider.
+//! Lines of every dialect, and the requests that are sent for them to every provider.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::Cursor;
@@ -19,7 +19,8 @@ const ANTHROPIC: &str = "anthropic/claude-haiku-4-5";
 const GOOGLE: &str = "google/gemini-2.5-flash";
 const OPENAI: &str = "openai/m";
 
-/// Row that is sent of a line, or the reason of its refusal. A route may precede the model: `chat@openai/m`.
+/// Returns the row that is sent for a line, or the reason of its refusal. A route may precede the model:
+/// `chat@openai/m`.
 fn sent(name: &str, line: &Value) -> Result<String, String> {
     let (provider, _) = provider_of(name);
     let (route, _) = name.split_once('@').unwrap_or((provider.routes()[0], ""));
@@ -27,12 +28,12 @@ fn sent(name: &str, line: &Value) -> Result<String, String> {
     sent_with(endpoints, name, &line.to_string())
 }
 
-/// Row that is sent of a line that is translated for every provider, or the reason of its refusal.
+/// Returns the row that is sent for a line that is translated for every provider, or the reason of its refusal.
 fn translated(name: &str, line: &Value) -> Result<String, String> {
     sent_with(&[], name, &line.to_string())
 }
 
-/// Provider and model of `ROUTE@PROVIDER/MODEL`.
+/// Returns provider and model of `ROUTE@PROVIDER/MODEL`.
 fn provider_of(name: &str) -> (Box<dyn ProviderFactory>, &str) {
     let (_, name) = name.split_once('@').unwrap_or(("", name));
     let (id, model) = name.split_once('/').unwrap();
@@ -78,12 +79,12 @@ fn encoded(
     Ok(text)
 }
 
-/// A line of `/v1/chat/completions`.
+/// Returns a batch line of `/v1/chat/completions`.
 fn chat(messages: &Value) -> Value {
     json!({"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages": messages}})
 }
 
-/// A line of `/v1/responses`.
+/// Returns a batch line of `/v1/responses`.
 fn responses(input: &Value) -> Value {
     json!({"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": {"model": "m", "input": input}})
 }
@@ -92,7 +93,8 @@ fn own(part: &Value) -> Value {
     json!({"id": "a", "contents": ["x", part]})
 }
 
-/// Checks what is sent: each text of `expected` stands in it, or in the reason of a refusal, which begins with `!`.
+/// Checks that each text of `expected` occurs in the sent row or, for a text with a leading `!`, in the reason of the
+/// refusal.
 fn check(model: &str, line: &Value, expected: &[&str]) {
     let found = sent(model, line);
     for text in expected {

@@ -70,7 +70,7 @@ fn image_jpg() {
     ] {
         check(ANTHROPIC, &picture(&url), &[anthropic]);
         check(GOOGLE, &picture(&url), &[google]);
-        // A body in OpenAI's own words is not looked into.
+        // The body of an OpenAI batch line is not inspected.
         check("chat@openai/m", &picture(&url), &[&url]);
         let part = json!({"type": "image", "url": url});
         check(ANTHROPIC, &own(&part), &[anthropic]);
@@ -217,7 +217,7 @@ fn file_data_without_data_url() {
     }
 }
 
-/// Images and documents in the results of tools: sent where the provider takes them, else refused by name.
+/// Images and documents in tool results are sent if the provider accepts them, else refused by name.
 #[test]
 fn tool_message_of_images() {
     const CHAT: &str = "chat@openai/m";
@@ -326,7 +326,7 @@ fn tool_message_of_images() {
                 &[r#"{\"error\":\"seen\"}"#],
             );
         }
-        // Alone.
+        // The image is the only content of the result.
         if anthropic.contains("media_type") {
             check(
                 ANTHROPIC,
@@ -384,7 +384,7 @@ fn tool_message_of_images() {
 }
 
 #[test]
-fn a_picture_to_be_looked_at_in_another_way_is_refused_by_name() {
+fn an_image_with_another_detail_is_refused_by_name() {
     let url = format!("data:image/png;base64,{PNG}");
     for (detail, expected) in [
         (json!(null), "\"image\""),

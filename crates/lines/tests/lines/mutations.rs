@@ -3,7 +3,7 @@
 use super::dialects::{EVERYWHERE, requests};
 use super::*;
 
-/// JSON pointers of every value within a document.
+/// Collects the JSON pointers of every value within a document.
 fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     found.push(at.to_owned());
     match value {
@@ -21,7 +21,7 @@ fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-/// A document without the value at a place.
+/// Returns a document without the value at a place.
 fn without(document: &Value, place: &str) -> Value {
     let mut document = document.clone();
     let (parent, name) = place.rsplit_once('/').unwrap_or_default();
@@ -34,7 +34,7 @@ fn without(document: &Value, place: &str) -> Value {
 }
 
 #[test]
-fn no_line_panics_whichever_of_its_values_is_changed() {
+fn no_line_with_a_changed_value_panics() {
     let others = [
         json!(null),
         json!([]),
@@ -68,7 +68,7 @@ fn no_line_panics_whichever_of_its_values_is_changed() {
 }
 
 #[test]
-fn no_line_panics_wherever_it_is_cut() {
+fn no_truncated_line_panics() {
     for (_, lines) in requests() {
         for line in lines {
             let text = line.to_string();

@@ -3,13 +3,13 @@
 use super::dialects::{anthropic, gemini};
 use super::*;
 
-/// Reason for which no provider but the line's own is sent a line.
+/// Returns the reason for which a line cannot be sent to any provider but its own.
 fn reason(line: &Value) -> String {
     translated("chat@openai/m", line).unwrap_err()
 }
 
 #[test]
-fn what_has_no_translation_from_anthropic_is_refused_by_name() {
+fn members_without_a_translation_from_anthropic_are_refused_by_name() {
     let hi = json!([{"role": "user", "content": "Hi"}]);
     let asked = |more: Value| {
         let mut params = json!({"max_tokens": 9, "messages": hi});
@@ -71,7 +71,7 @@ fn what_has_no_translation_from_anthropic_is_refused_by_name() {
         ),
         (
             asked(json!({"thinking": {"type": "adaptive"}})),
-            "params.thinking: adaptive can be translated only beside output_config.effort",
+            "params.thinking: adaptive can be translated only with output_config.effort",
         ),
         (
             asked(json!({"thinking": {"type": "adaptive", "display": "omitted"}})),
@@ -87,7 +87,7 @@ fn what_has_no_translation_from_anthropic_is_refused_by_name() {
         ),
         (
             asked(json!({"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}})),
-            "params.output_config.effort can be translated only beside adaptive thinking",
+            "params.output_config.effort can be translated only with adaptive thinking",
         ),
         (
             asked(json!({"output_config": {"effort": "huge"}})),
@@ -186,7 +186,7 @@ fn what_has_no_translation_from_anthropic_is_refused_by_name() {
 }
 
 #[test]
-fn what_has_no_translation_from_gemini_is_refused_by_name() {
+fn members_without_a_translation_from_gemini_are_refused_by_name() {
     let parts = json!([{"role": "user", "parts": [{"text": "Hi"}]}]);
     let asked = |more: Value| {
         let mut request = json!({"contents": parts});
@@ -241,7 +241,7 @@ fn what_has_no_translation_from_gemini_is_refused_by_name() {
             asked(
                 json!({"systemInstruction": {"parts": [{"inlineData": {"mimeType": "image/png", "data": PNG}}]}}),
             ),
-            "request.systemInstruction holds something other than text",
+            "request.systemInstruction holds content other than text",
         ),
         (
             asked(
@@ -321,7 +321,7 @@ fn what_has_no_translation_from_gemini_is_refused_by_name() {
         ),
         (
             said(json!({"text": "x", "inlineData": {"mimeType": "image/png", "data": PNG}})),
-            "request.contents[0].parts[0].inlineData stands beside other content",
+            "request.contents[0].parts[0].inlineData cannot be combined with other content",
         ),
         (
             said(json!({"executableCode": {"code": "1"}})),
@@ -360,7 +360,7 @@ fn what_has_no_translation_from_gemini_is_refused_by_name() {
 }
 
 #[test]
-fn a_line_that_is_half_a_batch_line_says_what_is_missing() {
+fn an_incomplete_batch_line_is_refused_with_its_required_members() {
     let params = json!({"model": "m", "messages": []});
     for (line, why) in [
         (
@@ -397,11 +397,11 @@ fn a_line_that_is_half_a_batch_line_says_what_is_missing() {
         ),
         (
             json!({"custom_id": "a", "params": params, "system": "s"}),
-            "system beside params; put it into params",
+            "system is outside params; put it into params",
         ),
         (
             json!({"key": "a", "request": {}, "schema": {}}),
-            "schema beside request; put it into request",
+            "schema is outside request; put it into request",
         ),
         (
             json!({"custom_id": "a", "key": "b", "request": {}}),

@@ -1,5 +1,5 @@
-//! Public reports of requests that failed, each with its neighbours: what is sent of them to each provider, or why
-//! nothing is.
+//! Requests from public reports of failures, with similar requests: the row that is sent to each provider, or the
+//! reason of a refusal.
 
 use super::*;
 
@@ -194,7 +194,7 @@ fn assistant_message_with_nulls() {
         ),
         (
             json!({"role": "assistant", "content": null, "refusal": null}),
-            "!says nothing",
+            "!has no content",
         ),
     ] {
         check(ANTHROPIC, &replayed(message.clone()), &[expected]);
@@ -225,7 +225,7 @@ fn assistant_message_with_nulls() {
 }
 
 #[test]
-fn reasoning_items_are_replayed_without_their_seals() {
+fn reasoning_items_are_replayed_without_their_encrypted_content() {
     let items = |reasoning: Value| {
         responses(&json!([
             {"role": "user", "content": "Hi"},
