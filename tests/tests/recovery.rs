@@ -187,7 +187,7 @@ fn batches_that_do_not_match_the_input_are_refused_and_nothing_is_recorded() {
     };
     refused(
         &world.adopt(&batches[..2], &[]),
-        "batch 3 of 3 of the run, of 2 requests",
+        "batch 3 of 3 of the run, with 2 requests",
     );
     refused(
         &world.adopt(&[all(), vec![batches[0].clone()]].concat(), &[]),

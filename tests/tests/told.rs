@@ -127,7 +127,7 @@ fn the_search_for_a_create_in_doubt_names_its_evidence() {
             "the provider did not confirm the create of batch 1",
             &*came,
             "anthropic keeps no labels",
-            "look there for a batch of 2 requests that was created at about 2",
+            "search there for a batch of 2 requests that was created at about 2",
             "--on-doubt resubmit",
         ];
         assert_says(&held, 6, &words);
