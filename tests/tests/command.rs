@@ -540,13 +540,16 @@ fn unanswered_requests_are_sent_again_a_few_times() {
     );
 }
 
-/// Maximum memory of a process in MiB, sampled while it runs.
+/// Returns the maximum anonymous memory of a process in MiB, sampled while it runs. The pages of the program's file,
+/// which a debug build has many of, do not count.
 fn peak(child: &mut std::process::Child) -> u64 {
     let path = format!("/proc/{}/status", child.id());
     let mut most = 0;
     while child.try_wait().unwrap().is_none() {
         let status = fs::read_to_string(&path).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         most = most.max(kib.unwrap_or(0));
         std::thread::park_timeout(std::time::Duration::from_millis(20));
@@ -596,7 +599,7 @@ fn w19_fifty_thousand_requests_of_a_kilobyte_need_constant_memory() {
         "{last:.90}"
     );
     // 50 MB are sent and 60 MB are received.
-    assert!((1..40).contains(&peak), "{peak} MiB");
+    assert!((1..20).contains(&peak), "{peak} MiB");
 }
 
 #[test]

@@ -207,7 +207,7 @@ fn batches_that_do_not_match_the_input_are_refused_and_nothing_is_recorded() {
     refused(&world.at(&args), "of several batches of this input");
     // A smaller and a larger number of requests than were sent.
     world.write("p", 7);
-    refused(&world.adopt(&all(), &[]), "this input makes");
+    refused(&world.adopt(&all(), &[]), "but this input has only 7");
     world.write("p", 12);
     refused(&world.adopt(&all(), &[]), "is not among the named batches");
     world.write("p", 9);

@@ -11,7 +11,8 @@ use lmbatch_core::{
     Request, ThinkingOptions,
 };
 use lmbatch_engine::{
-    Event, LMInvoker, MemoryLedger, Observer, Outcomes, Progress, RunSnapshot, TemporarySpool,
+    BatchLimit, Event, LMInvoker, MemoryLedger, Observer, Outcomes, Progress, RunSnapshot,
+    TemporarySpool,
 };
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 
@@ -293,7 +294,8 @@ fn thread_time() -> Duration {
     Duration::new(time.tv_sec() as u64, time.tv_nsec() as u32)
 }
 
-/// Most processor time between two ticks of 2 ms while a run goes through a runtime of one thread.
+/// Returns the most processor time between two ticks of 2 ms while the outcomes of a run are read on a runtime of one
+/// thread.
 fn longest_gap() -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -302,7 +304,12 @@ fn longest_gap() -> Duration {
     runtime.block_on(async {
         let clock = Arc::new(lmbatch_engine::SystemClock::new());
         let provider = Arc::new(MemoryProvider::new(clock, running(1)));
-        let invoker = recorded(LMInvoker::shared(provider, "m"));
+        // The provider in memory answers a batch in one go: small batches keep its work out of the measure.
+        let small = BatchLimit {
+            max_requests: Some(200),
+            ..BatchLimit::default()
+        };
+        let invoker = recorded(LMInvoker::shared(provider, "m")).batch_limit(small);
         let longest = Arc::new(Mutex::new(Duration::ZERO));
         let known = Arc::clone(&longest);
         let ticks = tokio::spawn(async move {
@@ -319,6 +326,9 @@ fn longest_gap() -> Duration {
         let requests = (0..20_000).map(|n| Request::new(format!("q{n}"), "x".repeat(500)));
         let run = invoker.batch().run("r").requests(requests);
         let run = run.status_check_interval(Duration::from_millis(5)).await;
+        // The provider in memory does its work on the runtime's thread: the time until its batches are read does not
+        // count.
+        *longest.lock().unwrap() = Duration::ZERO;
         let read: Vec<_> = run
             .unwrap()
             .outcomes()
@@ -333,9 +343,9 @@ fn longest_gap() -> Duration {
 }
 
 #[test]
-fn planning_and_reading_a_run_hold_up_no_other_task() {
+fn reading_outcomes_holds_up_no_other_task() {
     // A busy machine stops a thread now and then: the middle one of three runs tells.
     let mut gaps = [longest_gap(), longest_gap(), longest_gap()];
     gaps.sort();
-    assert!(gaps[1] < Duration::from_millis(250), "{gaps:?}");
+    assert!(gaps[1] < Duration::from_millis(50), "{gaps:?}");
 }
