@@ -185,7 +185,7 @@ impl Page {
             let source = std::fs::read_to_string(root().join(one).join("src/lib.rs"));
             source.unwrap().contains(&included)
         };
-        match crates.iter().any(|one| includes(&one)) {
+        match crates.iter().any(includes) {
             true => Ok(()),
             false => Err("no crate includes the page, so its Rust is not compiled".to_owned()),
         }

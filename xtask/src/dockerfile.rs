@@ -54,11 +54,14 @@ pub(crate) fn dockerfile(
                     stages.push(*name);
                 }
             }
-            ("COPY", [from, ..]) if from.starts_with("--from=") => {
-                if !stages.contains(&from.trim_start_matches("--from=")) {
-                    tell("no stage has this name");
-                }
+            ("COPY", [from, ..])
+                if from
+                    .strip_prefix("--from=")
+                    .is_some_and(|stage| !stages.contains(&stage)) =>
+            {
+                tell("no stage has this name");
             }
+            ("COPY", [from, ..]) if from.starts_with("--from=") => {}
             ("COPY", [sources @ .., _]) => {
                 for source in sources.iter().filter(|source| !exists(source)) {
                     tell(&format!("{source} is not there"));

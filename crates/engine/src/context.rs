@@ -21,6 +21,13 @@ use crate::share::AccountShare;
 use crate::spool::temporary::TemporarySpool;
 use crate::trouble::Trouble;
 
+/// Revision of the ledger at a clock time; no revision where the ledger cannot tell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KnownRevision {
+    at: Duration,
+    revision: Option<u64>,
+}
+
 /// Maximum age of a revision of the ledger that counts as the current one.
 const REVISION_AGE: Duration = Duration::from_millis(500);
 
@@ -52,7 +59,7 @@ pub(crate) struct Context {
     /// State that the runs of this account share; clones of an engine hold the same one.
     pub(crate) share: Arc<AccountShare>,
     /// Revision of the ledger, and the clock time at which it was read.
-    pub(crate) revision: Arc<tokio::sync::Mutex<Option<(Duration, Option<u64>)>>>,
+    pub(crate) revision: Arc<tokio::sync::Mutex<Option<KnownRevision>>>,
 }
 
 impl Context {
@@ -191,13 +198,13 @@ impl Context {
     pub(crate) async fn revision(&self) -> Result<Option<u64>> {
         let mut known = self.revision.lock().await;
         let now = self.clock.elapsed();
-        if let Some((at, revision)) = *known
+        if let Some(KnownRevision { at, revision }) = *known
             && now.saturating_sub(at) < REVISION_AGE
         {
             return Ok(revision);
         }
         let revision = self.ledger.revision().await?;
-        *known = Some((now, revision));
+        *known = Some(KnownRevision { at: now, revision });
         Ok(revision)
     }
 

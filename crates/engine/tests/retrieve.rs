@@ -160,7 +160,7 @@ async fn rows_whose_ids_hold_lone_surrogates_stay_apart() {
     });
     let outcomes = invoker
         .batch()
-        .retrieve_rows(&BatchId::new("b1"))
+        .retrieve_rows(BatchId::new("b1"))
         .await
         .unwrap();
     let found: Vec<(&str, String)> = outcomes

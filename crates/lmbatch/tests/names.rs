@@ -81,7 +81,7 @@ async fn the_question_mark_works_in_three_worlds() {
         Ok(*outcome.as_result()? + outcome.into_result()?)
     }
     async fn boxed(outcome: Outcome<u8>) -> Result<u8, Box<dyn std::error::Error>> {
-        let outcomes = vec![outcome];
+        let outcomes = [outcome];
         Ok(*outcomes[0].as_result()?)
     }
     let four = || Outcome::Succeeded {

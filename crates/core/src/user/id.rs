@@ -137,7 +137,7 @@ names! {
 }
 
 /// Lets a call take a batch by its id or by its [handle](crate::BatchHandle).
-impl AsRef<BatchId> for BatchId {
+impl AsRef<Self> for BatchId {
     fn as_ref(&self) -> &Self {
         self
     }

@@ -60,6 +60,10 @@ pub struct RunSnapshot {
 /// # }
 /// ```
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a snapshot is moved once, from the stream to its reader"
+)]
 pub enum Progress<O> {
     /// The run advanced. Snapshots that nothing has read are replaced by the latest.
     Snapshot(RunSnapshot),

@@ -67,7 +67,7 @@ impl<T: 'static> IntoFuture for Wait<T> {
                 Outcomes::read(&context, finished).await
             };
             let doing = "the batch had not ended, or its outcomes were not read,";
-            let ended = context.in_time(options.deadline, doing, ended).await;
+            let ended = Box::pin(context.in_time(options.deadline, doing, ended)).await;
             let outcomes = ended.map_err(|error| {
                 error
                     .with_batch(self.handle.batch.clone())
