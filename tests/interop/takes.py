@@ -82,7 +82,7 @@ def legacy_body(corpus):
     messages = [
         {"role": "user", "content": corpus.chance.choice(TEXTS[:4])},
         {"role": "assistant", "content": "Sure.", **nothing},
-        {"role": "user", "content": [{"type": "text", "text": "go on"}]},
+        {"role": "user", "content": [{"type": "text", "text": "continue"}]},
         {"role": "assistant", "content": None, "function_call": called},
         {"role": "function", "name": "weather", "content": "sunny"},
         {"role": "assistant", "content": None, "tool_calls": [call]},
