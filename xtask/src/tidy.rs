@@ -175,6 +175,12 @@ fn forbidden(from: &str, from_is_provider: bool, to: &str) -> Option<&'static st
         {
             Some("the contract knows core, engine and the doubles of tests")
         }
+        ("lmbatch-cli", to)
+            if to.starts_with("lmbatch-")
+                && !["lmbatch-emulator", "lmbatch-lines"].contains(&to) =>
+        {
+            Some("the command is written on the facade, as any program can be")
+        }
         (from, "lmbatch-contract") if from != "acme-wire" => Some("the contract is for tests"),
         (from, "reqwest") if from != "lmbatch-http" => Some("only lmbatch-http speaks HTTP"),
         (_, to)
@@ -362,6 +368,9 @@ mod tests {
             ("lmbatch-acme", true, "lmbatch-http", false),
             ("lmbatch-acme", true, "reqwest", true),
             ("lmbatch-acme", true, "lmbatch-contract", true),
+            ("lmbatch-cli", false, "lmbatch-engine", true),
+            ("lmbatch-cli", false, "lmbatch-lines", false),
+            ("lmbatch-cli", false, "lmbatch", false),
             ("acme-wire", false, "lmbatch-contract", false),
             ("acme-cli", false, "lmbatch-contract", true),
             ("lmbatch-contract", false, "lmbatch-engine", false),

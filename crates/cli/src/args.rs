@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
-use lmbatch_core::{Effort, Problem, SchemaMode};
-use lmbatch_engine::BatchLimit;
+use lmbatch::{BatchLimit, Effort, Problem, SchemaMode};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use crate::max_failed::MaxFailed;

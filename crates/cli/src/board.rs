@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lmbatch_core::Error;
+use lmbatch::Error;
 
 use crate::format::{self, number};
 use crate::terminal::{self, plain};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use lmbatch_core::{OutcomeStatus, Problem, TokenUsage};
-use lmbatch_engine::Answered;
+use lmbatch::engine::Answered;
+use lmbatch::{OutcomeStatus, Problem, TokenUsage};
 
 /// Counts of the outcomes of a run, or of some of them.
 #[derive(Debug, Default)]

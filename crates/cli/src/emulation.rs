@@ -7,7 +7,7 @@ use std::io;
 use std::sync::OnceLock;
 
 use futures::future::BoxFuture;
-use lmbatch_core::Error;
+use lmbatch::Error;
 use lmbatch_emulator::{Emulator, Pace};
 
 use crate::exit::Failure;

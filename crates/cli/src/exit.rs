@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use lmbatch_core::{Error, ErrorKind, Retry};
-use lmbatch_engine::{BadInput, PlanError};
+use lmbatch::engine::{BadInput, PlanError};
+use lmbatch::{Error, ErrorKind, Retry};
 use serde_json::{Value, json};
 
 use crate::plain;
@@ -285,7 +285,7 @@ impl Failure {
 
 #[cfg(test)]
 mod tests {
-    use lmbatch_core::BatchId;
+    use lmbatch::BatchId;
 
     use super::*;
 

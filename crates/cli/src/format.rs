@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use lmbatch_core::format_time;
-use lmbatch_engine::Left;
+use lmbatch::adapter::format_time;
+use lmbatch::engine::Left;
 
 /// Formats a size in bytes in the largest unit that it fills.
 pub(crate) fn bytes(bytes: u64) -> String {
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn remaining_data_is_printed_with_its_last_day() {
-        let until = lmbatch_core::parse_time("2026-12-23T10:00:00Z");
+        let until = lmbatch::adapter::parse_time("2026-12-23T10:00:00Z");
         for (inputs, batches, until, wanted) in [
             (0, 0, until, None),
             (1, 0, until, Some("1 input file, until 2026-12-23")),

@@ -37,7 +37,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::FromArgMatches as _;
-use lmbatch_core::ProviderFactory;
+use lmbatch::adapter::ProviderFactory;
 
 use crate::args::{Args, Command};
 use crate::emulation::Start;
@@ -47,7 +47,7 @@ use crate::session::Session;
 /// The `lmbatch` command, extensible with further providers.
 ///
 /// ```no_run
-/// # mod acme { pub fn factory() -> impl lmbatch_core::ProviderFactory { lmbatch::openai::factory() } }
+/// # mod acme { pub fn factory() -> impl lmbatch::adapter::ProviderFactory { lmbatch::openai::factory() } }
 /// fn main() -> std::process::ExitCode {
 ///     lmbatch_cli::Cli::new().with(acme::factory()).main()
 /// }
@@ -76,7 +76,7 @@ impl Cli {
     ///
     /// ```no_run
     /// # mod acme {
-    /// #     pub fn factory() -> impl lmbatch_core::ProviderFactory { lmbatch::openai::factory() }
+    /// #     pub fn factory() -> impl lmbatch::adapter::ProviderFactory { lmbatch::openai::factory() }
     /// #     pub async fn serve(_: &str) -> std::io::Result<std::net::TcpListener> { std::net::TcpListener::bind("127.0.0.1:0") }
     /// # }
     /// use lmbatch_cli::{Cli, Emulation};

@@ -39,7 +39,7 @@ pub(crate) fn hide(key: &str) {
 
 /// Reports whether a terminal may act on a character, or show nothing for it.
 pub(crate) fn is_unsafe(c: char) -> bool {
-    lmbatch_core::is_unsafe(c)
+    lmbatch::adapter::is_unsafe(c)
 }
 
 /// Returns one line of text as it may be printed; what cannot be printed becomes U+FFFD.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lmbatch_core::{BatchId, BatchSnapshot, Error, Label};
-use lmbatch_engine::{Event, HandleParts, Observer};
+use lmbatch::engine::HandleParts;
+use lmbatch::{BatchId, BatchSnapshot, Error, Event, Label, Observer};
 
 use crate::board::Board;
 use crate::format::{self, number};

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use lmbatch_core::ProviderFactory;
+use lmbatch::adapter::ProviderFactory;
 
 /// Factory of a provider.
 pub(crate) type Provider = dyn ProviderFactory;

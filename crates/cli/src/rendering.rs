@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use lmbatch_core::{ErrorKind, Problem};
-use lmbatch_engine::{Finished, OutcomeReader};
+use lmbatch::engine::{Finished, OutcomeReader};
+use lmbatch::{ErrorKind, Problem};
 
 use crate::counts::Counts;
 use crate::exit::{Exit, Failure};

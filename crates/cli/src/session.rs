@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use lmbatch_core::{Clock, Ledger as _};
-use lmbatch_ledger::SqliteLedger;
+use lmbatch::Clock;
+use lmbatch::durable::SqliteLedger;
+use lmbatch::record::Ledger as _;
 
 use crate::terminal;
 

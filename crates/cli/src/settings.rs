@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use lmbatch_core::{
-    BatchCodec, ContentView, GenerateOptions, GenerateView, Hyperparameters, MessageView,
-    RequestError, RequestView, ResponseSchema, Role, Text, ThinkingOptions,
+use lmbatch::adapter::{BatchCodec, ContentView, GenerateView, MessageView, RequestView, Text};
+use lmbatch::engine::check_schema;
+use lmbatch::{
+    GenerateOptions, Hyperparameters, RequestError, ResponseSchema, Role, ThinkingOptions,
 };
-use lmbatch_engine::check_schema;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -112,7 +112,7 @@ fn read(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
             return Err(Failure::usage(format!("--set {pair:?} is not KEY=VALUE")));
         };
         let value = match serde_json::from_str::<&RawValue>(value) {
-            Ok(_) => lmbatch_core::exact_value(value)
+            Ok(_) => lmbatch::adapter::exact_value(value)
                 .map_err(|error| Failure::usage(format!("--set {key}: {error}")))?,
             Err(_) => Value::String(value.to_owned()),
         };
@@ -136,7 +136,7 @@ fn read(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
                 text_file::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
             serde_json::from_str::<&RawValue>(&text)
                 .map_err(|error| bad(format!("is not JSON: {error}")))?;
-            let value = lmbatch_core::exact_value(&text)
+            let value = lmbatch::adapter::exact_value(&text)
                 .map_err(|error| bad(format!("cannot be used: {error}")))?;
             let schema = ResponseSchema::new(&value).with_mode(args.schema_mode);
             check_schema(&schema).map_err(|error| {

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lmbatch_core::{
-    BatchSnapshot, BatchStatus, OutcomeStatus, Problem, RequestCounts, TokenUsage, format_time,
-};
-use lmbatch_engine::{BatchAccount, Left, undelivered};
+use lmbatch::adapter::format_time;
+use lmbatch::engine::{BatchAccount, Left, undelivered};
+use lmbatch::{BatchSnapshot, BatchStatus, OutcomeStatus, Problem, RequestCounts, TokenUsage};
 use serde::Serialize;
 
 use crate::counts::Counts;

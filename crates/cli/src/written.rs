@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use lmbatch_core::RunRecord;
+use lmbatch::record::RunRecord;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 

@@ -1,8 +1,9 @@
 //! `lmbatch adopt`: rebuilds the lost record of a run from its input and from its batches at the provider, which are
 //! recognised by their label or by the ids of their rows.
 
-use lmbatch_core::{BatchId, ErrorKind, Label, Nonce, RunRecord};
-use lmbatch_engine::{Engine, Plan};
+use lmbatch::engine::Plan;
+use lmbatch::record::RunRecord;
+use lmbatch::{BatchId, Engine, ErrorKind, Label, Nonce};
 
 use super::kept::Kept;
 use super::run_settings::RunSettings;
@@ -164,7 +165,7 @@ async fn taken(
     plan: &Plan,
     notes: &RunSettings,
     creates_missing: bool,
-) -> lmbatch_core::Result<(RunRecord, u32)> {
+) -> lmbatch::Result<(RunRecord, u32)> {
     match named {
         Named::Label(_) => engine.adopt(plan, notes.write(), creates_missing).await,
         Named::Batches(batches) => {
@@ -176,7 +177,7 @@ async fn taken(
     }
 }
 
-fn refused(error: lmbatch_core::Error, provider: &str) -> Failure {
+fn refused(error: lmbatch::Error, provider: &str) -> Failure {
     let is_mismatch = error.kind() == ErrorKind::InvalidInput;
     let mut failure = Failure::from(error);
     if is_mismatch {

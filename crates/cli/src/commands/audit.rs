@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 
-use lmbatch_core::BatchId;
-use lmbatch_engine::{Answers, BatchAccount, RunAudit};
+use lmbatch::BatchId;
+use lmbatch::engine::{Answers, BatchAccount, RunAudit};
 use serde_json::{Value, json};
 
 use super::continuing::unfinished;

@@ -1,7 +1,6 @@
 //! Access to one batch by its id, for the commands that name a batch.
 
-use lmbatch_core::BatchId;
-use lmbatch_engine::Engine;
+use lmbatch::{BatchId, Engine};
 
 use super::{connect, warning};
 use crate::args::BatchArgs;

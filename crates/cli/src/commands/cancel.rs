@@ -1,7 +1,6 @@
 //! `lmbatch cancel`: cancels one batch by its id, or every batch of a run.
 
-use lmbatch_core::ErrorKind;
-use lmbatch_engine::Engine;
+use lmbatch::{Engine, ErrorKind};
 
 use super::batch::engine;
 use super::run_settings::RunSettings;

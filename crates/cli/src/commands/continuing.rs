@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use lmbatch_core::{ErrorKind, RunRecord};
-use lmbatch_engine::{DoubtPolicy, Engine, OnDoubt, PollingPolicy, RunOptions};
-use lmbatch_ledger::StateFolder;
+use lmbatch::durable::StateFolder;
+use lmbatch::engine::RunOptions;
+use lmbatch::record::RunRecord;
+use lmbatch::{DoubtPolicy, Engine, ErrorKind, OnDoubt, PollingPolicy};
 
 use super::end::{self, outcomes, until_stopped};
 use super::kept::Kept;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lmbatch_engine::Engine;
+use lmbatch::Engine;
 
 use super::{clock, connect, default_output, handle_path, planning, retrieve_command};
 use crate::args::CreateArgs;

@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lmbatch_core::{BatchSnapshot, Remnant};
-use lmbatch_engine::{
-    Engine, Labelled, OrphanSearch, Orphans, Recognised, SpooledFile, UnusedUpload, delete_stray,
+use lmbatch::adapter::Remnant;
+use lmbatch::engine::{
+    Labelled, OrphanSearch, Orphans, Recognised, SpooledFile, UnusedUpload, delete_stray,
     stray_files,
 };
+use lmbatch::{BatchSnapshot, Engine};
 
 use super::connect;
 use super::state;
@@ -76,7 +77,7 @@ async fn findings(
     let recording = state::reading(engine.clone(), Arc::clone(&ledger), &args.state)?;
     let orphans = recording.orphans(search).await?;
     let spool = state::folder(&args.state)?.join("spool");
-    let sent = lmbatch_ledger::marked_runs(&spool)?;
+    let sent = lmbatch::durable::marked_runs(&spool)?;
     let strays = stray_files(&*ledger, &spool, &sent).await?;
     Ok(Findings { orphans, strays })
 }

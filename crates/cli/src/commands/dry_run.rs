@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use lmbatch_engine::{BatchLimit, Checked};
+use lmbatch::BatchLimit;
+use lmbatch::engine::Checked;
 use serde::Serialize;
 
 use super::run_settings::RunSettings;

@@ -1,7 +1,8 @@
 //! End of a command on a run: outcomes, a run that is still in progress, or a failure.
 
-use lmbatch_core::{Error, ErrorKind, Result as CoreResult, RunRecord, ShardRecord, ShardState};
-use lmbatch_engine::{Engine, Finished, Left, is_refused};
+use lmbatch::engine::{Finished, Left, is_refused};
+use lmbatch::record::{RunRecord, ShardRecord, ShardState};
+use lmbatch::{Engine, Error, ErrorKind, Result as CoreResult};
 use serde_json::{Value, json};
 
 use super::run_context::{Patience, RunContext};
@@ -68,7 +69,7 @@ pub(super) async fn stopped_short(
     };
     let is_waiting = error.kind() == ErrorKind::Timeout
         && error.http_status().is_none()
-        && error.retry() == lmbatch_core::Retry::Permanent;
+        && error.retry() == lmbatch::Retry::Permanent;
     if is_waiting {
         return Ok(in_progress(context, &run, &shards));
     }

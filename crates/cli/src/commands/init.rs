@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use lmbatch_ledger::StateFolder;
+use lmbatch::durable::StateFolder;
 
 use crate::exit::{Exit, Failure};
 use crate::session::Session;

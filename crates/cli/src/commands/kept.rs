@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use lmbatch_core::{Problem, RunRecord};
+use lmbatch::Problem;
+use lmbatch::record::RunRecord;
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Cleanup, LimitArgs, MaxFailed, ReportArgs};

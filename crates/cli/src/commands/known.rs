@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use lmbatch_core::{ErrorKind, Result as CoreResult, RunFilter, RunRecord};
-use lmbatch_engine::{
-    AnswerCount, EndRefused, Engine, OnKnownRun, Plan, RunConflict, RunQuery, SameRun, is_refused,
+use lmbatch::engine::{
+    AnswerCount, EndRefused, OnKnownRun, Plan, RunConflict, RunQuery, SameRun, is_refused,
 };
+use lmbatch::record::{RunFilter, RunRecord};
+use lmbatch::{Engine, ErrorKind, Result as CoreResult};
 
 use super::run_settings::{RunSettings, absolute_path};
 use crate::args::{Cleanup, RunArgs};

@@ -1,8 +1,7 @@
 //! `lmbatch list`: lists the batches of a provider, newest first.
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use lmbatch_core::BatchSnapshot;
-use lmbatch_engine::Engine;
+use lmbatch::{BatchSnapshot, Engine};
 
 use super::connect;
 use crate::args::ListArgs;

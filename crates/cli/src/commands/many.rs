@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lmbatch_core::{AccountId, Clock, Error, ErrorKind, Ledger as _};
-use lmbatch_engine::{Engine, FolderSpool, PollingPolicy};
-use lmbatch_ledger::SqliteLedger;
+use lmbatch::durable::SqliteLedger;
+use lmbatch::engine::FolderSpool;
+use lmbatch::record::Ledger as _;
+use lmbatch::{AccountId, Clock, Engine, Error, ErrorKind, PollingPolicy};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 

@@ -36,8 +36,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lmbatch_core::{BatchId, BatchProvider, Clock, Connection};
-use lmbatch_engine::{Engine, Event, Finished};
+use lmbatch::adapter::{BatchProvider, Connection};
+use lmbatch::engine::Finished;
+use lmbatch::{BatchId, Clock, Engine, Event};
 use tokio::sync::oneshot;
 
 use crate::args::ConnectionArgs;
@@ -103,7 +104,7 @@ fn connected(
     provider
         .connect(connection)
         .map_err(|error| match error.kind() {
-            lmbatch_core::ErrorKind::InvalidInput => Failure::usage(error.to_string()),
+            lmbatch::ErrorKind::InvalidInput => Failure::usage(error.to_string()),
             _ => error.into(),
         })
 }
@@ -115,7 +116,7 @@ pub(crate) async fn write(
     origin: LineOrigin,
     place: Place,
     mut summary: Summary,
-    accept: Vec<lmbatch_core::Problem>,
+    accept: Vec<lmbatch::Problem>,
 ) -> Result<(Summary, Complete), Failure> {
     if place.target == Target::Standard && !place.is_current {
         terminal::keep_stdout_for_outcomes();
@@ -168,14 +169,14 @@ pub(crate) async fn write(
 fn unwritten(is_stream: bool, doing: &str, error: std::io::Error) -> Failure {
     match error.kind() {
         std::io::ErrorKind::BrokenPipe if is_stream => Failure::pipe(),
-        _ => lmbatch_core::Error::local(doing, error).into(),
+        _ => lmbatch::Error::local(doing, error).into(),
     }
 }
 
 /// Gives a complete output file its name.
 pub(crate) fn appear(complete: Complete) -> Result<(), Failure> {
     let appeared = complete.appear();
-    appeared.map_err(|error| lmbatch_core::Error::local("naming the output", error).into())
+    appeared.map_err(|error| lmbatch::Error::local("naming the output", error).into())
 }
 
 /// Returns an engine that prints its warnings.
@@ -193,7 +194,7 @@ pub(crate) fn empty_input(input: &Path) -> Failure {
 }
 
 pub(crate) fn clock() -> Arc<dyn Clock> {
-    Arc::new(lmbatch_engine::SystemClock::new())
+    Arc::new(lmbatch::engine::SystemClock::new())
 }
 
 /// Returns the command that fetches the outcomes of a batch later, with its handle into an output.

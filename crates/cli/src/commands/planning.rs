@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lmbatch_core::{Error, ErrorKind, Result as CoreResult};
-use lmbatch_engine::{Engine, Plan, RequestSource, Sourced};
+use lmbatch::engine::{Plan, RequestSource, Sourced};
+use lmbatch::{Engine, Error, ErrorKind, Result as CoreResult};
 
 use super::{clock, empty_input};
 use crate::args::SettingsArgs;

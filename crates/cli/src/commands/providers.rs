@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use lmbatch_core::{BatchCodec, CreateProof, GenerateView, Hyperparameters, Limits, RequestView};
+use lmbatch::Hyperparameters;
+use lmbatch::adapter::{BatchCodec, CreateProof, GenerateView, Limits, RequestView};
 
 use crate::exit::{Exit, Failure};
 use crate::providers;

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use lmbatch_core::{ErrorKind, Ledger, RunRecord, format_time};
-use lmbatch_engine::{Engine, FolderSpool, Left, ended_before, files_of_run, forget_run};
-use lmbatch_ledger::{SqliteLedger, StateFolder};
+use lmbatch::adapter::format_time;
+use lmbatch::durable::{SqliteLedger, StateFolder};
+use lmbatch::engine::{FolderSpool, Left, ended_before, files_of_run, forget_run};
+use lmbatch::record::{Ledger, RunRecord};
+use lmbatch::{Engine, ErrorKind};
 use serde_json::{Value, json};
 
 use super::run_settings::RunSettings;

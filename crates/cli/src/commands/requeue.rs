@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::ValueEnum as _;
-use lmbatch_core::{ErrorKind, RunRecord};
-use lmbatch_engine::{Engine, OutcomeKind, RequestFilter, RunOptions};
+use lmbatch::engine::{OutcomeKind, RequestFilter, RunOptions};
+use lmbatch::record::RunRecord;
+use lmbatch::{Engine, ErrorKind};
 
 use super::continuing::{again_at, claimed, open, options, unfinished};
 use super::dry_run::DryRun;

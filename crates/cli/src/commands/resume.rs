@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lmbatch_core::{Ledger as _, RunFilter, RunRecord};
+use lmbatch::record::{Ledger as _, RunFilter, RunRecord};
 
 use super::continuing::{again, open, options};
 use super::run_context::Patience;

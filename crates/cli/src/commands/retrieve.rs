@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch_core::{BatchHandle, BatchId, ErrorKind, Result as CoreResult, WireId};
-use lmbatch_engine::{DoubtPolicy, Engine, Finished, OnDoubt, is_refused};
+use lmbatch::engine::{Finished, is_refused};
+use lmbatch::{
+    BatchHandle, BatchId, DoubtPolicy, Engine, ErrorKind, OnDoubt, Result as CoreResult, WireId,
+};
 
 use super::batch::engine;
 use super::continuing::unfinished;

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch_core::{BatchProvider, Clock, Connection, RunClaim, RunRecord};
-use lmbatch_engine::{Changes, DoubtPolicy, Engine, Plan, PollingPolicy, RunOptions};
+use lmbatch::adapter::{BatchProvider, Connection};
+use lmbatch::engine::{Plan, RunOptions};
+use lmbatch::record::{RunClaim, RunRecord};
+use lmbatch::{Changes, Clock, DoubtPolicy, Engine, PollingPolicy};
 
 use super::end::until_stopped;
 use super::kept::Kept;
@@ -229,7 +231,7 @@ fn empty(context: &RunContext, engine: &Engine) -> Result<Exit, Failure> {
         if target == Target::Standard {
             terminal::keep_stdout_for_outcomes();
         }
-        let failed = |error| lmbatch_core::Error::local("writing the output", error);
+        let failed = |error| lmbatch::Error::local("writing the output", error);
         let sink = Place::new(target, report.force).open().map_err(failed)?;
         sink.complete()
             .and_then(|complete| complete.appear())

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch_core::{Error, RunRecord};
-use lmbatch_engine::{Engine, RunOptions};
+use lmbatch::engine::RunOptions;
+use lmbatch::record::RunRecord;
+use lmbatch::{Engine, Error};
 
 use super::kept::Kept;
 use super::run_settings::RunSettings;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use lmbatch_core::RunRecord;
+use lmbatch::record::RunRecord;
 
 use super::kept::Kept;
 use crate::args::{ConnectionArgs, SettingsArgs};

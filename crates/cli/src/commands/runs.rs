@@ -1,7 +1,7 @@
 //! `lmbatch runs`: lists the runs of a state folder, newest first.
 
-use lmbatch_core::{Ledger as _, RunFilter};
-use lmbatch_engine::RunState;
+use lmbatch::engine::RunState;
+use lmbatch::record::{Ledger as _, RunFilter};
 
 use super::run_settings::Shown;
 use super::show::{hide_key, run_json};

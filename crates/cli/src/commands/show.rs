@@ -1,7 +1,9 @@
 //! `lmbatch show`: prints one run with its batches, from its record.
 
-use lmbatch_core::{BatchId, Certainty, Closed, RunRecord, ShardRecord, ShardState, format_time};
-use lmbatch_engine::{RunState, ShardPhase, has_failed, is_refused};
+use lmbatch::BatchId;
+use lmbatch::adapter::{Certainty, format_time};
+use lmbatch::engine::{RunState, ShardPhase, has_failed, is_refused};
+use lmbatch::record::{Closed, RunRecord, ShardRecord, ShardState};
 use serde_json::{Value, json};
 
 use super::end::{after_refusal, noted_failure};

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lmbatch_core::{ErrorKind, Ledger, RunRecord};
-use lmbatch_engine::{Engine, FolderSpool};
-use lmbatch_ledger::{SqliteLedger, StateFolder};
+use lmbatch::durable::{SqliteLedger, StateFolder};
+use lmbatch::engine::FolderSpool;
+use lmbatch::record::{Ledger, RunRecord};
+use lmbatch::{Engine, ErrorKind};
 
 use super::run_settings::RunSettings;
 use super::{offline, warning};

@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use lmbatch_core::{BatchSnapshot, format_time};
+use lmbatch::BatchSnapshot;
+use lmbatch::adapter::format_time;
 
 use super::batch::engine;
 use super::show;

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lmbatch_engine::{BatchLimit, Checked};
+use lmbatch::BatchLimit;
+use lmbatch::engine::Checked;
 
 use super::empty_input;
 use crate::args::{SettingsArgs, ValidateArgs};
@@ -40,7 +41,7 @@ pub(super) fn checked(
     // Nothing is written, so that a signal may end the process.
     let stop = Arc::default();
     let source = input::open(path, &model, options, raw_endpoints, attachments, &stop)?;
-    let checked = lmbatch_engine::check_within(&*codec, Box::new(source), limit)
+    let checked = lmbatch::engine::check_within(&*codec, Box::new(source), limit)
         .map_err(|error| Failure::plan(error, &path.display().to_string()))?;
     if !checked.schema_notes.is_empty() {
         terminal::message(&schema_note(&checked.schema_notes));

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use lmbatch_core::GenerateOptions;
+use lmbatch::GenerateOptions;
 use lmbatch_lines::{InputContext, InputLines};
 
 use self::stream::Stream;

@@ -2,13 +2,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lmbatch_core::{
-    BatchProvider as _, ContentView, GenerateView, Hyperparameters, Json, MessageView, RequestView,
-    ResultPart, Role, Spool, Text,
+use lmbatch::adapter::{
+    BatchProvider as _, ContentView, GenerateView, Json, MessageView, RequestView, ResultPart, Text,
 };
-use lmbatch_engine::{
-    Engine, Entry, FolderSpool, IdView, MemoryLedger, RequestSource, RunOptions, Sourced,
+use lmbatch::engine::{
+    Entry, FolderSpool, IdView, MemoryLedger, RequestSource, RunOptions, Sourced,
 };
+use lmbatch::record::Spool;
+use lmbatch::{Engine, Hyperparameters, Role};
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock, TestRng};
 
 use super::*;
@@ -20,7 +21,7 @@ struct Numbers {
 }
 
 impl RequestSource for Numbers {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> lmbatch_core::Result<bool> {
+    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> lmbatch::Result<bool> {
         if self.next == self.count {
             return Ok(false);
         }
@@ -193,7 +194,7 @@ async fn reading_and_rendering_an_outcome_takes_no_memory_of_its_own() {
     let rendering = world.rendering();
     let (mut counts, mut lines) = (Counts::default(), Vec::with_capacity(1 << 20));
     let (mut all, mut decoding) = (0, 0);
-    let mut outlines = lmbatch_core::RowReader::new();
+    let mut outlines = lmbatch::adapter::RowReader::new();
     for number in 0..4_000 {
         let mut rendered = || {
             let answered = reader.next().unwrap().unwrap();
