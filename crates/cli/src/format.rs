@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use lmbatch::adapter::format_time;
-use lmbatch::engine::Left;
+use lmbatch::engine::RemainingData;
 
 /// Formats a size in bytes in the largest unit that it fills.
 pub(crate) fn bytes(bytes: u64) -> String {
@@ -75,7 +75,7 @@ pub(crate) fn count(count: u64, one: &str, several: &str) -> String {
 }
 
 /// Returns the data left at a provider, and until when; `None` if nothing is left.
-pub(crate) fn left(left: &Left) -> Option<String> {
+pub(crate) fn left(left: &RemainingData) -> Option<String> {
     let mut what = Vec::new();
     if left.inputs > 0 {
         what.push(count(left.inputs, "input file", "input files"));
@@ -155,7 +155,7 @@ mod tests {
                 ),
             ),
         ] {
-            let left = Left {
+            let left = RemainingData {
                 inputs,
                 batches,
                 until,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lmbatch::adapter::format_time;
-use lmbatch::engine::{BatchAccount, Left, undelivered};
+use lmbatch::engine::{BatchAccount, RemainingData, undelivered};
 use lmbatch::{BatchSnapshot, BatchStatus, OutcomeStatus, Problem, RequestCounts, TokenUsage};
 use serde::Serialize;
 
@@ -198,7 +198,7 @@ impl Summary {
         self
     }
 
-    pub(crate) fn leave(&mut self, left: &Left) {
+    pub(crate) fn leave(&mut self, left: &RemainingData) {
         self.remote = Some(Remote {
             inputs: left.inputs,
             batches: left.batches,

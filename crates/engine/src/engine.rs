@@ -23,7 +23,7 @@ use crate::policy::{
 use crate::results::finished::Finished;
 use crate::results::reader::OutcomeReader;
 use crate::run::adopt::{Inventory, Labelled, Recognised};
-use crate::run::clean::Left;
+use crate::run::clean::RemainingData;
 use crate::run::update::Changes;
 use crate::services::audit::{BatchAccount, RunAudit};
 use crate::services::orphans::{OrphanSearch, Orphans};
@@ -383,7 +383,7 @@ impl Engine {
     }
 
     /// Returns what a run still has at the provider, according to its record.
-    pub async fn remaining(&self, run: &RunRecord) -> Result<Left> {
+    pub async fn remaining(&self, run: &RunRecord) -> Result<RemainingData> {
         self.context.remaining(run).await
     }
 
@@ -394,7 +394,7 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the run belongs to
     /// another account, since a batch that is invisible there may still exist.
-    pub async fn clean(&self, run: &RunRecord, batches: bool) -> Result<Left> {
+    pub async fn clean(&self, run: &RunRecord, batches: bool) -> Result<RemainingData> {
         self.context.clean(run, batches).await
     }
 

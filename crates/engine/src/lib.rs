@@ -53,7 +53,7 @@ pub use policy::{
 pub use results::finished::{CountMismatch, Finished, Twin};
 pub use results::reader::OutcomeReader;
 pub use run::adopt::{Inventory, Labelled, Recognised};
-pub use run::clean::Left;
+pub use run::clean::RemainingData;
 pub use run::update::Changes;
 pub use schema::check_schema;
 pub use services::audit::{Answers, BatchAccount, RunAudit, undelivered};

@@ -1,6 +1,6 @@
 //! End of a command on a run: outcomes, a run that is still in progress, or a failure.
 
-use lmbatch::engine::{Finished, Left, is_refused};
+use lmbatch::engine::{Finished, RemainingData, is_refused};
 use lmbatch::record::{RunRecord, ShardRecord, ShardState};
 use lmbatch::{Engine, Error, ErrorKind, Result as CoreResult};
 use serde_json::{Value, json};
@@ -355,7 +355,7 @@ fn unwritten(failure: Failure, run: Option<&RunRecord>) -> Failure {
 
 /// Deletes data at the provider that is not needed after the output was written. Returns the data left there, if
 /// the run is recorded.
-async fn clean(context: &RunContext, engine: &Engine) -> Option<Left> {
+async fn clean(context: &RunContext, engine: &Engine) -> Option<RemainingData> {
     let id = context.progress.run().filter(|_| !context.only_reads)?;
     let _turn = match &context.turns {
         Some(turns) => Some(turns.cleaning().await),

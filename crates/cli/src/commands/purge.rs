@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lmbatch::adapter::format_time;
 use lmbatch::durable::{SqliteLedger, StateFolder};
-use lmbatch::engine::{FolderSpool, Left, ended_before, files_of_run, forget_run};
+use lmbatch::engine::{FolderSpool, RemainingData, ended_before, files_of_run, forget_run};
 use lmbatch::record::{Ledger, RunRecord};
 use lmbatch::{Engine, ErrorKind};
 use serde_json::{Value, json};
@@ -151,7 +151,7 @@ async fn remote(
     run: &RunRecord,
     folder: &StateFolder,
     ledger: &Arc<SqliteLedger>,
-) -> Result<Left, Failure> {
+) -> Result<RemainingData, Failure> {
     let notes = RunSettings::read(run)?;
     let provider = connect(notes.provider, &notes.connection, notes.route)?;
     let spool = Arc::new(FolderSpool::new(folder.spool()));
@@ -163,7 +163,7 @@ async fn remote(
 }
 
 /// Returns the inputs and batches that are left at the provider, for programs.
-fn left_json(left: &Left) -> Value {
+fn left_json(left: &RemainingData) -> Value {
     json!({
         "inputs": left.inputs, "batches": left.batches, "until": left.until.map(format_time),
     })

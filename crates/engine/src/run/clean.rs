@@ -10,7 +10,7 @@ use crate::context::Context;
 
 /// Inputs and batches that a run still has at its provider.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Left {
+pub struct RemainingData {
     /// Number of uploaded input files.
     pub inputs: u64,
     /// Number of batches with stored results.
@@ -20,8 +20,8 @@ pub struct Left {
 }
 
 impl Context {
-    pub(crate) async fn remaining(&self, run: &RunRecord) -> Result<Left> {
-        let mut left = Left::default();
+    pub(crate) async fn remaining(&self, run: &RunRecord) -> Result<RemainingData> {
+        let mut left = RemainingData::default();
         for shard in self.ledger.shards(&run.id).await? {
             let inputs = !run.cleaned.is_some_and(|cleaned| cleaned.inputs(&shard));
             let batches = !run.cleaned.is_some_and(|cleaned| cleaned.batches(&shard));
@@ -30,10 +30,10 @@ impl Context {
         Ok(left)
     }
 
-    pub(crate) async fn clean(&self, run: &RunRecord, batches: bool) -> Result<Left> {
+    pub(crate) async fn clean(&self, run: &RunRecord, batches: bool) -> Result<RemainingData> {
         let run = self.recorded(run).await?;
         let run = self.confirmed_account(&run).await?;
-        let mut left = Left::default();
+        let mut left = RemainingData::default();
         for shard in self.ledger.shards(&run.id).await? {
             let mut stay = (false, true);
             if needs_its_input(&shard) {
@@ -66,7 +66,12 @@ impl Context {
         Ok(left)
     }
 
-    fn count(&self, shard: &ShardRecord, (inputs, batches): (bool, bool), left: &mut Left) {
+    fn count(
+        &self,
+        shard: &ShardRecord,
+        (inputs, batches): (bool, bool),
+        left: &mut RemainingData,
+    ) {
         let retention = self.provider.codec().capabilities().retention;
         let mut kept_since = |since: Option<SystemTime>| {
             let until = retention.and_then(|time| since?.checked_add(time));

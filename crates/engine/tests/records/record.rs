@@ -10,7 +10,8 @@ use lmbatch_core::{
     Retry, Role, RunFilter, RunRecord, Text,
 };
 use lmbatch_engine::{
-    BatchLimit, DoubtPolicy, Entry, IdView, Left, OnDoubt, RequestSource, RunOptions, Sourced,
+    BatchLimit, DoubtPolicy, Entry, IdView, OnDoubt, RemainingData, RequestSource, RunOptions,
+    Sourced,
 };
 use lmbatch_testing::Script;
 
@@ -301,7 +302,7 @@ async fn remaining_inputs_and_batches_are_counted_and_deleted_once() {
         ..Script::default()
     });
     world.run(&ASKED).await.unwrap();
-    let left = |inputs, batches| Left {
+    let left = |inputs, batches| RemainingData {
         inputs,
         batches,
         until: None,
