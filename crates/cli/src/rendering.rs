@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use lmbatch::engine::{Finished, OutcomeReader};
+use lmbatch::engine::{OutcomeReader, RunResults};
 use lmbatch::{ErrorKind, Problem};
 
 use crate::counts::Counts;
@@ -64,7 +64,7 @@ struct Renderer {
 }
 
 impl Rendering {
-    pub(crate) fn new(finished: &Finished, origin: LineOrigin, accept: Vec<Problem>) -> Self {
+    pub(crate) fn new(finished: &RunResults, origin: LineOrigin, accept: Vec<Problem>) -> Self {
         let requests = finished.requests();
         let block = BLOCK.saturating_mul(requests) / finished.stored_bytes().max(1);
         Self {

@@ -169,7 +169,7 @@ impl Engine {
     }
 
     /// Drives a plan until every request of it has exactly one outcome.
-    pub async fn run(&self, plan: Plan, options: RunOptions) -> Result<Finished> {
+    pub async fn run(&self, plan: Plan, options: RunOptions) -> Result<RunResults> {
         self.context.run(plan, options).await
     }
 
@@ -185,7 +185,12 @@ impl Engine {
 
     /// Drives a plan that was recorded by [`begin`](Self::begin) until every request has its
     /// outcome.
-    pub async fn start(&self, run: RunRecord, plan: Plan, options: RunOptions) -> Result<Finished> {
+    pub async fn start(
+        &self,
+        run: RunRecord,
+        plan: Plan,
+        options: RunOptions,
+    ) -> Result<RunResults> {
         self.context.start(run, plan, options).await
     }
 
@@ -221,13 +226,13 @@ impl Engine {
     /// [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another process or task
     /// advances the run; the first permanent failure of a batch, after the results of the others
     /// are fetched; [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) at the deadline.
-    pub async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
+    pub async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<RunResults> {
         self.context.resume(run, options).await
     }
 
     /// Returns the outcomes of a run that has ended, from its record alone. The provider is not
     /// called.
-    pub async fn sealed(&self, run: &RunRecord) -> Result<Finished> {
+    pub async fn sealed(&self, run: &RunRecord) -> Result<RunResults> {
         self.context.sealed(run).await
     }
 
@@ -236,13 +241,13 @@ impl Engine {
     ///
     /// # Errors
     /// Those of [`sealed`](Self::sealed), and those of reading results.
-    pub async fn answered(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
+    pub async fn answered(&self, run: &RunRecord, options: RunOptions) -> Result<RunResults> {
         self.context.answered(run, options).await
     }
 
     /// Returns the outcomes that a run has so far, from its record alone; see
-    /// [`Finished::is_whole`].
-    pub async fn partial_results(&self, run: &RunRecord) -> Result<Finished> {
+    /// [`RunResults::is_whole`].
+    pub async fn partial_results(&self, run: &RunRecord) -> Result<RunResults> {
         self.context.partial_results(run).await
     }
 
@@ -346,7 +351,7 @@ impl Engine {
     }
 
     /// Reads the results of a batch that has ended: exactly one outcome for each request of the handle.
-    pub async fn retrieve(&self, handle: &BatchHandle) -> Result<Finished> {
+    pub async fn retrieve(&self, handle: &BatchHandle) -> Result<RunResults> {
         self.context.retrieve(handle).await
     }
 
@@ -356,13 +361,17 @@ impl Engine {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where one of `names` that is used is the id of another row.
-    pub async fn retrieve_rows(&self, batch: &BatchId, names: Vec<RequestId>) -> Result<Finished> {
+    pub async fn retrieve_rows(
+        &self,
+        batch: &BatchId,
+        names: Vec<RequestId>,
+    ) -> Result<RunResults> {
         self.context.retrieve_rows(batch, names).await
     }
 
     /// Reads the outcomes back, in the order of the requests. Reading blocks on files: keep it off
     /// threads that other tasks wait for.
-    pub fn outcomes(&self, finished: &Finished) -> Result<OutcomeReader> {
+    pub fn outcomes(&self, finished: &RunResults) -> Result<OutcomeReader> {
         self.context.outcomes(finished)
     }
 

@@ -36,7 +36,7 @@ fn every_type_that_a_signature_names_has_a_path_in_the_facade() {
         type_name::<engine::Answered<'_>>(),
         type_name::<engine::BadInput>(),
         type_name::<engine::Entry<'_>>(),
-        type_name::<engine::Finished>(),
+        type_name::<engine::RunResults>(),
         type_name::<engine::OutcomeReader>(),
         type_name::<engine::Plan>(),
         type_name::<engine::PlanError>(),

@@ -1,6 +1,6 @@
 //! End of a command on a run: outcomes, a run that is still in progress, or a failure.
 
-use lmbatch::engine::{Finished, RemainingData, is_refused};
+use lmbatch::engine::{RemainingData, RunResults, is_refused};
 use lmbatch::record::{RunRecord, ShardRecord, ShardState};
 use lmbatch::{Engine, Error, ErrorKind, Result as CoreResult};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ pub(crate) async fn until_stopped(
     context: &RunContext,
     engine: &Engine,
     place: Place,
-    work: impl Future<Output = CoreResult<Finished>>,
+    work: impl Future<Output = CoreResult<RunResults>>,
 ) -> Result<Exit, Failure> {
     let mut handling = Handling::new();
     let finished = tokio::select! {
@@ -262,7 +262,7 @@ fn next_command(context: &RunContext) -> Option<String> {
 pub(crate) async fn outcomes(
     context: &RunContext,
     engine: &Engine,
-    finished: &Finished,
+    finished: &RunResults,
     place: Place,
 ) -> Result<Exit, Failure> {
     let (notes, report) = (&context.notes, &context.report);

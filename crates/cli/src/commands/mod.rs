@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lmbatch::adapter::{BatchProvider, Connection};
-use lmbatch::engine::Finished;
+use lmbatch::engine::RunResults;
 use lmbatch::{BatchId, Clock, Engine, Event};
 use tokio::sync::oneshot;
 
@@ -112,7 +112,7 @@ fn connected(
 /// Writes and counts every outcome. The returned file is complete but does not have its name yet.
 pub(crate) async fn write(
     engine: &Engine,
-    finished: &Finished,
+    finished: &RunResults,
     origin: LineOrigin,
     place: Place,
     mut summary: Summary,

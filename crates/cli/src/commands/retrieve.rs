@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch::engine::{Finished, is_refused};
+use lmbatch::engine::{RunResults, is_refused};
 use lmbatch::{
     BatchHandle, BatchId, DoubtPolicy, Engine, ErrorKind, OnDoubt, Result as CoreResult, WireId,
 };
@@ -161,7 +161,7 @@ async fn read(
     engine: &Engine,
     handle: Option<&BatchHandle>,
     batch: &BatchId,
-) -> CoreResult<Finished> {
+) -> CoreResult<RunResults> {
     match handle {
         Some(handle) => engine.retrieve(handle).await,
         None => engine.retrieve_rows(batch, Vec::new()).await,
@@ -169,7 +169,7 @@ async fn read(
 }
 
 /// Reports whether the first outcome has an id that lmbatch generated.
-fn bears_our_ids(engine: &Engine, finished: &Finished) -> Result<bool, Failure> {
+fn bears_our_ids(engine: &Engine, finished: &RunResults) -> Result<bool, Failure> {
     let mut reader = engine.outcomes(finished)?;
     let first = reader.next()?;
     let id = first.and_then(|answered| serde_json::from_str::<String>(answered.id.as_str()).ok());

@@ -65,7 +65,7 @@ impl RequestSource for Numbers {
 struct World {
     provider: Arc<MemoryProvider>,
     engine: Engine,
-    finished: Finished,
+    finished: RunResults,
 }
 
 impl World {

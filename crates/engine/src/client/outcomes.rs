@@ -11,7 +11,7 @@ use lmbatch_core::{
 use crate::blocking::blocking;
 use crate::client::convert::outcome;
 use crate::context::Context;
-use crate::results::finished::{CountMismatch, Finished};
+use crate::results::finished::{CountMismatch, RunResults};
 use crate::results::reader::OutcomeReader;
 
 /// Number of outcomes that are read at once, outside of the async threads.
@@ -50,7 +50,7 @@ enum Outputs<T> {
 }
 
 impl Outcomes {
-    pub(crate) async fn read(context: &Context, finished: Finished) -> Result<Self> {
+    pub(crate) async fn read(context: &Context, finished: RunResults) -> Result<Self> {
         let mut reader = context.outcomes(&finished)?;
         let batches: Vec<BatchSnapshot> = finished.batches().into_iter().cloned().collect();
         let id = batches.first().map(|batch| batch.id.clone());
@@ -233,7 +233,7 @@ fn next(reader: &mut OutcomeReader) -> Result<Option<(RequestId, Outcome)>> {
 /// Returns a stream of the recorded outcomes after the first `skipped`.
 pub(crate) fn stream(
     context: &Context,
-    finished: &Finished,
+    finished: &RunResults,
     skipped: u64,
 ) -> Result<OutcomeStream> {
     let reader = context.outcomes(finished)?;

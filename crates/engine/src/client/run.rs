@@ -115,7 +115,7 @@ impl IntoFuture for Run {
 pub struct RunOutput {
     context: Context,
     run: RunRecord,
-    finished: Finished,
+    finished: RunResults,
     changes: Option<Changes>,
 }
 
@@ -161,7 +161,7 @@ impl Context {
         source: Option<Box<dyn RequestSource>>,
         update: bool,
         options: RunOptions,
-    ) -> Result<(RunRecord, Finished, Option<Changes>)> {
+    ) -> Result<(RunRecord, RunResults, Option<Changes>)> {
         if !self.is_durable() {
             return Err(Error::invalid_input(
                 "a named run needs a record, such as a state folder",

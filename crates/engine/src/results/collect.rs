@@ -15,7 +15,7 @@ use lmbatch_core::{BatchProvider, IdRule, Locations, Result, Segment, ShardRecor
 
 use crate::plan::Plan;
 use crate::plan::planned::PlannedShard;
-use crate::results::finished::{End, Finished, Index};
+use crate::results::finished::{End, Index, RunResults};
 use crate::results::id_map::IdMap;
 use crate::results::locations::read_tally;
 use crate::results::merge::{Layer, Layers, Merge};
@@ -181,12 +181,12 @@ impl Collected {
 
     /// Puts the outcomes into the order of the output, which may hold only some of the requests.
     /// Reads nothing where that is the order of the input.
-    pub(crate) fn finish(self, plan: &Plan, ends: Vec<End>) -> Result<Finished> {
+    pub(crate) fn finish(self, plan: &Plan, ends: Vec<End>) -> Result<RunResults> {
         let index = match plan.order()? {
             None => Index::Run(Arc::clone(&self.layers)),
             Some(order) => self.in_order(plan, &order)?,
         };
-        Ok(Finished {
+        Ok(RunResults {
             ends,
             twins: Vec::new(),
             segments: self.segments,

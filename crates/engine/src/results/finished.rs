@@ -13,7 +13,7 @@ use crate::spool::Files;
 
 /// Results of a run or a batch, with one outcome for each request.
 #[derive(Debug)]
-pub struct Finished {
+pub struct RunResults {
     /// Ends of the shards, by number; at least one.
     pub(crate) ends: Vec<End>,
     pub(crate) twins: Vec<Twin>,
@@ -165,7 +165,7 @@ pub struct Twin {
     pub twin: BatchId,
 }
 
-impl Finished {
+impl RunResults {
     /// Returns the existing batches, each with its last snapshot.
     pub fn batches(&self) -> Vec<&BatchSnapshot> {
         let ends = self.ends.iter();

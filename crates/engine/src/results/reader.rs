@@ -9,7 +9,7 @@ use lmbatch_core::{
 };
 
 use crate::context::Context;
-use crate::results::finished::{End, Finished, Index};
+use crate::results::finished::{End, Index, RunResults};
 use crate::results::merge::{Merge, Merged};
 use crate::results::rows::StoredRows;
 use crate::results::structured::Checker;
@@ -37,13 +37,13 @@ pub struct OutcomeReader {
 
 impl Context {
     /// Returns a reader of the outcomes, in the order of the requests.
-    pub(crate) fn outcomes(&self, finished: &Finished) -> Result<OutcomeReader> {
+    pub(crate) fn outcomes(&self, finished: &RunResults) -> Result<OutcomeReader> {
         OutcomeReader::new(Arc::clone(&self.provider), finished)
     }
 }
 
 impl OutcomeReader {
-    pub(crate) fn new(provider: Arc<dyn BatchProvider>, finished: &Finished) -> Result<Self> {
+    pub(crate) fn new(provider: Arc<dyn BatchProvider>, finished: &RunResults) -> Result<Self> {
         let files = &finished.files;
         let mut segments = Vec::new();
         for segment in &finished.segments {

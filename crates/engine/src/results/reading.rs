@@ -12,7 +12,7 @@ use lmbatch_core::{
 };
 
 use crate::results::delivered::{Delivered, SoFar};
-use crate::results::finished::{CountMismatch, End, Finished, Index};
+use crate::results::finished::{CountMismatch, End, Index, RunResults};
 use crate::results::id_map::IdMap;
 use crate::results::locations::write_locations;
 use crate::results::row_cutter::RowCutter;
@@ -380,7 +380,11 @@ impl Results {
     }
 
     /// Returns the results of a batch without a run, once its parts are read.
-    pub(crate) fn finish(mut self, end: End, mismatch: Option<CountMismatch>) -> Result<Finished> {
+    pub(crate) fn finish(
+        mut self,
+        end: End,
+        mismatch: Option<CountMismatch>,
+    ) -> Result<RunResults> {
         let mut requests = self.id_map.count();
         let (index, mut writer) = self.files.scratch()?;
         let mut has_row = Vec::new();
@@ -410,7 +414,7 @@ impl Results {
             }
         }
         writer.flush().map_err(spooled)?;
-        Ok(Finished {
+        Ok(RunResults {
             ends: vec![end],
             twins: Vec::new(),
             index: Index::Batch {

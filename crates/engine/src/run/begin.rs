@@ -107,7 +107,7 @@ impl Context {
         Ok(run)
     }
 
-    pub(crate) async fn run(&self, plan: Plan, options: RunOptions) -> Result<Finished> {
+    pub(crate) async fn run(&self, plan: Plan, options: RunOptions) -> Result<RunResults> {
         let run = self.begin(&plan, None, BTreeMap::new()).await?;
         self.drive(run, plan, options).await
     }
@@ -117,7 +117,7 @@ impl Context {
         run: RunRecord,
         plan: Plan,
         options: RunOptions,
-    ) -> Result<Finished> {
+    ) -> Result<RunResults> {
         self.drive(run, plan, options).await
     }
 }

@@ -22,7 +22,7 @@ impl Context {
         run: RunRecord,
         plan: Plan,
         options: RunOptions,
-    ) -> Result<Finished> {
+    ) -> Result<RunResults> {
         let mut context = self.clone();
         context.trouble = Trouble::default();
         context.started = Some(self.started());

@@ -102,7 +102,7 @@ impl Context {
 
     /// Drives a recorded run to its end: waits while another process advances it, then continues
     /// from the recorded state.
-    pub(crate) async fn attach(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
+    pub(crate) async fn attach(&self, run: &RunRecord, options: RunOptions) -> Result<RunResults> {
         let context = match options.once {
             true => self.claim(&run.id).await?,
             false => {

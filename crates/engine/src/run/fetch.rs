@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::event::Event;
 use crate::policy::{Decision, OnDoubt};
 use crate::results::delivered::{Promised, promised};
-use crate::results::finished::{CountMismatch, End, Finished};
+use crate::results::finished::{CountMismatch, End, RunResults};
 use crate::results::id_map::IdMap;
 use crate::results::reading::{Reading, Results};
 use crate::results::tally::Tally;
@@ -573,7 +573,7 @@ impl Context {
         snapshot: BatchSnapshot,
         requests: Option<u64>,
         class: Option<BatchClass>,
-    ) -> Result<Finished> {
+    ) -> Result<RunResults> {
         let provider = Arc::clone(&self.provider);
         let results = Results::new(provider, files, id_map, 0, self.max_row_bytes);
         let ended = Ended {
@@ -597,7 +597,7 @@ impl Context {
     }
 
     /// Reports the rows that were read, and those that are no outcome.
-    pub(crate) fn tell_of(&self, finished: &Finished, takes_keyless: bool) {
+    pub(crate) fn tell_of(&self, finished: &RunResults, takes_keyless: bool) {
         let tally: Tally = finished.tally;
         for (count, what) in [
             (

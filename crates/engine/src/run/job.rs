@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::plan::Plan;
 use crate::policy::RunOptions;
 use crate::results::collect::{Collected, Maker, SealedShard, Stored, damaged};
-use crate::results::finished::{End, Finished};
+use crate::results::finished::{End, RunResults};
 use crate::run::scope::Scope;
 use crate::run::work::Work;
 
@@ -86,7 +86,7 @@ impl<'a> Job<'a> {
     }
 
     /// Drives every shard as far as possible.
-    pub(crate) async fn drive(mut self, options: RunOptions) -> Result<Finished> {
+    pub(crate) async fn drive(mut self, options: RunOptions) -> Result<RunResults> {
         if options.once {
             self.patience = Duration::ZERO;
         }
@@ -135,7 +135,7 @@ impl<'a> Job<'a> {
     }
 
     /// Returns the sealed outcomes of a run that has ended. The provider is not called.
-    pub(crate) async fn sealed(self) -> Result<Finished> {
+    pub(crate) async fn sealed(self) -> Result<RunResults> {
         if let Some(name) = self
             .damaged()
             .await?
@@ -154,7 +154,7 @@ impl<'a> Job<'a> {
     }
 
     /// Returns the outcomes that are sealed so far. The provider is not called.
-    pub(crate) async fn partial_results(mut self) -> Result<Finished> {
+    pub(crate) async fn partial_results(mut self) -> Result<RunResults> {
         for (number, names) in self.damaged().await? {
             for name in names {
                 let message = format!(
@@ -169,7 +169,7 @@ impl<'a> Job<'a> {
         self.outcomes().await
     }
 
-    async fn outcomes(mut self) -> Result<Finished> {
+    async fn outcomes(mut self) -> Result<RunResults> {
         let ends = self.works.iter();
         let ends: Vec<End> = ends.map(|work| End::of_state(&work.record.state)).collect();
         let collected = self.collect().await?;
@@ -212,14 +212,14 @@ impl<'a> Job<'a> {
         }
     }
 
-    async fn finish(mut self) -> Result<Finished> {
+    async fn finish(mut self) -> Result<RunResults> {
         // Second batches are searched for before the run is recorded as finished: afterwards no
         // process searches for them.
         let known = self.ended_batches();
         let twins = self.context.find_twins(known).await;
         self.note(self.run.attempt, true, &[]).await?;
         let finished = self.outcomes().await?;
-        Ok(Finished { twins, ..finished })
+        Ok(RunResults { twins, ..finished })
     }
 
     /// Records the progress of the run with its new shards. What other processes changed in the

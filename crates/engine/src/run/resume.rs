@@ -15,11 +15,15 @@ impl Context {
         Job::new(self, run, plan).await
     }
 
-    pub(crate) async fn sealed(&self, run: &RunRecord) -> Result<Finished> {
+    pub(crate) async fn sealed(&self, run: &RunRecord) -> Result<RunResults> {
         self.job(run).await?.sealed().await
     }
 
-    pub(crate) async fn answered(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
+    pub(crate) async fn answered(
+        &self,
+        run: &RunRecord,
+        options: RunOptions,
+    ) -> Result<RunResults> {
         let job = self.job(run).await?;
         if job.damaged().await?.is_empty() {
             return job.sealed().await;
@@ -32,7 +36,7 @@ impl Context {
         self.resume(run, options).await
     }
 
-    pub(crate) async fn partial_results(&self, run: &RunRecord) -> Result<Finished> {
+    pub(crate) async fn partial_results(&self, run: &RunRecord) -> Result<RunResults> {
         self.job(run).await?.partial_results().await
     }
 
@@ -72,7 +76,7 @@ impl Context {
         self.change(run, &[], change).await
     }
 
-    pub(crate) async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
+    pub(crate) async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<RunResults> {
         let _claim = self.holding(&run.id).await?;
         let run = self.of_this_account(run).await?;
         self.in_present_layout(&run).await?;

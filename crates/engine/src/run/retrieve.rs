@@ -17,7 +17,7 @@ use crate::spool::Files;
 use crate::trouble::Trouble;
 
 impl Context {
-    pub(crate) async fn retrieve(&self, handle: &BatchHandle) -> Result<Finished> {
+    pub(crate) async fn retrieve(&self, handle: &BatchHandle) -> Result<RunResults> {
         let snapshot = match self.key_changed(handle)? {
             false => self.known(&handle.batch).await?,
             true => self
@@ -39,7 +39,7 @@ impl Context {
         &self,
         handle: &BatchHandle,
         options: &RunOptions,
-    ) -> Result<Finished> {
+    ) -> Result<RunResults> {
         let mut context = self.clone();
         context.trouble = Trouble::default();
         let start = context.started();
@@ -61,7 +61,7 @@ impl Context {
         &self,
         batch: &BatchId,
         names: Vec<RequestId>,
-    ) -> Result<Finished> {
+    ) -> Result<RunResults> {
         let snapshot = self.ended(self.readable(batch).await?)?;
         let files = self.files()?;
         let id_map = IdMap::of_rows(names);

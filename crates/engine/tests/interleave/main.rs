@@ -29,7 +29,7 @@ use lmbatch_core::{
     ShardState,
 };
 use lmbatch_engine::{
-    AnswerView, DoubtPolicy, Engine, Finished, MemoryLedger, OnDoubt, Plan, RunOptions,
+    AnswerView, DoubtPolicy, Engine, MemoryLedger, OnDoubt, Plan, RunOptions, RunResults,
 };
 use lmbatch_testing::{Gate, Gated, MemoryAccount, MemorySpool, Point, TestClock, TestRng};
 
@@ -51,7 +51,7 @@ async fn late_acknowledgements(ledger: &Record, run: &RunRecord) -> BTreeSet<Bat
 const MOST_RESUMES: usize = 6;
 
 /// End of a driver; a panic is the outer error.
-type End = std::result::Result<Result<Finished>, Box<dyn Any + Send>>;
+type End = std::result::Result<Result<RunResults>, Box<dyn Any + Send>>;
 
 /// Driver that is running.
 struct Driver {
@@ -173,7 +173,11 @@ impl World {
 
     /// Compares the outcomes of a finished run with its requests: by the numbers of rows and, if
     /// `reads` is set, by every row, which takes long.
-    fn check_outcomes(&self, finished: &Finished, reads: bool) -> std::result::Result<(), String> {
+    fn check_outcomes(
+        &self,
+        finished: &RunResults,
+        reads: bool,
+    ) -> std::result::Result<(), String> {
         let requests = self.kind.requests as u64;
         let strange = [
             finished.duplicates(),

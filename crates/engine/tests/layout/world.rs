@@ -11,8 +11,8 @@ use lmbatch_core::{
     OutcomeView, RequestView, Result, Role, RunFilter, RunRecord, ShardRecord, Spool, Text,
 };
 use lmbatch_engine::{
-    AnswerView, BatchLimit, Engine, Entry, Finished, IdView, MemoryLedger, Plan, RequestSource,
-    RunOptions, Sourced, StepLimits,
+    AnswerView, BatchLimit, Engine, Entry, IdView, MemoryLedger, Plan, RequestSource, RunOptions,
+    RunResults, Sourced, StepLimits,
 };
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 
@@ -112,7 +112,7 @@ impl World {
     }
 
     /// Runs requests to their end.
-    pub(crate) async fn run(&self, items: &[Item], attempts: u32) -> Result<Finished> {
+    pub(crate) async fn run(&self, items: &[Item], attempts: u32) -> Result<RunResults> {
         let plan = self.plan(items).await;
         let begun = self.engine.begin(&plan, Some("mine"), BTreeMap::new());
         let run = begun.await.unwrap();
@@ -135,7 +135,7 @@ impl World {
 }
 
 /// Returns the outcomes of a run, each as its id, the text or the status, and the metadata.
-pub(crate) fn read(engine: &Engine, finished: &Finished) -> Result<Vec<String>> {
+pub(crate) fn read(engine: &Engine, finished: &RunResults) -> Result<Vec<String>> {
     let mut reader = engine.outcomes(finished)?;
     let mut said = Vec::new();
     while let Some(answered) = reader.next()? {

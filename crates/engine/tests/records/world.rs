@@ -7,7 +7,7 @@ use lmbatch_core::{
     ItemView, Ledger as _, Outcome, OutcomeView, Request, RequestId, RunFilter, RunRecord,
 };
 use lmbatch_engine::{
-    AnswerView, Engine, Finished, LMInvoker, MemoryLedger, Run, RunOutput, StepLimits,
+    AnswerView, Engine, LMInvoker, MemoryLedger, Run, RunOutput, RunResults, StepLimits,
 };
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock, TestRng};
 
@@ -90,7 +90,7 @@ fn one(id: &str, outcome: &Outcome) -> String {
 }
 
 /// Returns the outcomes of a recorded run, each as its id and the text or the status.
-pub(crate) fn read(engine: &Engine, finished: &Finished) -> Vec<String> {
+pub(crate) fn read(engine: &Engine, finished: &RunResults) -> Vec<String> {
     let mut reader = engine.outcomes(finished).unwrap();
     let mut said = Vec::new();
     while let Some(answered) = reader.next().unwrap() {
