@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lmbatch::engine::Answered;
+use lmbatch::engine::AnsweredRequest;
 use lmbatch::{OutcomeStatus, Problem, TokenUsage};
 
 /// Counts of the outcomes of a run, or of some of them.
@@ -21,7 +21,7 @@ pub(crate) struct Counts {
 
 impl Counts {
     /// Counts one outcome. Answers with one of the problems in `accept` are usable.
-    pub(crate) fn count(&mut self, answered: &Answered<'_>, accept: &[Problem]) {
+    pub(crate) fn count(&mut self, answered: &AnsweredRequest<'_>, accept: &[Problem]) {
         let status = answered.answer.status();
         let problem = answered.answer.problem();
         self.requests += 1;

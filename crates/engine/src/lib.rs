@@ -67,4 +67,6 @@ pub use services::selection::{OutcomeKind, RequestFilter, SelectedRequests};
 pub use spool::folder::FolderSpool;
 pub use spool::temporary::TemporarySpool;
 
-pub use lmbatch_core::{AnswerView, Answered, Entry, IdView, RequestSource, Sourced, Structured};
+pub use lmbatch_core::{
+    AnswerView, AnsweredRequest, Entry, IdView, RequestSource, Sourced, Structured,
+};

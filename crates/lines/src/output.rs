@@ -1,7 +1,7 @@
 //! Writing of outcomes as output lines.
 
 use lmbatch_core::{
-    AnswerView, Answered, AttachmentView, FailureView, ItemView, OutcomeView, OutputView,
+    AnswerView, AnsweredRequest, AttachmentView, FailureView, ItemView, OutcomeView, OutputView,
     SourceView, Structured, Text, TokenUsage, write_string,
 };
 
@@ -23,7 +23,7 @@ pub struct LineOrigin {
 /// {"id":"a","status":"succeeded","text":"Hello!","finish_reason":"stop","provider":"openai","batch":"batch_1"}
 /// {"id":"b","status":"missing","provider":"openai","batch":null}
 /// ```
-pub fn write_outcome(answered: &Answered<'_>, origin: &LineOrigin, out: &mut Vec<u8>) {
+pub fn write_outcome(answered: &AnsweredRequest<'_>, origin: &LineOrigin, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"id\":");
     answered.id.write(out);
     if origin.raw {
@@ -318,7 +318,7 @@ mod tests {
             emulated: false,
             raw: false,
         };
-        let answered = Answered {
+        let answered = AnsweredRequest {
             ordinal: 0,
             id: Json::new("\"a\"").unwrap(),
             metadata: None,

@@ -33,7 +33,7 @@ fn every_type_that_a_signature_names_has_a_path_in_the_facade() {
         type_name::<dyn adapter::BatchCodec>(),
         type_name::<dyn adapter::BatchProvider>(),
         type_name::<dyn adapter::ProviderFactory>(),
-        type_name::<engine::Answered<'_>>(),
+        type_name::<engine::AnsweredRequest<'_>>(),
         type_name::<engine::BadInput>(),
         type_name::<engine::Entry<'_>>(),
         type_name::<engine::RunResults>(),

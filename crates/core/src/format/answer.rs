@@ -9,7 +9,7 @@ use crate::{
 
 /// Request together with its outcome.
 #[derive(Debug)]
-pub struct Answered<'a> {
+pub struct AnsweredRequest<'a> {
     /// Position of the request in the output, from 0.
     pub ordinal: u32,
     /// Caller's id as JSON, in its original type.

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use lmbatch_core::{
-    AnswerView, Answered, Arguments, Attachment, AttachmentSource, AttachmentView, ContentView,
-    Entry, Error, FailureView, GenerateOptions, GenerateView, IdView, ItemView, JsonBuf, LMOutput,
-    Message, MessageContent, MessageView, Outcome, OutcomeView, OutputItem, OutputView, Request,
-    RequestError, RequestSource, RequestView, Result, SchemaError, SourceView, Sourced, Structured,
-    Text, Thinking, ThinkingView, ToolCall, ToolCallView, ToolResultView,
+    AnswerView, AnsweredRequest, Arguments, Attachment, AttachmentSource, AttachmentView,
+    ContentView, Entry, Error, FailureView, GenerateOptions, GenerateView, IdView, ItemView,
+    JsonBuf, LMOutput, Message, MessageContent, MessageView, Outcome, OutcomeView, OutputItem,
+    OutputView, Request, RequestError, RequestSource, RequestView, Result, SchemaError, SourceView,
+    Sourced, Structured, Text, Thinking, ThinkingView, ToolCall, ToolCallView, ToolResultView,
 };
 
 /// Source of owned requests, with default options for each request.
@@ -130,7 +130,7 @@ fn attachment_view(attachment: &Attachment) -> AttachmentView<'_> {
 }
 
 /// Converts an outcome into the owned type of library users.
-pub(crate) fn outcome(answered: &Answered<'_>) -> Outcome {
+pub(crate) fn outcome(answered: &AnsweredRequest<'_>) -> Outcome {
     let problem = answered.answer.problem();
     match &answered.answer {
         AnswerView::Missing => Outcome::Missing,

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    AnswerView, Answered, BatchProvider, BatchStatus, Error, ErrorKind, FailureView, Json,
+    AnswerView, AnsweredRequest, BatchProvider, BatchStatus, Error, ErrorKind, FailureView, Json,
     OutcomeView, RawRow, RequestError, Result, ResultPart, RowReader, SpoolFile, Structured, Text,
 };
 
@@ -72,7 +72,7 @@ impl OutcomeReader {
         clippy::should_implement_trait,
         reason = "the item borrows from the reader, which an Iterator cannot express"
     )]
-    pub fn next(&mut self) -> Result<Option<Answered<'_>>> {
+    pub fn next(&mut self) -> Result<Option<AnsweredRequest<'_>>> {
         let (ordinal, location, shard, at) = loop {
             let Some((ordinal, location, shard, at)) = self.advance()? else {
                 return Ok(None);
@@ -128,7 +128,7 @@ impl OutcomeReader {
         } else {
             Some(json(&self.record.metadata)?)
         };
-        Ok(Some(Answered {
+        Ok(Some(AnsweredRequest {
             ordinal,
             id,
             metadata,

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use lmbatch_core::{AnswerView, Answered, Error, ErrorKind, Problem, Result, RunRecord, Verdict};
+use lmbatch_core::{
+    AnswerView, AnsweredRequest, Error, ErrorKind, Problem, Result, RunRecord, Verdict,
+};
 
 use crate::context::Context;
 use crate::results::reader::OutcomeReader;
@@ -122,7 +124,7 @@ impl<'a> Selecting<'a> {
 fn select(reader: &mut OutcomeReader, filter: &RequestFilter) -> Result<SelectedRequests> {
     let mut selecting = Selecting::new(filter);
     while let Some(answered) = reader.next()? {
-        let Answered {
+        let AnsweredRequest {
             ordinal,
             id,
             answer,
