@@ -161,7 +161,7 @@ impl Kit {
                     posted_at: Some(today()),
                     watermark: None,
                     watermark_at: None,
-                    strangers: Vec::new(),
+                    foreign_batches: Vec::new(),
                 });
             }
             staged = Some(step);

@@ -33,7 +33,7 @@ fn intent(number: u32) -> Intent {
         posted_at: lmbatch_core::parse_time("2026-11-23T10:00:00Z"),
         watermark: Some("b0".into()),
         watermark_at: None,
-        strangers: vec!["b-other".into()],
+        foreign_batches: vec!["b-other".into()],
     }
 }
 

@@ -65,7 +65,7 @@ async fn staged(acme: &dyn BatchProvider, shard: &Shard) -> Intent {
         posted_at: None,
         watermark: None,
         watermark_at: None,
-        strangers: Vec::new(),
+        foreign_batches: Vec::new(),
     }
 }
 

@@ -186,7 +186,7 @@ fn intent() -> Intent {
         posted_at: None,
         watermark: None,
         watermark_at: None,
-        strangers: Vec::new(),
+        foreign_batches: Vec::new(),
     }
 }
 

@@ -468,7 +468,7 @@ mod tests {
             staged: Staged::of_file("f"),
             token: CreateToken::new("t"),
             posted_at: None,
-            strangers: Vec::new(),
+            foreign_batches: Vec::new(),
             watermark: Some(BatchId::new("old")),
             watermark_at: None,
         };

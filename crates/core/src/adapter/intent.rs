@@ -33,7 +33,7 @@ pub struct Intent {
     /// Batches that were presumed to come from this create, and whose results showed that they belong to
     /// another client.
     #[serde(default)]
-    pub strangers: Vec<BatchId>,
+    pub foreign_batches: Vec<BatchId>,
 }
 
 impl Intent {
@@ -91,7 +91,7 @@ mod tests {
             token: CreateToken::new("t"),
             // A clock that is a year ahead makes no difference.
             posted_at: at(465 * day),
-            strangers: Vec::new(),
+            foreign_batches: Vec::new(),
             watermark: Some(BatchId::new("mark")),
             watermark_at,
         };

@@ -339,7 +339,7 @@ mod tests {
             posted_at: None,
             watermark: None,
             watermark_at: None,
-            strangers: Vec::new(),
+            foreign_batches: Vec::new(),
         }
     }
 

@@ -83,7 +83,7 @@ impl Work {
         let intent = context.intent_of(&self.planned.shard, staged.clone());
         let shard = &self.planned.shard;
         let known = self.record.doubted.iter();
-        let known: Vec<&BatchId> = known.flat_map(|intent| &intent.strangers).collect();
+        let known: Vec<&BatchId> = known.flat_map(|intent| &intent.foreign_batches).collect();
         let has_label = |batch: &&BatchSnapshot| {
             batch.label.as_ref() == Some(&shard.label)
                 && batch.status != BatchStatus::Failed
@@ -294,7 +294,7 @@ impl Context {
             posted_at: Some(self.clock.now()),
             watermark: None,
             watermark_at: None,
-            strangers: Vec::new(),
+            foreign_batches: Vec::new(),
         }
     }
 

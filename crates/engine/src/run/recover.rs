@@ -57,7 +57,7 @@ impl Work {
         if let Some(marks) = &self.marks
             && let Some((checksum, Marked::Created(batch))) = marks.read().await?
             && self.is_of(checksum)
-            && !intent.strangers.contains(&batch)
+            && !intent.foreign_batches.contains(&batch)
         {
             return Ok(Some(batch));
         }
@@ -74,7 +74,7 @@ impl Work {
     async fn take_late(&mut self, context: &Context, intent: &Intent) -> Result<Option<Next>> {
         let late = context.ledger.late_acknowledgements(&self.record.key);
         let late = late.await?.into_iter();
-        let mut late = late.filter(|late| !intent.strangers.contains(&late.batch));
+        let mut late = late.filter(|late| !intent.foreign_batches.contains(&late.batch));
         let Some(late) = late.next() else {
             return Ok(None);
         };
@@ -350,7 +350,7 @@ impl Context {
         while let Some(found) = pages.try_next().await? {
             whole = past_watermark || found.next.is_none();
             let candidates = found.candidates.into_iter();
-            let candidates = candidates.filter(|one| !intent.strangers.contains(&one.batch));
+            let candidates = candidates.filter(|one| !intent.foreign_batches.contains(&one.batch));
             for candidate in candidates {
                 match candidate.certainty {
                     Certainty::Token | Certainty::Proved => proved.push(candidate),

@@ -301,7 +301,7 @@ impl Work {
         let Some(mut intent) = self.record.doubted.clone() else {
             return Ok(Next::Stuck(error));
         };
-        intent.strangers.push(stranger.clone());
+        intent.foreign_batches.push(stranger.clone());
         self.marked = true;
         self.handle.reject_presumed(stranger);
         (self.poll, self.fetch) = (None, None);

@@ -65,7 +65,7 @@ fn intent() -> Intent {
         posted_at: Some(at("2026-11-01T09:00:00Z")),
         watermark: Some(BatchId::new("old")),
         watermark_at: None,
-        strangers: Vec::new(),
+        foreign_batches: Vec::new(),
     }
 }
 

@@ -77,7 +77,7 @@ fn intent(route: &str) -> Intent {
         posted_at: lmbatch_core::parse_time("2026-11-10T09:00:00Z"),
         watermark: None,
         watermark_at: None,
-        strangers: Vec::new(),
+        foreign_batches: Vec::new(),
     }
 }
 

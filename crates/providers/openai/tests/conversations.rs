@@ -56,7 +56,7 @@ fn intent() -> Intent {
         posted_at: None,
         watermark: Some(BatchId::new("old")),
         watermark_at: None,
-        strangers: Vec::new(),
+        foreign_batches: Vec::new(),
     }
 }
 

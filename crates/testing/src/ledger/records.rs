@@ -98,6 +98,6 @@ pub fn intent(other: &str) -> Intent {
         posted_at: lmbatch_core::parse_time("2026-11-23T10:00:00Z"),
         watermark: Some(BatchId::new(other)),
         watermark_at: None,
-        strangers: vec![BatchId::new(other)],
+        foreign_batches: vec![BatchId::new(other)],
     }
 }
