@@ -41,7 +41,9 @@ async fn lost(subject: &Subject, shape: &FaultKind, twins: u64, lag: Duration) {
     let emulator = Emulator::builder().pace(Pace::INSTANT).limits(limits);
     let emulator = emulator.start().await.unwrap();
     let looks = [0, 2, 4, 8, 16].map(Duration::from_millis).to_vec();
-    let invoker = subject.invoker(&emulator).doubt(DoubtPolicy { looks });
+    let invoker = subject
+        .invoker(&emulator)
+        .doubt(DoubtPolicy { waits: looks });
     let prepared = invoker.batch().create(ASKED).prepare().await.unwrap();
     for _ in 0..twins {
         subject

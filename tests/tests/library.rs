@@ -13,7 +13,9 @@ async fn world(subject: &Subject, pace: Pace) -> (Emulator, LMInvoker) {
     let emulator = Emulator::builder().pace(pace).seed(7).start().await;
     let emulator = emulator.unwrap();
     let looks = vec![Duration::from_millis(1); 4];
-    let invoker = subject.invoker(&emulator).doubt(DoubtPolicy { looks });
+    let invoker = subject
+        .invoker(&emulator)
+        .doubt(DoubtPolicy { waits: looks });
     (emulator, invoker)
 }
 

@@ -585,7 +585,7 @@ impl Context {
         loop {
             let left = || {
                 let spent = self.clock.elapsed() - start;
-                self.doubt.patience().saturating_sub(spent)
+                self.doubt.total_wait().saturating_sub(spent)
             };
             let asked = self
                 .retrying_within(left(), || self.provider.status(batch))

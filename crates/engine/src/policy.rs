@@ -137,34 +137,34 @@ impl RetryPolicy {
 /// ```
 /// use std::time::Duration;
 /// use lmbatch_engine::DoubtPolicy;
-/// let impatient = DoubtPolicy { looks: vec![Duration::ZERO, Duration::from_secs(30)] };
-/// assert!(impatient.looks.len() < DoubtPolicy::default().looks.len());
+/// let impatient = DoubtPolicy { waits: vec![Duration::ZERO, Duration::from_secs(30)] };
+/// assert!(impatient.waits.len() < DoubtPolicy::default().waits.len());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DoubtPolicy {
     /// Waits before each search.
-    pub looks: Vec<Duration>,
+    pub waits: Vec<Duration>,
 }
 
 impl DoubtPolicy {
     /// Returns the default searches, spread over `time` in all.
     pub fn within(time: Duration) -> Self {
-        let usual = Self::default().looks;
+        let usual = Self::default().waits;
         let whole: Duration = usual.iter().sum();
         let part = time.as_secs_f64() / whole.as_secs_f64();
         Self {
-            looks: usual.into_iter().map(|wait| wait.mul_f64(part)).collect(),
+            waits: usual.into_iter().map(|wait| wait.mul_f64(part)).collect(),
         }
     }
 
     /// Returns the total time over which a batch is searched for.
-    pub fn patience(&self) -> Duration {
-        self.looks.iter().sum()
+    pub fn total_wait(&self) -> Duration {
+        self.waits.iter().sum()
     }
 
     /// Returns the waits between searches, without a first wait of zero.
     pub(crate) fn waits(&self) -> impl Iterator<Item = Duration> + Send + use<> {
-        let waits = self.looks.clone().into_iter();
+        let waits = self.waits.clone().into_iter();
         waits.skip_while(Duration::is_zero)
     }
 }
@@ -226,7 +226,7 @@ impl Default for DoubtPolicy {
     /// creates.
     fn default() -> Self {
         Self {
-            looks: [0, 5, 10, 15, 30, 60, 180, 300, 300]
+            waits: [0, 5, 10, 15, 30, 60, 180, 300, 300]
                 .map(Duration::from_secs)
                 .to_vec(),
         }

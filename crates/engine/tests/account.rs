@@ -139,7 +139,7 @@ impl World {
                 ..RetryPolicy::default()
             })
             .doubt(DoubtPolicy {
-                looks: vec![Duration::ZERO],
+                waits: vec![Duration::ZERO],
             })
             .observe(move |event: &Event<'_>| {
                 if let Event::Warning { message } = event {
@@ -249,7 +249,7 @@ async fn a_batch_created_under_one_key_is_not_taken_for_a_lost_create_under_anot
         .with_retry(Retry::Temporary)
         .with_delivery(Delivery::Unknown);
     let looks = || DoubtPolicy {
-        looks: vec![Duration::ZERO; 3],
+        waits: vec![Duration::ZERO; 3],
     };
     for (account, ends) in [(ACCOUNT, true), ("v2-other", false)] {
         let world = World::new(Script {

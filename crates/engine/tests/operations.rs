@@ -88,7 +88,7 @@ async fn a_list_that_repeats_a_page_ends_and_proves_nothing() {
         (1, 1)
     );
     // Each search reads the first page and both pages of the circle.
-    let looks = DoubtPolicy::default().looks.len();
+    let looks = DoubtPolicy::default().waits.len();
     assert_eq!(provider.times("find").len(), 3 * looks);
 }
 
@@ -271,7 +271,7 @@ async fn a_create_prepared_elsewhere_is_sent_only_where_no_earlier_one_can_appea
 async fn a_second_copy_of_a_prepared_create_is_searched_for_before_it_is_sent() {
     let (provider, invoker) = world(Script {
         accepted_unseen: [lost()].into(),
-        blind_looks: DoubtPolicy::default().looks.len() as u32,
+        blind_looks: DoubtPolicy::default().waits.len() as u32,
         ..Script::default()
     });
     let prepared = invoker.batch().create(ASKED).prepare().await.unwrap();

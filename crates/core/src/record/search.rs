@@ -36,10 +36,10 @@ pub struct Search {
     /// Phase of the search.
     pub phase: SearchPhase,
     /// Number of times that the provider's batches were searched.
-    pub looks: u32,
+    pub searches: u32,
     /// Time of the latest look at the provider's batches.
     #[serde(with = "crate::adapter::time::optional")]
-    pub looked_at: Option<SystemTime>,
+    pub searched_at: Option<SystemTime>,
     /// Only batch that matched in the latest look. It is accepted once it is the only match in two looks in a
     /// row.
     pub presumed: Option<BatchId>,

@@ -581,7 +581,7 @@ impl Context {
             class,
             requests,
             certainty: Certainty::Proved,
-            patience: self.doubt.patience(),
+            patience: self.doubt.total_wait(),
         };
         let mut fetch = Fetch::new(self, ended, results);
         let (undelivered, mismatch) = self.fetched(&mut fetch).await?;

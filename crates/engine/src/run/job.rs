@@ -47,7 +47,7 @@ impl<'a> Job<'a> {
                 ids: plan.ids.clone(),
                 max_row_bytes: context.max_row_bytes,
             },
-            patience: context.doubt.patience(),
+            patience: context.doubt.total_wait(),
             plan,
         })
     }

@@ -103,7 +103,7 @@ impl Poll {
                 // Waiting for a readable response counts as waiting for results, since the status
                 // of some batches holds them.
                 let patience = match is_unreadable(&error) {
-                    true => context.doubt.patience(),
+                    true => context.doubt.total_wait(),
                     false => PATIENCE,
                 };
                 if is_unreadable(&error) && failing >= patience {

@@ -35,7 +35,7 @@ impl Work {
         self.put(context, next).await?;
         context.tell(&Event::Doubt {
             label: &label,
-            patience: context.doubt.patience(),
+            patience: context.doubt.total_wait(),
         });
         Ok(Next::In(context.look_after(0)))
     }
@@ -99,7 +99,7 @@ impl Work {
             return Ok(Next::NOW);
         };
         let mut search = self.record.progress.search.clone().unwrap_or_default();
-        if search.looks == 0
+        if search.searches == 0
             && let Some(batch) = self.recorded_beside(&intent).await?
         {
             return self.adopt_beside(context, batch).await;
@@ -158,13 +158,13 @@ impl Work {
             },
         }
         self.failures = 0;
-        search.looks += 1;
-        search.looked_at = Some(context.clock.now());
+        search.searches += 1;
+        search.searched_at = Some(context.clock.now());
         if is_last {
             search.phase = SearchPhase::Absent;
             return self.searched(context, search).await;
         }
-        if let Some(wait) = context.doubt.looks.get(search.looks as usize) {
+        if let Some(wait) = context.doubt.waits.get(search.searches as usize) {
             let wait = *wait;
             self.searched(context, search).await?;
             return Ok(Next::In(wait));
@@ -251,7 +251,7 @@ impl Work {
             return Ok(Next::NOW);
         };
         let mut search = self.record.progress.search.clone().unwrap_or_default();
-        if search.looks == 0
+        if search.searches == 0
             && let Some(batch) = self.recorded_beside(&intent).await?
         {
             return self.adopt_beside(context, batch).await;
@@ -268,9 +268,9 @@ impl Work {
         // A create that is refused now may have been accepted before.
         let is_final = error.retry() == Retry::Permanent && error.delivery() != Delivery::Unknown;
         self.cause = Some(error);
-        search.looks += 1;
-        search.looked_at = Some(context.clock.now());
-        match context.doubt.looks.get(search.looks as usize) {
+        search.searches += 1;
+        search.searched_at = Some(context.clock.now());
+        match context.doubt.waits.get(search.searches as usize) {
             Some(wait) if !is_final => {
                 let wait = *wait;
                 self.searched(context, search).await?;
@@ -286,7 +286,7 @@ impl Work {
     /// Returns whether this process or an earlier one has searched for the batch.
     pub(crate) fn has_looked(&self) -> bool {
         let search = self.record.progress.search.as_ref();
-        search.is_some_and(|search| search.looks > 0)
+        search.is_some_and(|search| search.searches > 0)
     }
 
     /// Returns the time until the next search that earlier processes have not made is due.
@@ -296,9 +296,9 @@ impl Work {
             (ShardState::Doubt(_), None) => return context.look_after(0),
             _ => return Duration::ZERO,
         };
-        let wait = context.look_after(search.looks);
+        let wait = context.look_after(search.searches);
         let since = search
-            .looked_at
+            .searched_at
             .map(|at| context.clock.now().duration_since(at));
         match since {
             Some(Ok(since)) => wait.saturating_sub(since),
@@ -321,7 +321,7 @@ pub(crate) enum SearchResult {
 impl Context {
     /// Returns the wait before a search.
     fn look_after(&self, looks: u32) -> Duration {
-        let wait = self.doubt.looks.get(looks as usize);
+        let wait = self.doubt.waits.get(looks as usize);
         wait.copied().unwrap_or_default()
     }
 
@@ -334,7 +334,7 @@ impl Context {
         let is_kept = match (capabilities.token_lifetime, age) {
             (None, _) => true,
             // A clock that was set back gives no age.
-            (Some(lifetime), Some(Ok(age))) => age + self.doubt.patience() < lifetime,
+            (Some(lifetime), Some(Ok(age))) => age + self.doubt.total_wait() < lifetime,
             (Some(_), _) => false,
         };
         capabilities.create == CreateProof::Token && is_kept

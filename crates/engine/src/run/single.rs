@@ -55,7 +55,7 @@ impl Context {
             context: self,
             plan,
             files: &plan.files,
-            patience: self.doubt.patience(),
+            patience: self.doubt.total_wait(),
             run: None,
             cancelled: watch::Sender::new(false),
         };

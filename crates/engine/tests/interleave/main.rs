@@ -133,7 +133,7 @@ impl World {
             .with_spool(self.spool.clone())
             .with_clock(self.clock.clone())
             .with_rng(Arc::new(TestRng::new(2)))
-            .with_doubt(DoubtPolicy { looks })
+            .with_doubt(DoubtPolicy { waits: looks })
             .with_on_doubt(self.kind.on_doubt)
     }
 

@@ -256,7 +256,7 @@ async fn a_batch_that_is_found_in_a_cancelled_run_is_cancelled() {
     let world = World::new(Script {
         accepted_unseen: [lost].into(),
         // As many as there are searches.
-        blind_looks: DoubtPolicy::default().looks.len() as u32,
+        blind_looks: DoubtPolicy::default().waits.len() as u32,
         ..Script::default()
     });
     let held = world.run(&ASKED).await.unwrap_err();

@@ -136,7 +136,7 @@ async fn a_lost_create_of_a_rolled_back_ledger_is_searched_for_before_another_is
     let ledger = Arc::new(MemoryLedger::default());
     let hasty = |invoker: LMInvoker| {
         invoker.doubt(DoubtPolicy {
-            looks: vec![std::time::Duration::ZERO],
+            waits: vec![std::time::Duration::ZERO],
         })
     };
     let first = hasty(world.invoker(&ledger, spool.path()));
