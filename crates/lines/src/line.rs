@@ -199,7 +199,7 @@ fn entry(
     let merged;
     let options = match &own {
         Some(own) => {
-            merged = own.merged_over(&context.options);
+            merged = own.with_defaults(&context.options);
             &merged
         }
         None => &context.options,
@@ -379,7 +379,7 @@ fn of_batch(
         return Ok(());
     }
     let translated = batch_line.translate(&context.provider)?;
-    let options = translated.options.merged_over(&context.options);
+    let options = translated.options.with_defaults(&context.options);
     let asked = Asked {
         id,
         system: translated.system,

@@ -168,7 +168,7 @@ impl BatchCodec for AcmeCodec {
                 let at = out.len();
                 self.write(generate, out)?;
                 if !self.broken("extra parameters are left out") {
-                    generate.hyperparameters.lay_over(at, out)?;
+                    generate.hyperparameters.merge_into(at, out)?;
                 }
             }
             _ => return Err(RequestError::unsupported("acme: only questions")),

@@ -380,7 +380,7 @@ impl Request {
         reason = "all methods of the builder take their arguments by value"
     )]
     pub fn with_options(mut self, options: GenerateOptions) -> Self {
-        self.options = options.merged_over(&self.options);
+        self.options = options.with_defaults(&self.options);
         self
     }
 
@@ -390,7 +390,7 @@ impl Request {
         reason = "all methods of the builder take their arguments by value"
     )]
     pub fn with_hyperparameters(mut self, hyperparameters: Hyperparameters) -> Self {
-        self.options.hyperparameters = hyperparameters.merged_over(&self.options.hyperparameters);
+        self.options.hyperparameters = hyperparameters.with_defaults(&self.options.hyperparameters);
         self
     }
 }

@@ -19,7 +19,7 @@ use crate::{RequestError, ResponseSchema, SchemaMode, Tool, ToolChoice, UnknownW
 /// use lmbatch_core::Hyperparameters;
 /// let defaults = Hyperparameters { temperature: Some(0.9), max_output_tokens: Some(300), ..Default::default() };
 /// let call = Hyperparameters { temperature: Some(0.1), ..Default::default() };
-/// let merged = call.merged_over(&defaults);
+/// let merged = call.with_defaults(&defaults);
 /// assert_eq!((merged.temperature, merged.max_output_tokens), (Some(0.1), Some(300)));
 /// assert_eq!(serde_json::to_string(&merged)?, r#"{"max_output_tokens":300,"temperature":0.1}"#);
 /// # Ok::<(), serde_json::Error>(())
@@ -79,7 +79,7 @@ impl fmt::Debug for Hyperparameters {
 impl Hyperparameters {
     /// Returns these hyperparameters, completed by those of `base`. Extra parameters that are objects are
     /// merged member by member.
-    pub fn merged_over(&self, base: &Self) -> Self {
+    pub fn with_defaults(&self, base: &Self) -> Self {
         let mut extra = base.extra.clone();
         for (key, value) in &self.extra {
             merge(extra.entry(key.clone()).or_insert(Value::Null), value);
@@ -134,7 +134,7 @@ impl Hyperparameters {
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where a parameter would replace the model,
     /// or a text, list or object that the request itself sets, such as its messages.
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for `stream`, which batches do not support.
-    pub fn lay_over(&self, at: usize, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    pub fn merge_into(&self, at: usize, out: &mut Vec<u8>) -> Result<(), RequestError> {
         if self.extra.is_empty() {
             return Ok(());
         }
@@ -433,7 +433,7 @@ impl fmt::Debug for GenerateOptions {
 
 impl GenerateOptions {
     /// Returns these options, completed by those of `base`. Hyperparameters are merged one by one.
-    pub fn merged_over(&self, base: &Self) -> Self {
+    pub fn with_defaults(&self, base: &Self) -> Self {
         let schema_mode = self.schema_mode.or(base.schema_mode);
         let schema = self.schema.clone().or_else(|| base.schema.clone());
         Self {
@@ -449,7 +449,7 @@ impl GenerateOptions {
             }),
             schema_mode,
             thinking: self.thinking.or(base.thinking),
-            hyperparameters: self.hyperparameters.merged_over(&base.hyperparameters),
+            hyperparameters: self.hyperparameters.with_defaults(&base.hyperparameters),
         }
     }
 }
@@ -479,7 +479,7 @@ mod tests {
         .unwrap();
         let call = set(&[("temperature", json!(0.1)), ("a.c", json!(2))]).unwrap();
         let request = set(&[("seed", json!(7)), ("a.d", json!([1]))]).unwrap();
-        let merged = request.merged_over(&call.merged_over(&invoker));
+        let merged = request.with_defaults(&call.with_defaults(&invoker));
         assert_eq!(
             (merged.temperature, merged.max_output_tokens, merged.seed),
             (Some(0.1), Some(5), Some(7))
@@ -508,7 +508,7 @@ mod tests {
             ),
         ] {
             let mut out = format!("before{body}").into_bytes();
-            extra.lay_over(6, &mut out).unwrap();
+            extra.merge_into(6, &mut out).unwrap();
             assert_eq!(out, format!("before{expected}").into_bytes());
         }
     }
@@ -527,11 +527,11 @@ mod tests {
             (&deep, r#"{"a":{"b":[1]}}"#, "\"a.b\""),
             (&deep, r#"{"a":[1]}"#, "\"a\""),
         ] {
-            let error = parameters.lay_over(0, &mut body.into()).unwrap_err();
+            let error = parameters.merge_into(0, &mut body.into()).unwrap_err();
             assert!(error.message().unwrap().contains(named), "{error}");
         }
         for body in [r#"{"messages":[]}"#, r#"{"input":"x"}"#] {
-            messages.lay_over(0, &mut body.into()).unwrap();
+            messages.merge_into(0, &mut body.into()).unwrap();
         }
     }
 

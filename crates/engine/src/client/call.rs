@@ -65,7 +65,7 @@ impl Call {
         OwnedSource::new(
             Box::new(requests),
             self.invoker.model.clone(),
-            self.options.merged_over(&self.invoker.options),
+            self.options.with_defaults(&self.invoker.options),
         )
     }
 
@@ -85,7 +85,7 @@ macro_rules! option_methods {
             mut self,
             options: impl std::borrow::Borrow<lmbatch_core::GenerateOptions>,
         ) -> Self {
-            self.call.options = options.borrow().merged_over(&self.call.options);
+            self.call.options = options.borrow().with_defaults(&self.call.options);
             self
         }
         /// Sets hyperparameters of this call, merged over those set before and over the invoker's.
@@ -96,7 +96,7 @@ macro_rules! option_methods {
             let options = &mut self.call.options;
             options.hyperparameters = hyperparameters
                 .borrow()
-                .merged_over(&options.hyperparameters);
+                .with_defaults(&options.hyperparameters);
             self
         }
         /// Sets the system instruction of every request of this call that has none of its own.

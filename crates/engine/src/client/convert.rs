@@ -39,7 +39,7 @@ impl RequestSource for OwnedSource {
             return Ok(false);
         };
         self.place += 1;
-        let options = request.options.merged_over(&self.options);
+        let options = request.options.with_defaults(&self.options);
         let entry = if request.id.as_str().is_empty() {
             Err(RequestError::invalid_input("the id is empty"))
         } else if request.input.messages.is_empty() {

@@ -66,12 +66,12 @@ impl LMInvoker {
         let options = &mut self.options;
         options.hyperparameters = hyperparameters
             .borrow()
-            .merged_over(&options.hyperparameters);
+            .with_defaults(&options.hyperparameters);
         self
     }
     /// Sets options of every request, merged over those set before.
     pub fn options(mut self, options: impl Borrow<GenerateOptions>) -> Self {
-        self.options = options.borrow().merged_over(&self.options);
+        self.options = options.borrow().with_defaults(&self.options);
         self
     }
     /// Sets the tools that the model may call.

@@ -108,7 +108,7 @@ impl Chat {
                 let schema = generate.schema.map(|schema| self.sent(schema));
                 let schema = schema.transpose()?;
                 chat::write(generate, schema.as_deref(), &self.dialect, out)?;
-                generate.hyperparameters.lay_over(at, out)?;
+                generate.hyperparameters.merge_into(at, out)?;
             }
             _ => return Err(self.dialect.only_generate()),
         }

@@ -180,7 +180,7 @@ impl BatchCodec for AnthropicCodec {
                 let schema = schema.map(|schema| self.schemas.sent(schema, 0, schema::translate));
                 let schema = schema.transpose()?;
                 request::write(generate, schema.as_deref(), self.max_tokens, out)?;
-                generate.hyperparameters.lay_over(at, out)?;
+                generate.hyperparameters.merge_into(at, out)?;
             }
             _ => return Err(RequestError::unsupported(ONLY)),
         }

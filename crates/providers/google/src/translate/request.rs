@@ -48,9 +48,9 @@ impl Writer<'_> {
                 extra: [(self.names.spell(name), self.names.respell(value))].into(),
                 ..Hyperparameters::default()
             };
-            own = one.merged_over(&own);
+            own = one.with_defaults(&own);
         }
-        own.lay_over(at, out)
+        own.merge_into(at, out)
     }
 
     /// System text stands before every conversation here, wherever it stood. Empty text is refused by the

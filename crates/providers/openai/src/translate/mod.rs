@@ -158,7 +158,7 @@ impl BatchCodec for OpenAiCodec {
         let schema = generate.schema;
         let schema = schema.map(|schema| self.chat.sent(schema)).transpose()?;
         responses::write(generate, schema.as_deref(), out)?;
-        generate.hyperparameters.lay_over(at, out)
+        generate.hyperparameters.merge_into(at, out)
     }
 
     fn schema_notes(
