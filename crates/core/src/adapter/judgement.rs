@@ -9,7 +9,7 @@ use crate::{
 
 /// Parts of a provider's answer that are not content of the model, by their names in the provider's JSON.
 #[derive(Debug, Clone, Copy)]
-pub struct Asides {
+pub struct NonContent {
     /// Names of members without content of the answer, such as `id`, `finish_reason` and `reasoning`.
     pub members: &'static [&'static str],
     /// Values of `type` of objects without content of the answer, such as `reasoning` and `web_search_call`.
@@ -27,30 +27,30 @@ impl Member<'_> {
     }
 
     /// Returns whether an object, or an object in a list, holds a text that is not empty, not a `type` and
-    /// not among `asides`, at any depth and in any shape. Where an error arrives together with an answer of
+    /// not among `non_content`, at any depth and in any shape. Where an error arrives together with an answer of
     /// unknown shape, this shows that the answer was given and paid for, although it cannot be read. An
     /// answer nested more than [`MAX_DEPTH`] deep counts as one.
     ///
     /// ```
-    /// use lmbatch_core::{Asides, Member, Outline};
-    /// let asides = Asides { members: &["id"], types: &["reasoning"], flags: &[] };
-    /// let has_text = |json| Outline::new().read(json).is_ok_and(|it| Member::from(it).says_something(&asides));
+    /// use lmbatch_core::{NonContent, Member, Outline};
+    /// let non_content = NonContent { members: &["id"], types: &["reasoning"], flags: &[] };
+    /// let has_text = |json| Outline::new().read(json).is_ok_and(|it| Member::from(it).has_content(&non_content));
     /// assert!(has_text(r#"[{"id":"a","odd":{"words":["A"]}}]"#));
     /// assert!(!has_text(r#"[{"id":"a","text":""},{"type":"reasoning","text":"Hm."},"A",7]"#));
     /// ```
-    pub fn says_something(self, asides: &Asides) -> bool {
+    pub fn has_content(self, non_content: &NonContent) -> bool {
         let Some(value) = self.raw() else {
             return false;
         };
         let mut objects = value.values().filter(|item| item.is_object());
-        value.is_object() && has_text(value, asides, 1)
-            || objects.any(|item| has_text(item, asides, 2))
+        value.is_object() && has_text(value, non_content, 1)
+            || objects.any(|item| has_text(item, non_content, 2))
     }
 }
 
-/// Returns whether a value holds a text outside of `asides`. `depth` is the number of brackets around it, its
+/// Returns whether a value holds a text outside of `non_content`. `depth` is the number of brackets around it, its
 /// own included.
-fn has_text(value: JsonView<'_>, asides: &Asides, depth: usize) -> bool {
+fn has_text(value: JsonView<'_>, non_content: &NonContent, depth: usize) -> bool {
     if value.is_string() {
         return !value.is_empty();
     }
@@ -58,7 +58,9 @@ fn has_text(value: JsonView<'_>, asides: &Asides, depth: usize) -> bool {
         return true;
     }
     if value.is_list() {
-        return value.values().any(|item| has_text(item, asides, depth + 1));
+        return value
+            .values()
+            .any(|item| has_text(item, non_content, depth + 1));
     }
     let (mut is_aside, mut is_text_found) = (false, false);
     for (name, value) in value.entries() {
@@ -67,11 +69,11 @@ fn has_text(value: JsonView<'_>, asides: &Asides, depth: usize) -> bool {
         };
         let is_type = name == "type";
         if is_type && let Some(kind) = value.text().map(Text::decode) {
-            is_aside |= asides.types.contains(&&*kind);
+            is_aside |= non_content.types.contains(&&*kind);
         }
-        is_aside |= value.is_true() && asides.flags.contains(&&*name);
-        let is_marker = is_type || asides.members.contains(&&*name);
-        is_text_found = is_text_found || !is_marker && has_text(value, asides, depth + 1);
+        is_aside |= value.is_true() && non_content.flags.contains(&&*name);
+        let is_marker = is_type || non_content.members.contains(&&*name);
+        is_text_found = is_text_found || !is_marker && has_text(value, non_content, depth + 1);
     }
     is_text_found && !is_aside
 }
@@ -148,7 +150,7 @@ mod tests {
 
     #[test]
     fn an_answer_of_unknown_shape_is_recognised_as_an_answer() {
-        let asides = Asides {
+        let non_content = NonContent {
             members: &["id", "finish", "reasoning"],
             types: &["thinking"],
             flags: &["thought"],
@@ -196,10 +198,10 @@ mod tests {
             let member = Member::from(outline.read(&json).unwrap());
             let shown = &json[..json.len().min(60)];
             assert_eq!(member.holds_object(), holds_object, "{shown}");
-            assert_eq!(member.says_something(&asides), says, "{shown}");
+            assert_eq!(member.has_content(&non_content), says, "{shown}");
         }
         assert!(!Member::default().holds_object());
-        assert!(!Member::default().says_something(&asides));
+        assert!(!Member::default().has_content(&non_content));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use exact::exact_value;
 pub use factory::{Connection, ProviderFactory};
 pub use intent::Intent;
 pub use json::JsonBuf;
-pub use judgement::Asides;
+pub use judgement::NonContent;
 pub use legible::{RawRow, legible_id, replace_lone_surrogates};
 pub use media::{
     is_office_media_type, is_same_format, is_text, is_text_media_type, known_media_type,

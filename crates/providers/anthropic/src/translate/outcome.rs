@@ -1,8 +1,8 @@
 //! Rows of results into outcomes. Independent of how the provider is configured.
 
 use lmbatch_core::{
-    Arguments, Asides, FailureView, FinishReason, ItemView, JsonError, JsonView, Member, Opened,
-    OutcomeView, Outline, OutputView, Problem, Retry, RowContent, RowError, ThinkingView,
+    Arguments, FailureView, FinishReason, ItemView, JsonError, JsonView, Member, NonContent,
+    Opened, OutcomeView, Outline, OutputView, Problem, Retry, RowContent, RowError, ThinkingView,
     TokenUsage, ToolCallView, read_row,
 };
 
@@ -45,7 +45,7 @@ fn content<'a>(result: &RowResult<'a>) -> RowContent<'a> {
 }
 
 /// Members of a message that are not what was answered, and types of blocks that hold thoughts.
-const ASIDES: Asides = Asides {
+const NON_CONTENT: NonContent = NonContent {
     members: &["cache_control", "caller", "citations", "id", "role"],
     types: &["thinking", "redacted_thinking"],
     flags: &[],
@@ -60,7 +60,7 @@ fn holds_answer(message: JsonView<'_>) -> bool {
         return true;
     }
     match message.read::<Message<'_>>() {
-        Some(found) => found.content.says_something(&ASIDES),
+        Some(found) => found.content.has_content(&NON_CONTENT),
         None => message.is_object(),
     }
 }

@@ -2,9 +2,9 @@
 //! rows differ by where the key is, and say so themselves.
 
 use lmbatch_core::{
-    Arguments, Asides, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Items,
-    Json, JsonError, JsonView, Member, Opened, OutcomeView, Outline, OutputView, Problem, Retry,
-    RowContent, SourceView, Text, ThinkingView, TokenUsage, ToolCallView, read_row,
+    Arguments, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Items, Json,
+    JsonError, JsonView, Member, NonContent, Opened, OutcomeView, Outline, OutputView, Problem,
+    Retry, RowContent, SourceView, Text, ThinkingView, TokenUsage, ToolCallView, read_row,
 };
 
 use crate::error::classify_row;
@@ -63,7 +63,7 @@ fn is_error(error: JsonView<'_>) -> bool {
 }
 
 /// Members of a candidate that are not what was answered, and the one that marks thoughts.
-const ASIDES: Asides = Asides {
+const NON_CONTENT: NonContent = NonContent {
     members: &[
         "citationMetadata",
         "finishMessage",
@@ -92,7 +92,7 @@ fn is_answer(response: JsonView<'_>) -> bool {
         return true;
     }
     match response.read::<Response<'_>>() {
-        Some(found) => found.candidates.says_something(&ASIDES),
+        Some(found) => found.candidates.has_content(&NON_CONTENT),
         None => response.is_object(),
     }
 }

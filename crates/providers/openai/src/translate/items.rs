@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    Arguments, Asides, AttachmentKind, AttachmentView, ItemView, Items, JsonError, JsonView,
-    Member, Outline, SourceView, Text, ThinkingView, ToolCallView,
+    Arguments, AttachmentKind, AttachmentView, ItemView, Items, JsonError, JsonView, Member,
+    NonContent, Outline, SourceView, Text, ThinkingView, ToolCallView,
 };
 
 use crate::wire::{Audio, ChatFunction, ChatMessage, ChatToolCall, Choice, Item, Part};
@@ -21,7 +21,7 @@ const MADE: &[&str] = &[
 ];
 
 /// Members of an answer that are not what was answered, and types of items on the way to an answer.
-pub(super) const ASIDES: Asides = Asides {
+pub(super) const NON_CONTENT: NonContent = NonContent {
     members: &[
         "annotations",
         "call_id",

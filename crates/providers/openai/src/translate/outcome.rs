@@ -138,7 +138,7 @@ fn holds_answer(body: JsonView<'_>, dialect: &Dialect) -> bool {
         Some(mut list) => !list.is_empty() && list.all(JsonView::is_object),
         None => list.json().is_err(),
     };
-    let says = |member: Member<'_>| member.says_something(&items::ASIDES);
+    let says = |member: Member<'_>| member.has_content(&items::NON_CONTENT);
     [found.data, found.results].into_iter().any(is_data)
         || [found.output, found.choices].into_iter().any(says)
 }
