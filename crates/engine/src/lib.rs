@@ -41,7 +41,7 @@ pub use clock::{SystemClock, SystemRng};
 pub use engine::Engine;
 pub use event::{Event, Observer};
 pub use memory::MemoryLedger;
-pub use plan::error::{BadInput, BadRequest, PlanError, SHOWN};
+pub use plan::error::{BadInput, BadRequest, MAX_SHOWN_REQUESTS, PlanError};
 pub use plan::handle_parts::HandleParts;
 pub use plan::handles::CreatedHandle;
 pub use plan::ids::{former_run_id, run_id};

@@ -5,7 +5,7 @@ use std::fmt;
 use lmbatch_core::Error;
 
 /// Maximum number of invalid requests that an error shows.
-pub const SHOWN: usize = 20;
+pub const MAX_SHOWN_REQUESTS: usize = 20;
 
 /// Reason why an input cannot be planned. Nothing was sent.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl From<PlanError> for Error {
 pub struct BadInput {
     /// Number of all invalid requests.
     pub count: u64,
-    /// The first [`SHOWN`] invalid requests, by position.
+    /// The first [`MAX_SHOWN_REQUESTS`] invalid requests, by position.
     pub first: Vec<BadRequest>,
 }
 
@@ -46,14 +46,14 @@ impl BadInput {
     pub(crate) fn note(&mut self, bad: BadRequest) {
         self.count += 1;
         self.first.push(bad);
-        if self.first.len() > 2 * SHOWN {
+        if self.first.len() > 2 * MAX_SHOWN_REQUESTS {
             self.trim();
         }
     }
 
     pub(crate) fn trim(&mut self) {
         self.first.sort_by_key(|bad| bad.place);
-        self.first.truncate(SHOWN);
+        self.first.truncate(MAX_SHOWN_REQUESTS);
     }
 }
 
