@@ -1,6 +1,6 @@
 //! The table of supported schemas in an adapter's documentation, generated from the adapter itself.
 
-use lmbatch_core::schemas::Sent;
+use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{RequestError, ResponseSchema, SchemaMode};
 use serde_json::{Value, json};
 
@@ -110,7 +110,7 @@ fn of_roots() -> Vec<(&'static str, Value)> {
 /// Returns a Markdown table of the schemas that an adapter sends for sample schemas of every kind. `source` returns
 /// the documentation source of a row by its name.
 pub fn schema_table(
-    translate: impl Fn(&ResponseSchema) -> Result<Sent, RequestError>,
+    translate: impl Fn(&ResponseSchema) -> Result<SentSchema, RequestError>,
     source: impl Fn(&str) -> &'static str,
 ) -> String {
     let mut table = "| | schema | what is sent | source |\n|---|---|---|---|\n".to_owned();
@@ -145,7 +145,7 @@ pub fn schema_table(
     table
 }
 
-fn said(sent: &Sent, shown: &Value, part: &str) -> String {
+fn said(sent: &SentSchema, shown: &Value, part: &str) -> String {
     let Some(schema) = &sent.schema else {
         return "no schema; the answer is checked here".to_owned();
     };

@@ -366,7 +366,7 @@ impl Search<'_, '_> {
 
 /// Schema in the form in which it is sent.
 #[derive(Debug, Clone)]
-pub struct Sent {
+pub struct SentSchema {
     /// Rewritten schema; `None` where no schema is sent.
     pub schema: Option<JsonBuf>,
     /// `true` where the provider is asked to enforce the schema.
@@ -375,7 +375,7 @@ pub struct Sent {
     pub notes: Vec<String>,
 }
 
-impl Sent {
+impl SentSchema {
     /// Creates the sent form from the rewritten schema, or from the caller's own text where nothing changed.
     pub fn new(schema: &ResponseSchema, rewritten: &Value, strict: bool, notes: Notes) -> Self {
         let is_same = schema.schema.to_value() == *rewritten;
@@ -415,7 +415,7 @@ impl Sent {
 pub struct Cache(Arc<Mutex<Option<Cached>>>);
 
 /// Schema, the number of its form, and the schema as it is sent.
-type Cached = (ResponseSchema, u8, Arc<Sent>);
+type Cached = (ResponseSchema, u8, Arc<SentSchema>);
 
 impl Cache {
     /// Returns the schema as it is sent: from the cache, or made by `make`. `form` distinguishes the forms
@@ -427,8 +427,8 @@ impl Cache {
         &self,
         schema: &ResponseSchema,
         form: u8,
-        make: impl FnOnce(&ResponseSchema) -> Result<Sent, RequestError>,
-    ) -> Result<Arc<Sent>, RequestError> {
+        make: impl FnOnce(&ResponseSchema) -> Result<SentSchema, RequestError>,
+    ) -> Result<Arc<SentSchema>, RequestError> {
         let last = self
             .0
             .lock()

@@ -58,7 +58,7 @@ mod services;
 
 use std::sync::Arc;
 
-use lmbatch_core::schemas::{Cache, Sent};
+use lmbatch_core::schemas::{Cache, SentSchema};
 use lmbatch_core::{
     JsonView, Opened, OutcomeView, RequestError, RequestView, ResponseSchema, RowError,
 };
@@ -125,7 +125,7 @@ impl Chat {
     }
 
     /// Returns the schema as it is sent.
-    pub(crate) fn sent(&self, schema: &ResponseSchema) -> Result<Arc<Sent>, RequestError> {
+    pub(crate) fn sent(&self, schema: &ResponseSchema) -> Result<Arc<SentSchema>, RequestError> {
         let make = |schema: &ResponseSchema| chat::sent_schema(schema, &self.dialect);
         self.schemas.sent(schema, 0, make)
     }

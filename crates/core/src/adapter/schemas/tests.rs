@@ -164,7 +164,7 @@ fn a_schema_is_rewritten_once_for_many_requests() {
     let (cache, made) = (Cache::default(), Cell::new(0));
     let make = |schema: &ResponseSchema| {
         made.set(made.get() + 1);
-        Sent::refused(schema, "no")
+        SentSchema::refused(schema, "no")
     };
     let strict = ResponseSchema::new(&json!({"type": "object"}));
     let lenient = strict.clone().with_mode(SchemaMode::Lenient);

@@ -1,6 +1,6 @@
 //! Params of a message (SDK 2.12.0, 2026-11).
 
-use lmbatch_core::schemas::Sent;
+use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
     CallIds, ContentView, GenerateView, MessageView, Object, RequestError, Role, Text, ToolChoice,
     write_list,
@@ -25,7 +25,7 @@ pub(super) fn sampling(view: &GenerateView<'_>) -> Vec<&'static str> {
 
 pub(super) fn write(
     view: &GenerateView<'_>,
-    schema: Option<&Sent>,
+    schema: Option<&SentSchema>,
     default_max_tokens: u32,
     out: &mut Vec<u8>,
 ) -> Result<(), RequestError> {

@@ -2,7 +2,7 @@
 //! does; answers are still checked against the caller's own schema. What it cannot be told at all, such
 //! as an object whose names are free, is refused: closed, such an object would be empty in every answer.
 
-use lmbatch_core::schemas::{Notes, Sent, Through, Tree, describe, escaped};
+use lmbatch_core::schemas::{Notes, SentSchema, Through, Tree, describe, escaped};
 use lmbatch_core::{RequestError, ResponseSchema};
 use serde_json::{Map, Value, json};
 
@@ -53,7 +53,7 @@ const MOST_UNIONS: usize = 16;
 const PLAIN_TYPES: [&str; 4] = ["string", "number", "boolean", "null"];
 
 /// The schema as it is sent.
-pub(super) fn translate(schema: &ResponseSchema) -> Result<Sent, RequestError> {
+pub(super) fn translate(schema: &ResponseSchema) -> Result<SentSchema, RequestError> {
     let value = schema.schema.to_value();
     let tree = Tree::new(&value);
     // "Recursive schemas" are not supported (same page).
@@ -61,7 +61,7 @@ pub(super) fn translate(schema: &ResponseSchema) -> Result<Sent, RequestError> {
         let why = format!(
             "anthropic takes no schema that contains itself, as {place} does; write out as many levels as are needed"
         );
-        return Sent::refused(schema, &why);
+        return SentSchema::refused(schema, &why);
     }
     let mut writer = Writer {
         tree: &tree,
@@ -82,7 +82,7 @@ pub(super) fn translate(schema: &ResponseSchema) -> Result<Sent, RequestError> {
         if found > most {
             let why =
                 format!("anthropic takes {most} {what} in a schema, and this one has {found}");
-            return Sent::refused(schema, &why);
+            return SentSchema::refused(schema, &why);
         }
     }
     let notes = writer.notes;
@@ -92,7 +92,7 @@ pub(super) fn translate(schema: &ResponseSchema) -> Result<Sent, RequestError> {
         );
         return Err(RequestError::unsupported(why));
     }
-    Ok(Sent::new(schema, &rewritten, true, notes))
+    Ok(SentSchema::new(schema, &rewritten, true, notes))
 }
 
 struct Writer<'t, 'r> {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch_core::schemas::{Cache, Sent};
+use lmbatch_core::schemas::{Cache, SentSchema};
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, CreateProof, Frame, JsonView, Label, Limits, Opened,
     OutcomeView, ProviderId, RawView, RequestError, RequestView, ResponseSchema, ResultPart,
@@ -92,7 +92,11 @@ impl GoogleCodec {
         }
     }
 
-    fn sent(&self, class: &BatchClass, schema: &ResponseSchema) -> Result<Arc<Sent>, RequestError> {
+    fn sent(
+        &self,
+        class: &BatchClass,
+        schema: &ResponseSchema,
+    ) -> Result<Arc<SentSchema>, RequestError> {
         if self.is_json_schema(class) {
             self.schemas.sent(schema, 0, schema::translate)
         } else {

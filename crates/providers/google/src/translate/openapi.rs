@@ -1,6 +1,6 @@
 //! JSON Schema into the part of OpenAPI that `responseSchema` takes (Schema reference, 2026).
 
-use lmbatch_core::schemas::{Notes, Sent, Through, Tree, describe, escaped};
+use lmbatch_core::schemas::{Notes, SentSchema, Through, Tree, describe, escaped};
 use lmbatch_core::{RequestError, ResponseSchema};
 use serde_json::{Map, Value, json};
 
@@ -44,14 +44,14 @@ const SILENT: [&str; 10] = [
 const FORMATS: [&str; 6] = ["float", "double", "int32", "int64", "date-time", "enum"];
 
 /// The schema as it is sent in `responseSchema`.
-pub(super) fn translate(schema: &ResponseSchema) -> Result<Sent, RequestError> {
+pub(super) fn translate(schema: &ResponseSchema) -> Result<SentSchema, RequestError> {
     let value = schema.schema.to_value();
     let tree = Tree::new(&value);
     if let Some(place) = tree.recursion(Through::All)? {
         let why = format!(
             "google's responseSchema takes no schema that contains itself, as {place} does"
         );
-        return Sent::refused(schema, &why);
+        return SentSchema::refused(schema, &why);
     }
     let mut converter = Converter {
         tree: &tree,
@@ -63,9 +63,9 @@ pub(super) fn translate(schema: &ResponseSchema) -> Result<Sent, RequestError> {
         let why = format!(
             "google's responseSchema takes no schema of objects with free keys, such as {place} by its {member:?}; list its properties, or use an array of objects with a key and a value"
         );
-        return Sent::refused(schema, &why);
+        return SentSchema::refused(schema, &why);
     }
-    Ok(Sent::new(schema, &converted, true, converter.notes))
+    Ok(SentSchema::new(schema, &converted, true, converter.notes))
 }
 
 struct Converter<'t, 'r> {

@@ -1,6 +1,6 @@
 //! `GenerateContentRequest` (google-genai 3.4.0, 2026-11).
 
-use lmbatch_core::schemas::Sent;
+use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
     CallIds, ContentView, GenerateView, Hyperparameters, Object, RequestError, Role, Text,
     ToolChoice, write_list,
@@ -23,7 +23,7 @@ impl Writer<'_> {
     pub(super) fn write(
         &self,
         view: &GenerateView<'_>,
-        schema: Option<&Sent>,
+        schema: Option<&SentSchema>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
         let ids = CallIds::of(&view.messages, content::CALL_IDS);
@@ -176,7 +176,7 @@ impl Writer<'_> {
     fn generation_config(
         &self,
         view: &GenerateView<'_>,
-        schema: Option<&Sent>,
+        schema: Option<&SentSchema>,
         body: &mut Object<'_>,
     ) -> Result<(), RequestError> {
         let (names, parameters) = (self.names, &*view.hyperparameters);

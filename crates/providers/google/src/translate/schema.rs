@@ -2,7 +2,7 @@
 //! of OpenAPI that `responseSchema` takes ([`openapi`](super::openapi)). What cannot be said is moved to
 //! descriptions; answers are still checked against the caller's own schema.
 
-use lmbatch_core::schemas::{Notes, Sent, Through, Tree, describe, escaped};
+use lmbatch_core::schemas::{Notes, SentSchema, Through, Tree, describe, escaped};
 use lmbatch_core::{RequestError, ResponseSchema};
 use serde_json::{Map, Value, json};
 
@@ -34,12 +34,12 @@ const TAKEN: [&str; 20] = [
 const SILENT: [&str; 4] = ["$schema", "$comment", "discriminator", "definitions"];
 
 /// The schema as it is sent in `responseJsonSchema`.
-pub(super) fn translate(schema: &ResponseSchema) -> Result<Sent, RequestError> {
+pub(super) fn translate(schema: &ResponseSchema) -> Result<SentSchema, RequestError> {
     let value = schema.schema.to_value();
     let tree = Tree::new(&value);
     // "Cyclic references […] may only be used within non-required properties" (same reference).
     if let Some(place) = tree.recursion(Through::Required)? {
-        return Sent::refused(
+        return SentSchema::refused(
             schema,
             &format!(
                 "google takes a schema that contains itself, as {place} does, within properties only that are not required"
@@ -51,7 +51,7 @@ pub(super) fn translate(schema: &ResponseSchema) -> Result<Sent, RequestError> {
         notes: Notes::default(),
     };
     let rewritten = writer.schema(&value, "#", 0)?;
-    Ok(Sent::new(schema, &rewritten, true, writer.notes))
+    Ok(SentSchema::new(schema, &rewritten, true, writer.notes))
 }
 
 struct Writer<'t, 'r> {

@@ -1,6 +1,6 @@
 //! Bodies of chat completions (OpenAI's OpenAPI document 2.3.0, 2026-08-21), in the words of a dialect.
 
-use lmbatch_core::schemas::{Notes, Sent};
+use lmbatch_core::schemas::{Notes, SentSchema};
 use lmbatch_core::{
     AttachmentKind, AttachmentView, CallIds, ContentView, GenerateView, Hyperparameters,
     MessageView, Object, RequestError, ResponseSchema, Role, SourceView, Text, ThinkingOptions,
@@ -15,7 +15,7 @@ use crate::chat::{Contents, Dialect, Extras, FilePart, Files, Schemas, Thoughts}
 /// Writes a body without the caller's own parameters.
 pub(crate) fn write(
     view: &GenerateView<'_>,
-    schema: Option<&Sent>,
+    schema: Option<&SentSchema>,
     dialect: &Dialect,
     out: &mut Vec<u8>,
 ) -> Result<(), RequestError> {
@@ -182,11 +182,12 @@ fn thought(
 pub(crate) fn sent_schema(
     schema: &ResponseSchema,
     dialect: &Dialect,
-) -> Result<Sent, RequestError> {
-    let as_is = |strict| Sent::new(schema, &schema.schema.to_value(), strict, Notes::default());
+) -> Result<SentSchema, RequestError> {
+    let as_is =
+        |strict| SentSchema::new(schema, &schema.schema.to_value(), strict, Notes::default());
     match dialect.schemas {
         Schemas::Unsupported => {
-            Sent::refused(schema, &format!("{} takes no schema", dialect.service))
+            SentSchema::refused(schema, &format!("{} takes no schema", dialect.service))
         }
         Schemas::OpenAi => schema::translate(schema, dialect.service),
         Schemas::AsIs { strict } => Ok(as_is(strict.unwrap_or(false))),
@@ -194,7 +195,12 @@ pub(crate) fn sent_schema(
     }
 }
 
-fn response_format(schema: &ResponseSchema, sent: &Sent, dialect: &Dialect, body: &mut Object<'_>) {
+fn response_format(
+    schema: &ResponseSchema,
+    sent: &SentSchema,
+    dialect: &Dialect,
+    body: &mut Object<'_>,
+) {
     let Some(text) = &sent.schema else { return };
     let mut format = Object::new(body.key("response_format"));
     if dialect.schemas == Schemas::JsonObject {

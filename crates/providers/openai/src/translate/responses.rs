@@ -1,6 +1,6 @@
 //! Bodies of `/v1/responses` (OpenAI's OpenAPI document 2.3.0, 2026-08-21).
 
-use lmbatch_core::schemas::Sent;
+use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
     AttachmentKind, AttachmentView, CallIds, ContentView, Effort, GenerateView, MessageView,
     Object, RequestError, Role, SourceView, Text, ThinkingView, ToolChoice, ToolResultView,
@@ -13,7 +13,7 @@ use super::json::{
 
 pub(super) fn write(
     view: &GenerateView<'_>,
-    schema: Option<&Sent>,
+    schema: Option<&SentSchema>,
     out: &mut Vec<u8>,
 ) -> Result<(), RequestError> {
     let parameters = &*view.hyperparameters;

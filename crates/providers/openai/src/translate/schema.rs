@@ -2,7 +2,7 @@
 //! Schema; constructs that this subset can express are rewritten, and a schema that cannot is sent as it is, not
 //! strict. Answers are still checked against the caller's own schema.
 
-use lmbatch_core::schemas::{Notes, Sent, Tree, describe, escaped};
+use lmbatch_core::schemas::{Notes, SentSchema, Tree, describe, escaped};
 use lmbatch_core::{RequestError, ResponseSchema};
 use serde_json::{Map, Value, json};
 
@@ -89,19 +89,22 @@ const MOST_PROPERTIES: usize = 5_000;
 const MOST_CHOICES: usize = 1_000;
 
 /// Returns the schema as it is sent to a service with OpenAI's strict mode.
-pub(super) fn translate(schema: &ResponseSchema, service: &str) -> Result<Sent, RequestError> {
+pub(super) fn translate(
+    schema: &ResponseSchema,
+    service: &str,
+) -> Result<SentSchema, RequestError> {
     let value = schema.schema.to_value();
     let tree = Tree::new(&value);
     let mut notes = Notes::default();
     let Value::Object(members) = &value else {
-        return Sent::refused(schema, &format!("{service} takes a schema of objects only"));
+        return SentSchema::refused(schema, &format!("{service} takes a schema of objects only"));
     };
     let root = tree.flat(members, "#", 0, true, &mut notes)?;
     let root = match of_objects(root, &mut notes) {
         Ok(root) => root,
         // "schema must be a JSON Schema of 'type: "object"', got 'type: "array"'" (HTTP 400 for every row).
         Err(kind) => {
-            return Sent::refused(
+            return SentSchema::refused(
                 schema,
                 &format!(
                     "{service} takes a schema whose root (#) is an object, and this one is {kind}: put it under a property of an object"
@@ -131,14 +134,14 @@ pub(super) fn translate(schema: &ResponseSchema, service: &str) -> Result<Sent, 
         reasons.add("more than strict mode takes", "values of enum", "#");
     }
     if reasons.is_empty() && notes.first_lost().is_none() {
-        return Ok(Sent::new(schema, &rewritten, true, notes));
+        return Ok(SentSchema::new(schema, &rewritten, true, notes));
     }
     // As it came, but for a root that is no object on its face.
     let own_root = members.get("type").is_some_and(|kind| kind == "object");
     let mut sent = if own_root {
-        Sent::new(schema, &value, false, Notes::default())
+        SentSchema::new(schema, &value, false, Notes::default())
     } else {
-        Sent::new(schema, &Value::Object(root), false, Notes::default())
+        SentSchema::new(schema, &Value::Object(root), false, Notes::default())
     };
     let mut why = reasons.finish();
     let mut lost = Notes::default();

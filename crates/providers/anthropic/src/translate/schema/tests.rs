@@ -10,7 +10,7 @@ fn sent(schema: &Value) -> Result<Value, String> {
     }
 }
 
-fn lenient(schema: &Value) -> Sent {
+fn lenient(schema: &Value) -> SentSchema {
     let schema = ResponseSchema::new(schema).with_mode(SchemaMode::Lenient);
     translate(&schema).unwrap()
 }

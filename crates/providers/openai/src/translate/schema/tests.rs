@@ -5,7 +5,7 @@ use lmbatch_testing::schema_table;
 
 use super::*;
 
-fn sent(schema: &Value) -> Sent {
+fn sent(schema: &Value) -> SentSchema {
     translate(&ResponseSchema::new(schema), "openai").unwrap()
 }
 
