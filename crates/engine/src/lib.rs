@@ -50,7 +50,7 @@ pub use policy::{
     BatchLimit, DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, MAX_STATUS_CHECK_INTERVAL,
     OnDoubt, PollingPolicy, RetryPolicy, RunOptions, StepLimits,
 };
-pub use results::finished::{CountMismatch, RunResults, Twin};
+pub use results::finished::{CountMismatch, DuplicateBatch, RunResults};
 pub use results::reader::OutcomeReader;
 pub use run::adopt::{Inventory, Labelled, Recognised};
 pub use run::clean::RemainingData;

@@ -150,8 +150,8 @@ fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
         say_models(&models);
     }
     recognised(&found.recognised, provider);
-    let twins = snapshots(&found.twins).chain(&found.unlabelled_twins);
-    if !found.twins.is_empty() || !found.unlabelled_twins.is_empty() {
+    let twins = snapshots(&found.duplicates).chain(&found.unlabelled_duplicates);
+    if !found.duplicates.is_empty() || !found.unlabelled_duplicates.is_empty() {
         terminal::out(&table(twins));
         terminal::message(
             "extra batches of recorded runs: their creates succeeded although the responses were lost, and they are",

@@ -16,7 +16,7 @@ use crate::spool::Files;
 pub struct RunResults {
     /// Ends of the shards, by number; at least one.
     pub(crate) ends: Vec<End>,
-    pub(crate) twins: Vec<Twin>,
+    pub(crate) twins: Vec<DuplicateBatch>,
     pub(crate) files: Arc<Files>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) requests: u32,
@@ -158,11 +158,11 @@ impl End {
 
 /// Second batch under the label of a batch of a run: both may be paid for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Twin {
+pub struct DuplicateBatch {
     /// Batch that the run records; `None` where its create was given up.
     pub batch: Option<BatchId>,
     /// Second batch, which carries the same label.
-    pub twin: BatchId,
+    pub duplicate: BatchId,
 }
 
 impl RunResults {
@@ -218,7 +218,7 @@ impl RunResults {
     }
 
     /// Returns second batches under labels of the run, from the provider's list when the run ended.
-    pub fn twins(&self) -> &[Twin] {
+    pub fn duplicate_batches(&self) -> &[DuplicateBatch] {
         &self.twins
     }
 

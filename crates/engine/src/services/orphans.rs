@@ -27,11 +27,11 @@ pub struct Orphans {
     /// Batches of unrecorded runs, recognised by their labels.
     pub unknown: Vec<Labelled>,
     /// Unrecorded batches of recorded runs: created in addition to the recorded ones, and billed.
-    pub twins: Vec<Labelled>,
+    pub duplicates: Vec<Labelled>,
     /// Batches of unrecorded runs without a label, recognised by the ids of their rows.
     pub recognised: Recognised,
     /// Unrecorded batches of recorded runs without a label, recognised by the ids of their rows.
-    pub unlabelled_twins: Vec<BatchSnapshot>,
+    pub unlabelled_duplicates: Vec<BatchSnapshot>,
     /// Unneeded uploads of at least the [minimum age](OrphanSearch::min_upload_age).
     pub unused: Vec<UnusedUpload>,
     /// Apparently unneeded uploads that are younger than the minimum age.
@@ -55,9 +55,9 @@ impl Orphans {
     /// Returns whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.unknown.is_empty()
-            && self.twins.is_empty()
+            && self.duplicates.is_empty()
             && self.recognised.found.is_empty()
-            && self.unlabelled_twins.is_empty()
+            && self.unlabelled_duplicates.is_empty()
             && self.unused.is_empty()
             && self.young.is_empty()
     }
@@ -68,9 +68,9 @@ impl Orphans {
         let may_hold_answers = |one: &Labelled| one.snapshot.status != BatchStatus::Failed;
         let mut uploads = self.unused.iter().chain(&self.young);
         self.unknown.iter().any(may_hold_answers)
-            || !self.twins.is_empty()
+            || !self.duplicates.is_empty()
             || !self.recognised.found.is_empty()
-            || !self.unlabelled_twins.is_empty()
+            || !self.unlabelled_duplicates.is_empty()
             || uploads.any(|found| found.is_recorded)
     }
 
@@ -193,7 +193,7 @@ impl Context {
             match runs.look_up(self, &one.nonce).await? {
                 None => found.unknown.push(one),
                 Some(run) if !known.contains(&one.snapshot.id) && run.is_twin(&one.snapshot) => {
-                    found.twins.push(one);
+                    found.duplicates.push(one);
                 }
                 Some(_) => {}
             }
@@ -204,7 +204,7 @@ impl Context {
         for (nonce, snapshot) in std::mem::take(&mut found.recognised.found) {
             match runs.look_up(self, nonce.as_str()).await? {
                 None => found.recognised.found.push((nonce, snapshot)),
-                Some(run) if run.in_doubt.is_empty() => found.unlabelled_twins.push(snapshot),
+                Some(run) if run.in_doubt.is_empty() => found.unlabelled_duplicates.push(snapshot),
                 Some(_) => {}
             }
         }

@@ -15,7 +15,7 @@ use lmbatch_core::{
 use crate::context::Context;
 use crate::event::Event;
 use crate::pages::pages;
-use crate::results::finished::Twin;
+use crate::results::finished::DuplicateBatch;
 use crate::run::job::Job;
 
 /// Maximum number of pages that are searched for twins of creates that were sent twice.
@@ -54,7 +54,7 @@ impl Context {
     ///
     /// A list that cannot be read gives no information; the failure is reported if a twin is
     /// likely.
-    pub(crate) async fn find_twins(&self, known: Vec<EndedBatch>) -> Vec<Twin> {
+    pub(crate) async fn find_twins(&self, known: Vec<EndedBatch>) -> Vec<DuplicateBatch> {
         let capabilities = self.provider.codec().capabilities();
         let labelled = capabilities.create == CreateProof::Labelled && capabilities.list;
         if !labelled || !self.is_durable() {
@@ -79,11 +79,11 @@ impl Context {
             let message = match &twin.batch {
                 Some(batch) => format!(
                     "{} carries the same label as {batch}, which belongs to this run: both may be paid for",
-                    twin.twin
+                    twin.duplicate
                 ),
                 None => format!(
                     "{} carries the label of an abandoned create: it may be billed",
-                    twin.twin
+                    twin.duplicate
                 ),
             };
             self.tell(&Event::Warning { message: &message });
@@ -91,7 +91,7 @@ impl Context {
         twins
     }
 
-    async fn twins(&self, known: &[EndedBatch]) -> Result<Vec<Twin>> {
+    async fn twins(&self, known: &[EndedBatch]) -> Result<Vec<DuplicateBatch>> {
         let own = known.iter().map(|known| (&known.label, &known.batch));
         let own: HashMap<&Label, &Option<BatchId>> = own.collect();
         let twice = known.iter().filter(|known| known.sent_twice);
@@ -117,9 +117,9 @@ impl Context {
                     && batch.as_ref() != Some(&snapshot.id)
                     && snapshot.status != BatchStatus::Failed
                 {
-                    twins.push(Twin {
+                    twins.push(DuplicateBatch {
                         batch: (*batch).clone(),
-                        twin: snapshot.id.clone(),
+                        duplicate: snapshot.id.clone(),
                     });
                 }
                 unseen.remove(&snapshot.id);

@@ -249,12 +249,12 @@ async fn a_create_that_was_sent_twice_is_reported_with_both_batches() {
         .await
         .unwrap();
     assert_eq!(world.provider.accepted(), 3);
-    let twins = finished.twins();
+    let twins = finished.duplicate_batches();
     let ids: Vec<(&str, &str)> = twins
         .iter()
         .map(|twin| {
             let batch = twin.batch.as_ref().unwrap();
-            (batch.as_str(), twin.twin.as_str())
+            (batch.as_str(), twin.duplicate.as_str())
         })
         .collect();
     // The other shard was created during the search for the first.
