@@ -20,7 +20,7 @@ use crate::plan::error::PlanError;
 use crate::policy::{
     BatchLimit, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy, RunOptions, StepLimits,
 };
-use crate::results::finished::Finished;
+use crate::results::finished::RunResults;
 use crate::results::reader::OutcomeReader;
 use crate::run::adopt::{Inventory, Labelled, Recognised};
 use crate::run::clean::RemainingData;

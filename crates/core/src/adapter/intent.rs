@@ -32,7 +32,7 @@ pub struct Intent {
     pub watermark_at: Option<SystemTime>,
     /// Batches that were presumed to come from this create, and whose results showed that they belong to
     /// another client.
-    #[serde(default)]
+    #[serde(default, rename = "strangers")]
     pub foreign_batches: Vec<BatchId>,
 }
 

@@ -36,14 +36,15 @@ pub struct Search {
     /// Phase of the search.
     pub phase: SearchPhase,
     /// Number of times that the provider's batches were searched.
+    #[serde(rename = "looks")]
     pub searches: u32,
-    /// Time of the latest look at the provider's batches.
-    #[serde(with = "crate::adapter::time::optional")]
+    /// Time of the latest search of the provider's batches.
+    #[serde(rename = "looked_at", with = "crate::adapter::time::optional")]
     pub searched_at: Option<SystemTime>,
-    /// Only batch that matched in the latest look. It is accepted once it is the only match in two looks in a
+    /// Only batch that matched in the latest search. It is accepted once it is the only match in two searches in a
     /// row.
     pub presumed: Option<BatchId>,
-    /// Reason, as a short phrase, why the latest look was inconclusive; `None` where it showed that no batch
+    /// Reason, as a short phrase, why the latest search was inconclusive; `None` where it showed that no batch
     /// matches.
     pub unclear: Option<Box<str>>,
     /// `true` where the provider reported that the batch exists already.

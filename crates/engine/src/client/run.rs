@@ -17,7 +17,7 @@ use crate::client::requests::{IntoRequests, Source};
 use crate::context::Context;
 use crate::plan::Plan;
 use crate::policy::RunOptions;
-use crate::results::finished::Finished;
+use crate::results::finished::RunResults;
 use crate::run::bounds::advanced_elsewhere;
 use crate::run::update::Changes;
 use crate::services::same_run::{OnKnownRun, RunQuery, SameRun};

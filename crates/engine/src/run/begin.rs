@@ -12,7 +12,7 @@ use crate::plan::error::PlanError;
 use crate::plan::ids::IdChoice;
 use crate::plan::{Plan, Planner};
 use crate::policy::RunOptions;
-use crate::results::finished::Finished;
+use crate::results::finished::RunResults;
 
 impl Context {
     pub(crate) async fn plan(&self, source: Box<dyn RequestSource>) -> Result<Plan, PlanError> {

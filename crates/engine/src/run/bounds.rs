@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::plan::Plan;
 use crate::plan::handles::RunHandles;
 use crate::policy::RunOptions;
-use crate::results::finished::Finished;
+use crate::results::finished::RunResults;
 use crate::run::job::Job;
 use crate::trouble::Trouble;
 

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::policy::RunOptions;
-use crate::results::finished::Finished;
+use crate::results::finished::RunResults;
 use crate::run::poll::unfinished;
 
 /// Time between two attempts to claim a run that another process advances.

@@ -6,7 +6,7 @@ use lmbatch_core::{Error, Result, RunRecord};
 
 use crate::context::Context;
 use crate::policy::RunOptions;
-use crate::results::finished::Finished;
+use crate::results::finished::RunResults;
 use crate::run::job::Job;
 
 impl Context {

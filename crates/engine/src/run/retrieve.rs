@@ -9,7 +9,7 @@ use lmbatch_core::{
 use crate::blocking::blocking;
 use crate::context::Context;
 use crate::policy::RunOptions;
-use crate::results::finished::Finished;
+use crate::results::finished::RunResults;
 use crate::results::id_map::IdMap;
 use crate::run::account::under_another_key;
 use crate::run::poll::Poll;
