@@ -31,6 +31,7 @@ pub struct StateFolder {
 
 /// State folder that was found from the working directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FoundFolder {
     /// Path of the folder.
     pub path: PathBuf,

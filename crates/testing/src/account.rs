@@ -166,16 +166,15 @@ impl MemoryAccount {
     fn snapshot(&self, one: &Accepted) -> BatchSnapshot {
         let count = u64::from(one.count);
         let keeps_labels = self.rules.create == CreateProof::Labelled;
-        BatchSnapshot {
-            label: keeps_labels.then(|| one.label.clone()),
-            created_at: Some(one.created_at),
-            counts: RequestCounts {
-                total: Some(count),
-                succeeded: count,
-                ..RequestCounts::default()
-            },
-            ..BatchSnapshot::new(one.batch.clone(), BatchStatus::Completed)
-        }
+        let mut snapshot = BatchSnapshot::new(one.batch.clone(), BatchStatus::Completed);
+        snapshot.label = keeps_labels.then(|| one.label.clone());
+        snapshot.created_at = Some(one.created_at);
+        snapshot.counts = RequestCounts {
+            total: Some(count),
+            succeeded: count,
+            ..RequestCounts::default()
+        };
+        snapshot
     }
 }
 

@@ -205,18 +205,17 @@ impl MemoryFleet {
             0
         };
         let cancelled = if ship.cancelled { total } else { 0 };
-        BatchSnapshot {
-            label: Some(ship.label.clone()),
-            created_at: Some(ship.created_at),
-            counts: RequestCounts {
-                total: Some(total),
-                succeeded: answered,
-                cancelled,
-                ..RequestCounts::default()
-            },
-            poll_after: self.rules.poll_after,
-            ..BatchSnapshot::new(ship.batch.clone(), status)
-        }
+        let mut snapshot = BatchSnapshot::new(ship.batch.clone(), status);
+        snapshot.label = Some(ship.label.clone());
+        snapshot.created_at = Some(ship.created_at);
+        snapshot.counts = RequestCounts {
+            total: Some(total),
+            succeeded: answered,
+            cancelled,
+            ..RequestCounts::default()
+        };
+        snapshot.poll_after = self.rules.poll_after;
+        snapshot
     }
 
     fn listed(&self, state: &State, ship: &Ship) -> Option<BatchSnapshot> {

@@ -370,10 +370,9 @@ impl BatchProvider for MemoryProvider {
                 total: Some(3),
                 ..RequestCounts::default()
             };
-            return Ok(BatchSnapshot {
-                counts,
-                ..BatchSnapshot::new(other, BatchStatus::Expired)
-            });
+            let mut snapshot = BatchSnapshot::new(other, BatchStatus::Expired);
+            snapshot.counts = counts;
+            return Ok(snapshot);
         }
         let wish = state.script.wishes.pop_front().flatten();
         let end = state.script.end.clone().unwrap_or(BatchStatus::Completed);
@@ -382,11 +381,10 @@ impl BatchProvider for MemoryProvider {
             true => state.counts(batch),
             false => RequestCounts::default(),
         };
-        Ok(BatchSnapshot {
-            poll_after: wish,
-            counts,
-            ..BatchSnapshot::new(batch.clone(), status)
-        })
+        let mut snapshot = BatchSnapshot::new(batch.clone(), status);
+        snapshot.poll_after = wish;
+        snapshot.counts = counts;
+        Ok(snapshot)
     }
 
     async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
@@ -457,10 +455,11 @@ impl BatchProvider for MemoryProvider {
             .unwrap_or(0);
         let newest = state.batches.iter().rev().skip(from).take(limit);
         let items: Vec<_> = newest
-            .map(|(id, label, _)| BatchSnapshot {
+            .map(|(id, label, _)| {
+                let mut snapshot = BatchSnapshot::new(id.clone(), BatchStatus::Completed);
                 // A provider without labels lists none.
-                label: Some(label.clone()).filter(|_| !state.script.by_count),
-                ..BatchSnapshot::new(id.clone(), BatchStatus::Completed)
+                snapshot.label = Some(label.clone()).filter(|_| !state.script.by_count);
+                snapshot
             })
             .collect();
         let next = (from + items.len() < state.batches.len())

@@ -215,10 +215,9 @@ fn counts(counts: Option<&Value>) -> RequestCounts {
 }
 
 fn snapshot(batch: Batch) -> BatchSnapshot {
-    BatchSnapshot {
-        counts: counts(batch.counts.as_ref()),
-        label: batch.label.map(Label::new),
-        created_at: batch.created.as_ref().and_then(parse_provider_time),
-        ..BatchSnapshot::new(batch.id, status(batch.state))
-    }
+    let mut snapshot = BatchSnapshot::new(batch.id, status(batch.state));
+    snapshot.counts = counts(batch.counts.as_ref());
+    snapshot.label = batch.label.map(Label::new);
+    snapshot.created_at = batch.created.as_ref().and_then(parse_provider_time);
+    snapshot
 }

@@ -160,24 +160,21 @@ impl Acme {
             });
         let created = body["created"].as_str().and_then(parse_time);
         let since = created.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        BatchSnapshot {
-            counts,
-            label: body["label"]
-                .as_str()
-                .filter(|_| !self.broken("the label is not read"))
-                .map(Label::new),
-            problems: problems
-                .filter(|_| !self.broken("the problems of a failed batch are lost"))
-                .collect(),
-            created_at: match self.mode() {
-                "created_at is read in the wrong unit" => {
-                    since.map(|since| UNIX_EPOCH + since / 1000)
-                }
-                "created_at is lost" => None,
-                _ => created,
-            },
-            ..BatchSnapshot::new(id, status)
-        }
+        let mut snapshot = BatchSnapshot::new(id, status);
+        snapshot.counts = counts;
+        snapshot.label = body["label"]
+            .as_str()
+            .filter(|_| !self.broken("the label is not read"))
+            .map(Label::new);
+        snapshot.problems = problems
+            .filter(|_| !self.broken("the problems of a failed batch are lost"))
+            .collect();
+        snapshot.created_at = match self.mode() {
+            "created_at is read in the wrong unit" => since.map(|since| UNIX_EPOCH + since / 1000),
+            "created_at is lost" => None,
+            _ => created,
+        };
+        snapshot
     }
 
     async fn post(&self, intent: &Intent) -> Result<Reply> {

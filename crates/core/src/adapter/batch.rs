@@ -243,7 +243,7 @@ impl Found {
     }
 }
 
-/// Selection of a page of batches.
+/// Selection of a page of batches. The fields are exhaustive, because an adapter must honour each of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListOptions {
     /// Largest number of batches on a page; the adapter's default where it is `None`.

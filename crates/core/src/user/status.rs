@@ -102,7 +102,8 @@ impl fmt::Display for BatchStatus {
     }
 }
 
-/// Numbers of requests of a batch by status, as the provider reports them.
+/// Numbers of requests of a batch by status, as the provider reports them. The fields are exhaustive: adapters set
+/// each of them, and a further status would have to reach every adapter.
 ///
 /// ```
 /// let counts = lmbatch_core::RequestCounts { total: Some(10), succeeded: 3, errored: 1, ..Default::default() };
@@ -152,6 +153,7 @@ pub struct BatchProblem {
 /// assert!(!snapshot.status.is_terminal());
 /// ```
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BatchSnapshot {
     /// The provider's id of the batch.
     pub id: BatchId,

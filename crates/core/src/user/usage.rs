@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// Token usage of one answer, or of many. Input and output are totals; the other counts are parts of them.
 ///
-/// Sums saturate at the largest number, because a provider may report any count.
+/// Sums saturate at the largest number, because a provider may report any count. The fields are exhaustive: adapters
+/// set each of them, and a further kind of token would have to reach every adapter and every rendering.
 ///
 /// ```
 /// use lmbatch_core::TokenUsage;

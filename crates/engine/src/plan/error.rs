@@ -33,6 +33,7 @@ impl From<PlanError> for Error {
 
 /// Invalid requests of an input: all counted, the first few named.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct BadInput {
     /// Number of all invalid requests.
     pub count: u64,
@@ -59,6 +60,7 @@ impl BadInput {
 
 /// One invalid request of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BadRequest {
     /// Position in the source, from 1.
     pub place: u64,

@@ -251,10 +251,8 @@ mod tests {
             (counts(Some(8), 8, 2, 0, 0), Completed, None, (8, 8, 0)),
             (counts(None, 8, 2, 0, 0), Completed, None, (10, 10, 0)),
         ] {
-            let snapshot = BatchSnapshot {
-                counts,
-                ..BatchSnapshot::new("b".into(), status)
-            };
+            let mut snapshot = BatchSnapshot::new("b".into(), status);
+            snapshot.counts = counts;
             let found = promised(&snapshot, requests);
             assert_eq!(
                 (found.named, found.decided, found.errored),
@@ -303,10 +301,8 @@ mod tests {
                 errored,
                 ..RequestCounts::default()
             };
-            let snapshot = BatchSnapshot {
-                counts,
-                ..BatchSnapshot::new("b".into(), status)
-            };
+            let mut snapshot = BatchSnapshot::new("b".into(), status);
+            snapshot.counts = counts;
             let (answers, failures, expired) = rows;
             let verdicts = std::iter::repeat_n(Verdict::Succeeded, answers);
             let verdicts = verdicts.chain(std::iter::repeat_n(Verdict::Errored, failures));

@@ -158,6 +158,7 @@ impl End {
 
 /// Second batch under the label of a batch of a run: both may be paid for.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DuplicateBatch {
     /// Batch that the run records; `None` where its create was given up.
     pub batch: Option<BatchId>,

@@ -17,6 +17,7 @@ use crate::services::origin::{Survey, is_one_model};
 
 /// Batch of the provider that carries a label of lmbatch.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Labelled {
     /// Nonce of the run, which all of its labels contain.
     pub nonce: Box<str>,
@@ -28,6 +29,7 @@ pub struct Labelled {
 
 /// Batches of an account, as far as they concern lmbatch.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Inventory {
     /// Batches that carry a label of lmbatch, newest first.
     pub labelled: Vec<Labelled>,
@@ -76,6 +78,7 @@ impl Inventory {
 
 /// Batches without a label that belong to lmbatch, as the ids of their rows prove.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Recognised {
     /// Recognised batches, each with the nonce of its run, newest first.
     pub found: Vec<(Nonce, BatchSnapshot)>,
@@ -467,10 +470,11 @@ mod tests {
 
     #[test]
     fn an_upload_is_in_use_by_its_label_or_by_its_file() {
-        let snapshot = |label: Option<&str>, file: &str, status| BatchSnapshot {
-            label: label.map(Label::new),
-            input_file: Some(file.into()),
-            ..BatchSnapshot::new("b".into(), status)
+        let snapshot = |label: Option<&str>, file: &str, status| {
+            let mut snapshot = BatchSnapshot::new("b".into(), status);
+            snapshot.label = label.map(Label::new);
+            snapshot.input_file = Some(file.into());
+            snapshot
         };
         let mut inventory = Inventory::default();
         for (label, file, status) in [

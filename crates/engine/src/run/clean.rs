@@ -10,6 +10,7 @@ use crate::context::Context;
 
 /// Inputs and batches that a run still has at its provider.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RemainingData {
     /// Number of uploaded input files.
     pub inputs: u64,

@@ -23,6 +23,7 @@ const MODELS: usize = 64;
 
 /// Number of answers and the tokens that they used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Answers {
     /// Number of requests that were answered.
     pub count: u64,
@@ -39,6 +40,7 @@ impl Answers {
 
 /// Account of one batch of a run, from the ledger and from the fetched rows.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct BatchAccount {
     /// Id of the batch; `None` if none was created.
     pub batch: Option<BatchId>,
@@ -93,6 +95,7 @@ pub fn undelivered(counts: &RequestCounts, answered: u64, errored: u64) -> u64 {
 
 /// Numbers of a run that has ended: requests, outcomes, rows, tokens and batches.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct RunAudit {
     /// Number of requests according to the ledger.
     pub requests: u64,

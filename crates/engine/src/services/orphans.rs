@@ -23,6 +23,7 @@ pub struct OrphanSearch {
 
 /// Batches and uploads created by lmbatch at a provider that no recorded run needs or references.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Orphans {
     /// Batches of unrecorded runs, recognised by their labels.
     pub unknown: Vec<Labelled>,
@@ -44,6 +45,7 @@ pub struct Orphans {
 
 /// Upload that nothing needs.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct UnusedUpload {
     /// Upload as the provider lists it.
     pub upload: Upload,

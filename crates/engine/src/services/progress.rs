@@ -138,6 +138,7 @@ pub fn is_refused(shards: &[ShardRecord]) -> bool {
 
 /// Number of answers of a run, according to the provider's counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AnswerCount {
     /// Number of requests that the provider counts as succeeded in ended batches.
     pub answered: u64,

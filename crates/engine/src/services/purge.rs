@@ -12,6 +12,7 @@ use crate::plan::ids::{former_run_id, run_id};
 
 /// File in the folder of a spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SpooledFile {
     /// Nonce of the run that the file belongs to: the file name up to the first full stop.
     pub nonce: String,

@@ -74,6 +74,7 @@ pub struct RequestFilter {
 
 /// Selected requests of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SelectedRequests {
     /// Positions of the requests in the run, from 0.
     pub ordinals: HashSet<u32>,

@@ -51,9 +51,10 @@ fn ask(seat: &Seat, numbers: impl Iterator<Item = u64> + Clone) -> BTreeSet<Stri
 
 /// Returns a page of the list, newest first.
 fn page(numbers: impl Iterator<Item = u64>, next: Option<&str>) -> Page<BatchSnapshot> {
-    let items = numbers.map(|number| BatchSnapshot {
-        created_at: Some(made(number)),
-        ..BatchSnapshot::new(id(number), BatchStatus::InProgress)
+    let items = numbers.map(|number| {
+        let mut snapshot = BatchSnapshot::new(id(number), BatchStatus::InProgress);
+        snapshot.created_at = Some(made(number));
+        snapshot
     });
     Page {
         items: items.collect(),
@@ -136,10 +137,9 @@ fn a_sweep_ends_when_no_further_page_can_show_a_due_batch() {
         ask(&seat, 10..30);
         let turn = seat.turn(seconds(100)).expect("a turn");
         let mut read = page((11..30).rev(), next);
-        read.items.push(BatchSnapshot {
-            created_at: Some(made(oldest)),
-            ..BatchSnapshot::new(id(777), BatchStatus::InProgress)
-        });
+        let mut last = BatchSnapshot::new(id(777), BatchStatus::InProgress);
+        last.created_at = Some(made(oldest));
+        read.items.push(last);
         seat.page(&turn, &read, seconds(101));
         drop(turn);
         assert_eq!(seat.sweep_due().is_none(), is_over, "{oldest}");
@@ -213,12 +213,10 @@ fn a_listed_end_is_accepted_only_with_everything_that_the_record_needs() {
         (BatchStatus::Failed, none, vec![], false),
         (BatchStatus::Failed, none, vec![problem], true),
     ] {
-        let shown = BatchSnapshot {
-            counts,
-            problems,
-            created_at: Some(made(1)),
-            ..BatchSnapshot::new(id(1), status)
-        };
+        let mut shown = BatchSnapshot::new(id(1), status);
+        shown.counts = counts;
+        shown.problems = problems;
+        shown.created_at = Some(made(1));
         let unknown = Live {
             created_at: None,
             ..live(1, seconds(1))

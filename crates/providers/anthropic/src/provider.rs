@@ -191,14 +191,13 @@ fn snapshot(batch: Batch) -> BatchSnapshot {
         "ended" => BatchStatus::Completed,
         other => BatchStatus::Unknown(other.to_owned()),
     };
-    BatchSnapshot {
-        counts,
-        created_at: time(&batch.created_at),
-        expires_at: time(&batch.expires_at),
-        ended_at: time(&batch.ended_at),
-        poll_after: batch.poll_after,
-        ..BatchSnapshot::new(BatchId::new(batch.id), status)
-    }
+    let mut snapshot = BatchSnapshot::new(BatchId::new(batch.id), status);
+    snapshot.counts = counts;
+    snapshot.created_at = time(&batch.created_at);
+    snapshot.expires_at = time(&batch.expires_at);
+    snapshot.ended_at = time(&batch.ended_at);
+    snapshot.poll_after = batch.poll_after;
+    snapshot
 }
 
 #[cfg(test)]
@@ -304,13 +303,11 @@ mod tests {
             // Texts may come as numbers, and so may times.
             let text = lmbatch_http::text(&odd).unwrap();
             let at = time(&text);
-            let expected = BatchSnapshot {
-                id: BatchId::new(text.unwrap_or_default()),
-                created_at: at,
-                expires_at: at,
-                ended_at: at,
-                ..bare.clone()
-            };
+            let mut expected = bare.clone();
+            expected.id = BatchId::new(text.unwrap_or_default());
+            expected.created_at = at;
+            expected.expires_at = at;
+            expected.ended_at = at;
             assert_eq!(found, expected, "{odd}");
         }
         let found = snapshot_of(json!({

@@ -288,20 +288,19 @@ fn snapshot(operation: Operation) -> BatchSnapshot {
     let counts = lmbatch_http::counts(stats, names);
     let model = metadata.model.as_deref();
     let model = model.map(|model| model.strip_prefix("models/").unwrap_or(model).to_owned());
-    BatchSnapshot {
-        counts,
-        model,
-        label: metadata
-            .display_name
-            .as_deref()
-            .filter(|name| !name.is_empty())
-            .map(Label::new),
-        created_at: time(&metadata.create_time),
-        ended_at: time(&metadata.end_time),
-        input_file: input_file(&metadata).map(Into::into),
-        problems: operation.error.iter().map(problem).collect(),
-        ..BatchSnapshot::new(id, status)
-    }
+    let mut snapshot = BatchSnapshot::new(id, status);
+    snapshot.counts = counts;
+    snapshot.model = model;
+    snapshot.label = metadata
+        .display_name
+        .as_deref()
+        .filter(|name| !name.is_empty())
+        .map(Label::new);
+    snapshot.created_at = time(&metadata.create_time);
+    snapshot.ended_at = time(&metadata.end_time);
+    snapshot.input_file = input_file(&metadata).map(Into::into);
+    snapshot.problems = operation.error.iter().map(problem).collect();
+    snapshot
 }
 
 /// Returns the error of a batch that failed as a whole.
@@ -394,14 +393,12 @@ mod tests {
             // Texts may come as numbers, and so may times.
             let text = lmbatch_http::text(&odd).unwrap();
             let at = time(&text);
-            let expected = BatchSnapshot {
-                id: BatchId::new(text.clone().unwrap_or_default()),
-                model: text.clone(),
-                label: text.map(Label::new),
-                created_at: at,
-                ended_at: at,
-                ..bare.clone()
-            };
+            let mut expected = bare.clone();
+            expected.id = BatchId::new(text.clone().unwrap_or_default());
+            expected.model = text.clone();
+            expected.label = text.map(Label::new);
+            expected.created_at = at;
+            expected.ended_at = at;
             assert_eq!(found, expected, "{odd}");
             // An error of another shape is an error of which nothing is known.
             let failed = snapshot_of(

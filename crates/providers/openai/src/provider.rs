@@ -238,21 +238,21 @@ fn snapshot(batch: Batch) -> BatchSnapshot {
         &batch.expired_at,
         &batch.cancelled_at,
     ];
-    BatchSnapshot {
-        label: label(&batch),
-        counts,
-        model: batch.model,
-        created_at: time(batch.created_at.as_ref()),
-        expires_at: time(batch.expires_at.as_ref()),
-        ended_at: ended.into_iter().find_map(|at| time(at.as_ref())),
-        input_file: batch
-            .input_file_id
-            .filter(|file| !file.is_empty())
-            .map(Into::into),
-        usage: batch.usage.as_deref().and_then(usage),
-        problems: batch.errors.as_ref().map(problems).unwrap_or_default(),
-        ..BatchSnapshot::new(BatchId::new(batch.id), status)
-    }
+    let label = label(&batch);
+    let mut snapshot = BatchSnapshot::new(BatchId::new(batch.id), status);
+    snapshot.label = label;
+    snapshot.counts = counts;
+    snapshot.model = batch.model;
+    snapshot.created_at = time(batch.created_at.as_ref());
+    snapshot.expires_at = time(batch.expires_at.as_ref());
+    snapshot.ended_at = ended.into_iter().find_map(|at| time(at.as_ref()));
+    snapshot.input_file = batch
+        .input_file_id
+        .filter(|file| !file.is_empty())
+        .map(Into::into);
+    snapshot.usage = batch.usage.as_deref().and_then(usage);
+    snapshot.problems = batch.errors.as_ref().map(problems).unwrap_or_default();
+    snapshot
 }
 
 /// Returns the request counts. Before validation ends all are zero, which means unknown.
@@ -359,15 +359,13 @@ mod tests {
             }));
             // Texts may come as numbers, and times as texts.
             let (text, at) = (lmbatch_http::text(&odd).unwrap(), time(Some(&odd)));
-            let expected = BatchSnapshot {
-                id: BatchId::new(text.clone().unwrap_or_default()),
-                model: text.clone(),
-                input_file: text.map(Into::into),
-                created_at: at,
-                expires_at: at,
-                ended_at: at,
-                ..bare.clone()
-            };
+            let mut expected = bare.clone();
+            expected.id = BatchId::new(text.clone().unwrap_or_default());
+            expected.model = text.clone();
+            expected.input_file = text.map(Into::into);
+            expected.created_at = at;
+            expected.expires_at = at;
+            expected.ended_at = at;
             assert_eq!(found, expected, "{odd}");
         }
         assert!(
