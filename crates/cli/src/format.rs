@@ -155,11 +155,8 @@ mod tests {
                 ),
             ),
         ] {
-            let left = RemainingData {
-                inputs,
-                batches,
-                until,
-            };
+            let mut left = RemainingData::default();
+            (left.inputs, left.batches, left.until) = (inputs, batches, until);
             assert_eq!(super::left(&left).as_deref(), wanted);
         }
     }

@@ -302,10 +302,10 @@ async fn remaining_inputs_and_batches_are_counted_and_deleted_once() {
         ..Script::default()
     });
     world.run(&ASKED).await.unwrap();
-    let left = |inputs, batches| RemainingData {
-        inputs,
-        batches,
-        until: None,
+    let left = |inputs, batches| {
+        let mut left = RemainingData::default();
+        (left.inputs, left.batches) = (inputs, batches);
+        left
     };
     let engine = world.engine();
     assert_eq!(
