@@ -45,7 +45,7 @@ mod values;
 pub use context::InputContext;
 pub use format::NOT_JSON_LINES;
 pub use line::NO_FOLDER;
-pub use output::{LineOrigin, write_outcome};
+pub use output::{LineOrigin, write_failure, write_item, write_outcome};
 pub use source::InputLines;
 
 /// JSON Schema (draft 2020-12) of an input line, as text.

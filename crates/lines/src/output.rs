@@ -2,7 +2,7 @@
 
 use lmbatch_core::{
     AnswerView, AnsweredRequest, AttachmentView, FailureView, ItemView, OutcomeView, OutputView,
-    SourceView, Structured, Text, TokenUsage, write_string,
+    SourceView, Structured, Text, TokenUsage, ToolCallView, write_string,
 };
 
 /// Members that the output lines of a run have in common.
@@ -180,11 +180,7 @@ fn succeeded(output: &OutputView<'_>, structured: &Structured<'_>, out: &mut Vec
         key("tool_calls", out);
         list(calls(), out, |call, out| {
             out.extend_from_slice(b"{\"id\":");
-            write_string(&call.id, out);
-            text("name", call.name, out);
-            key("arguments", out);
-            call.arguments.write_value(out);
-            out.push(b'}');
+            call_members(call, out);
         });
     }
     let others = || {
@@ -195,7 +191,7 @@ fn succeeded(output: &OutputView<'_>, structured: &Structured<'_>, out: &mut Vec
     };
     if others().next().is_some() {
         key("items", out);
-        list(others(), out, item);
+        list(others(), out, write_item);
     }
     string("finish_reason", output.finish_reason.as_str(), out);
     if let Some(usage) = &output.usage {
@@ -206,9 +202,33 @@ fn succeeded(output: &OutputView<'_>, structured: &Structured<'_>, out: &mut Vec
     }
 }
 
-/// Appends an item that has no member of its own.
-fn item(item: &ItemView<'_>, out: &mut Vec<u8>) {
+/// Appends a call after the key of its id.
+fn call_members(call: &ToolCallView<'_>, out: &mut Vec<u8>) {
+    write_string(&call.id, out);
+    text("name", call.name, out);
+    key("arguments", out);
+    call.arguments.write_value(out);
+    out.push(b'}');
+}
+
+/// Appends one item of an answer as a JSON object with a `type`. An output line gathers texts and tool calls in
+/// members of their own, and holds all other items so.
+///
+/// ```json
+/// {"type":"text","text":"Hello!"}
+/// {"type":"thinking","text":"The user greets.","signature":"c2VhbA=="}
+/// ```
+pub fn write_item(item: &ItemView<'_>, out: &mut Vec<u8>) {
     match item {
+        ItemView::Text(said) => {
+            out.extend_from_slice(b"{\"type\":\"text\"");
+            text("text", *said, out);
+            out.push(b'}');
+        }
+        ItemView::ToolCall(call) => {
+            out.extend_from_slice(b"{\"type\":\"tool_call\",\"id\":");
+            call_members(call, out);
+        }
         ItemView::Thinking(thinking) => {
             out.extend_from_slice(b"{\"type\":\"thinking\"");
             for (name, value) in [
@@ -287,6 +307,17 @@ fn failed(answer: &AnswerView<'_>, out: &mut Vec<u8>) {
 
 fn error(failure: &FailureView<'_>, out: &mut Vec<u8>) {
     key("error", out);
+    write_failure(failure, out);
+}
+
+/// Appends the failure of a request as a JSON object, the member `error` of an output line. Absent members are left
+/// out.
+///
+/// ```json
+/// {"kind":"provider_overloaded","code":"overloaded","http_status":529,"retryable":true}
+/// {"kind":"invalid_input","message":"max_tokens: too many","retryable":false}
+/// ```
+pub fn write_failure(failure: &FailureView<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"kind\":");
     write_string(failure.kind.as_str(), out);
     if let Some(code) = &failure.code {

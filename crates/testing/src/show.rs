@@ -76,8 +76,10 @@ fn plain(text: Option<Text<'_>>) -> Value {
     text.map(|text| text.decode().into_owned()).into()
 }
 
-/// Returns an outcome with all its fields as JSON.
+/// Returns an outcome with all its fields as JSON. Items and failure are rendered as in output lines; the items keep
+/// their order.
 pub fn outcome_value(outcome: &OutcomeView<'_>) -> Value {
+    let item = |item: &ItemView<'_>| written(|json| lmbatch_lines::write_item(item, json));
     match outcome {
         OutcomeView::Succeeded(output) => json!({
             "items": output.items.iter().map(item).collect::<Vec<_>>(),
@@ -87,38 +89,17 @@ pub fn outcome_value(outcome: &OutcomeView<'_>) -> Value {
             "response_id": plain(output.response_id),
             "problem": output.problem,
         }),
-        OutcomeView::Errored(failure) => json!({"errored": {
-            "kind": failure.kind, "code": failure.code, "http_status": failure.http_status,
-            "message": plain(failure.message), "retryable": failure.retryable,
-        }}),
+        OutcomeView::Errored(failure) => json!({
+            "errored": written(|json| lmbatch_lines::write_failure(failure, json)),
+        }),
         OutcomeView::Expired => json!("expired"),
         OutcomeView::Cancelled => json!("cancelled"),
     }
 }
 
-fn item(item: &ItemView<'_>) -> Value {
-    let raw = |json: &Json<'_>| json.parse::<Value>().unwrap_or_default();
-    match item {
-        ItemView::Text(text) => json!({"text": text.decode()}),
-        ItemView::Refusal(text) => json!({"refusal": text.decode()}),
-        ItemView::ToolCall(call) => {
-            let mut arguments = Vec::new();
-            call.arguments.write_value(&mut arguments);
-            let arguments: Value = serde_json::from_slice(&arguments).unwrap_or_default();
-            json!({"tool_call": {"id": call.id, "name": call.name.decode(), "arguments": arguments}})
-        }
-        ItemView::Thinking(thinking) => json!({"thinking": {
-            "text": plain(thinking.text), "id": plain(thinking.id),
-            "signature": plain(thinking.signature), "data": plain(thinking.data),
-        }}),
-        ItemView::Attachment(attachment) => json!({"attachment": {
-            "kind": attachment.kind, "mime_type": plain(attachment.mime_type),
-            "source": format!("{:?}", attachment.source),
-        }}),
-        ItemView::Commentary(text) => json!({"commentary": text.decode()}),
-        ItemView::Detail { name, value } => json!({"detail": {"name": name, "value": raw(value)}}),
-        ItemView::Citation(json) => json!({"citation": raw(json)}),
-        ItemView::Other(json) => json!({"other": raw(json)}),
-        _ => json!("an item of a new kind"),
-    }
+/// Returns the JSON that a part of an output line consists of; anything but JSON is shown as null.
+fn written(write: impl FnOnce(&mut Vec<u8>)) -> Value {
+    let mut json = Vec::new();
+    write(&mut json);
+    serde_json::from_slice(&json).unwrap_or_default()
 }

@@ -161,6 +161,6 @@ fn tool_arguments_that_are_no_object_are_a_problem_and_are_kept() {
         let block = json!({"type": "tool_use", "id": "c", "name": "f", "input": input});
         let found = answered(&json!({"content": [block], "stop_reason": "tool_use"}));
         assert_eq!(found["problem"], problem, "{input}");
-        assert_eq!(found["items"][0]["tool_call"]["arguments"], kept, "{input}");
+        assert_eq!(found["items"][0]["arguments"], kept, "{input}");
     }
 }

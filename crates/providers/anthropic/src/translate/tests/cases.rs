@@ -46,7 +46,11 @@ fn an_answer_without_a_known_shape_is_unrecognized() {
         json!([{"type": "text", "text": "A"}]),
     ] {
         let found = answered(&json!({"content": content, "stop_reason": 7}));
-        assert_eq!(found["items"], json!([{"text": "A"}]), "{content}");
+        assert_eq!(
+            found["items"],
+            json!([{"type": "text", "text": "A"}]),
+            "{content}"
+        );
         assert_eq!(
             (&found["problem"], &found["finish_reason"]),
             (&json!(null), &json!("7"))
@@ -85,8 +89,8 @@ fn calls_without_ids_or_arguments_are_calls() {
         let calls = found["items"].as_array().unwrap().iter();
         let found: Vec<&str> = calls
             .map(|call| {
-                assert_eq!(call["tool_call"]["arguments"], json!({}));
-                call["tool_call"]["id"].as_str().unwrap()
+                assert_eq!(call["arguments"], json!({}));
+                call["id"].as_str().unwrap()
             })
             .collect();
         assert_eq!(found, ids);
@@ -183,7 +187,11 @@ fn finish_reason_as_a_number() {
     ] {
         let content = json!([{"type": "text", "text": "A"}]);
         let found = answered(&json!({"content": content, "stop_reason": reason}));
-        assert_eq!(found["items"], json!([{"text": "A"}]), "{reason}");
+        assert_eq!(
+            found["items"],
+            json!([{"type": "text", "text": "A"}]),
+            "{reason}"
+        );
         assert_eq!(found["finish_reason"], finish, "{reason}");
         assert_eq!(found["problem"], problem, "{reason}");
     }
@@ -202,8 +210,7 @@ fn lone_surrogate_answer() {
         let row = format!(
             r#"{{"custom_id":"a","result":{{"type":"succeeded","message":{{"content":[{{"type":"text","text":"{text}"}}],"stop_reason":"end_turn"}}}}}}"#
         );
-        let wanted =
-            json!({"items": [{"text": expected}], "finish_reason": "stop", "problem": null});
+        let wanted = json!({"items": [{"type": "text", "text": expected}], "finish_reason": "stop", "problem": null});
         assert_eq!(told(&row), wanted, "{text}");
     }
     // Wherever it stands, the answer is read.
@@ -225,7 +232,7 @@ fn lone_surrogate_answer() {
             r#"{{"custom_id":"a","result":{{"type":"succeeded","message":{{"content":[{block},{{"type":"text","text":"A"}}],"stop_reason":"end_turn"}}}}}}"#
         );
         let found = told(&row);
-        assert!(found["items"][0].get(item).is_some(), "{block}: {found}");
+        assert_eq!(found["items"][0]["type"], item, "{block}: {found}");
         assert_eq!(found["items"][1]["text"], "A", "{block}: {found}");
     }
 }

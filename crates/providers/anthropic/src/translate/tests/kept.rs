@@ -27,7 +27,7 @@ fn an_answer_that_is_nested_too_deep_is_malformed_and_not_empty() {
         assert_eq!(found["errored"]["kind"], "malformed_answer");
     }
     let found = row(text, &format!(r#","x":{deep}"#));
-    assert_eq!(found["items"], json!([{"text": "Hello"}]));
+    assert_eq!(found["items"], json!([{"type": "text", "text": "Hello"}]));
 }
 
 #[test]

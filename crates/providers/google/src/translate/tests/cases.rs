@@ -32,7 +32,7 @@ pub(super) fn answered(candidates: &Value) -> Value {
 }
 
 fn said(text: &str, finish_reason: &str, problem: Option<&str>) -> Value {
-    json!({"items": [{"text": text}], "finish_reason": finish_reason, "problem": problem})
+    json!({"items": [{"type": "text", "text": text}], "finish_reason": finish_reason, "problem": problem})
 }
 
 #[test]
@@ -86,9 +86,7 @@ fn same_tool_called_twice() {
         let found = answered(&json!([{"content": {"parts": parts}, "finishReason": "STOP"}]));
         assert_eq!(found["finish_reason"], "tool_use");
         let calls = found["items"].as_array().unwrap().iter();
-        let found: Vec<&str> = calls
-            .map(|call| call["tool_call"]["id"].as_str().unwrap())
-            .collect();
+        let found: Vec<&str> = calls.map(|call| call["id"].as_str().unwrap()).collect();
         assert_eq!(found, ids);
     }
 }
@@ -162,15 +160,15 @@ fn members_next_to_an_answer_become_items() {
         ("urlContextMetadata", json!({"urlMetadata": [1]})),
     ] {
         let found = answered(&json!([{"content": content, name: value}]));
-        let detail = json!({"detail": {"name": name, "value": value}});
-        assert_eq!(found["items"], json!([{"text": "A"}, detail]));
+        let detail = json!({"type": "detail", "name": name, "value": value});
+        assert_eq!(
+            found["items"],
+            json!([{"type": "text", "text": "A"}, detail])
+        );
     }
     let blocked = json!({"key": "a", "response": {"promptFeedback": {"blockReason": "SAFETY"}}});
     let found = told(&blocked.to_string());
-    assert_eq!(
-        found["items"][0]["detail"]["value"]["blockReason"],
-        "SAFETY"
-    );
+    assert_eq!(found["items"][0]["value"]["blockReason"], "SAFETY");
     assert_eq!(found["problem"], "content_filter");
 }
 
@@ -367,7 +365,7 @@ fn tool_arguments_that_are_no_object_are_a_problem_and_are_kept() {
         ] {
             let found = told(&row.to_string());
             assert_eq!(found["problem"], problem, "{args}");
-            assert_eq!(found["items"][0]["tool_call"]["arguments"], kept, "{args}");
+            assert_eq!(found["items"][0]["arguments"], kept, "{args}");
         }
     }
 }
@@ -456,10 +454,7 @@ fn empty_tool_arguments() {
     ] {
         let part = json!({"functionCall": {"name": "f", "args": args}});
         let found = answered(&json!([{"content": {"parts": [part]}, "finishReason": "STOP"}]));
-        assert_eq!(
-            found["items"][0]["tool_call"]["arguments"], expected,
-            "{args}"
-        );
+        assert_eq!(found["items"][0]["arguments"], expected, "{args}");
         assert_eq!(found["finish_reason"], "tool_use", "{args}");
         let problem = match expected.is_object() {
             true => json!(null),
@@ -469,7 +464,7 @@ fn empty_tool_arguments() {
     }
     let absent = json!({"functionCall": {"name": "f"}});
     let found = answered(&json!([{"content": {"parts": [absent]}, "finishReason": "STOP"}]));
-    assert_eq!(found["items"][0]["tool_call"]["arguments"], json!({}));
+    assert_eq!(found["items"][0]["arguments"], json!({}));
 }
 
 #[test]
@@ -500,7 +495,7 @@ fn lone_surrogate_answer() {
             r#"{{"key":"a","response":{{"candidates":[{{"content":{{"parts":[{part},{{"text":"A"}}]}},"finishReason":"STOP"}}]}}}}"#
         );
         let found = told(&row);
-        assert!(found["items"][0].get(item).is_some(), "{part}: {found}");
+        assert_eq!(found["items"][0]["type"], item, "{part}: {found}");
         assert_eq!(found["items"][1]["text"], "A", "{part}: {found}");
     }
 }

@@ -12,9 +12,7 @@ fn deep(levels: usize) -> String {
 /// Kinds of the items, finish reason and problem.
 fn kinds(found: &Value) -> (String, &str, Option<Problem>) {
     let items = found["items"].as_array().unwrap().iter();
-    let kinds: Vec<&str> = items
-        .map(|item| item.as_object().unwrap().keys().next().unwrap().as_str())
-        .collect();
+    let kinds: Vec<&str> = items.map(|item| item["type"].as_str().unwrap()).collect();
     let problem = serde_json::from_value(found["problem"].clone()).unwrap();
     (
         kinds.join(" "),
@@ -34,13 +32,10 @@ fn a_part_that_holds_several_things_says_all_of_them() {
             "text tool_call",
         ),
         (json!([{"text": "", "functionCall": call()}]), "tool_call"),
-        (
-            json!([{"text": "Hi", "inlineData": data()}]),
-            "text attachment",
-        ),
+        (json!([{"text": "Hi", "inlineData": data()}]), "text image"),
         (
             json!([{"functionCall": call(), "inlineData": data()}]),
-            "tool_call attachment",
+            "tool_call image",
         ),
         (
             json!([{"functionCall": call(), "function_call": call()}]),
@@ -247,7 +242,11 @@ fn both_spellings_of_a_member_are_one() {
         ),
     ] {
         let found = answered(&json!([candidate]));
-        assert_eq!(found["items"], json!([{"text": "Hello"}]), "{candidate}");
+        assert_eq!(
+            found["items"],
+            json!([{"type": "text", "text": "Hello"}]),
+            "{candidate}"
+        );
         assert_eq!(found["finish_reason"], finish, "{candidate}");
     }
     let response = json!({
