@@ -529,7 +529,7 @@ pub(crate) struct ListArgs {
 /// Model, parameters and files that apply to every request.
 #[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 pub(crate) struct SettingsArgs {
-    /// Model that answers the requests, such as openai/gpt-5-mini.
+    /// Model that answers the requests, such as openai/gpt-5.4-mini.
     #[arg(short, long, value_name = "PROVIDER/MODEL")]
     pub(crate) model: String,
     /// System message for every request; @FILE reads it from a file.

@@ -18,7 +18,7 @@ pub(crate) fn parse(text: &str) -> Result<Model, Failure> {
             name: name.to_owned(),
         }),
         _ => Err(Failure::usage(format!(
-            "{text:?} is not PROVIDER/MODEL, such as openai/gpt-5-mini"
+            "{text:?} is not PROVIDER/MODEL, such as openai/gpt-5.4-mini"
         ))),
     }
 }
