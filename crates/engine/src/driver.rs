@@ -34,6 +34,10 @@ const CANCEL_CHECK: Duration = Duration::from_millis(1500);
 /// Time that no process reaches; clocks can add it to their own.
 const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 
+/// Longest time for which a driver advances shards one after another before other tasks of the runtime run. Steps that
+/// never wait, such as those over records in memory, would otherwise hold the thread together.
+const TURN: Duration = Duration::from_millis(4);
+
 /// Longest time for which a create waits for free quota at the provider.
 const ROOM: Duration = Duration::from_secs(300);
 
@@ -109,6 +113,8 @@ struct Driver<'c> {
     /// Shards whose batch is polled by a status call of its own.
     alone: BTreeSet<usize>,
     cancelled: bool,
+    /// Time since which other tasks of the runtime have not run.
+    turn: Duration,
     check_cancel_at: Duration,
     /// Revision of the ledger at the last check for a cancellation.
     seen_revision: Option<u64>,
@@ -151,6 +157,7 @@ impl<'c> Driver<'c> {
             listed: BTreeSet::new(),
             alone: BTreeSet::new(),
             cancelled: false,
+            turn: now,
             check_cancel_at: now,
             seen_revision: None,
             answered,
@@ -222,6 +229,11 @@ impl<'c> Driver<'c> {
                 Woken::Time if !is_idle => yield_once().await,
                 Woken::Called | Woken::Time => {}
             }
+            if self.now().saturating_sub(self.turn) > TURN {
+                // The runtime then also looks at its timers and sockets.
+                tokio::task::yield_now().await;
+                self.turn = self.now();
+            }
         }
         match self.failure.take() {
             Some(error) => Err(error),
@@ -255,7 +267,8 @@ impl<'c> Driver<'c> {
         };
         let mut called = pin!(self.seat.woken());
         let (running, page) = (&mut self.running, &mut self.page);
-        poll_fn(|task| {
+        let mut has_waited = false;
+        let woken = poll_fn(|task| {
             if let Poll::Ready(Some(ran)) = running.poll_next_unpin(task) {
                 return Poll::Ready(Woken::Ran(Box::new(ran)));
             }
@@ -268,9 +281,15 @@ impl<'c> Driver<'c> {
             if called.as_mut().poll(task).is_ready() {
                 return Poll::Ready(Woken::Called);
             }
-            time.as_mut().poll(task).map(|()| Woken::Time)
+            let reached = time.as_mut().poll(task).map(|()| Woken::Time);
+            has_waited |= reached.is_pending();
+            reached
         })
-        .await
+        .await;
+        if has_waited {
+            self.turn = self.now();
+        }
+        woken
     }
 
     /// Moves due shards to the queues of those that wait for a free permit.

@@ -5,19 +5,19 @@
     reason = "helpers of tests, and a tick of the machine's own time"
 )]
 
+use std::any::Any;
 use std::future::IntoFuture as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::future::join_all;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::future::{BoxFuture, join_all};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use lmbatch_core::{
     BatchStatus, Effort, Error, ErrorKind, GenerateOptions, Hyperparameters, LMOutput, Outcome,
-    Request, ThinkingOptions,
+    Request, RequestCounts, ThinkingOptions,
 };
 use lmbatch_engine::{
-    BatchLimit, Event, LMInvoker, MemoryLedger, Observer, Outcomes, Progress, RunSnapshot,
-    TemporarySpool,
+    Event, LMInvoker, MemoryLedger, Observer, Outcomes, Progress, RunSnapshot, TemporarySpool,
 };
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 
@@ -300,22 +300,81 @@ fn thread_time() -> Duration {
     Duration::new(time.tv_sec() as u64, time.tv_nsec() as u32)
 }
 
-/// Returns the most processor time between two ticks of 2 ms while the outcomes of a run are read on a runtime of one
-/// thread.
-fn longest_gap() -> Duration {
+/// Number of requests of a call whose ticks are measured.
+const REQUESTS: usize = 20_000;
+
+/// Call whose ticks are measured, with its result. The result is dropped after the measure.
+type Measured = BoxFuture<'static, Box<dyn Any>>;
+
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+struct Words {
+    words: String,
+}
+
+/// Returns requests whose prompts, and echoed answers, are JSON objects.
+fn many(length: usize) -> impl Iterator<Item = Request> + Send {
+    let words = "x".repeat(length);
+    let prompt = format!(r#"{{"words":"{words}"}}"#);
+    (0..REQUESTS).map(move |n| Request::new(format!("q{n}"), prompt.as_str()))
+}
+
+fn named_run(invoker: &LMInvoker) -> Measured {
+    let run = invoker.batch().run("r").requests(many(500));
+    let run = run.status_check_interval(Duration::from_millis(5));
+    let read = async move { run.await?.outcomes()?.try_collect::<Vec<_>>().await };
+    read.map(|read| {
+        let read = read.unwrap();
+        assert_eq!(read.len(), REQUESTS);
+        Box::new(read) as _
+    })
+    .boxed()
+}
+
+fn typed_invoke(invoker: &LMInvoker) -> Measured {
+    let invoke = invoker.batch().invoke_as::<Words>(many(100));
+    let invoke = invoke.status_check_interval(Duration::from_millis(5));
+    let outcomes = invoke.into_future().map(|outcomes| {
+        let outcomes = outcomes.unwrap();
+        assert_eq!(outcomes["q7"].as_result().unwrap().words, "x".repeat(100));
+        Box::new(outcomes) as _
+    });
+    outcomes.boxed()
+}
+
+fn create_and_retrieve(invoker: &LMInvoker) -> Measured {
+    let batch = invoker.batch();
+    let create = batch.create(many(50));
+    async move {
+        let handle = create.await.unwrap();
+        let outcomes = batch.retrieve(&handle).await.unwrap();
+        assert_eq!(outcomes.len(), REQUESTS);
+        Box::new((handle, outcomes)) as _
+    }
+    .boxed()
+}
+
+/// Returns the most processor time between two ticks of 2 ms while a call runs on a runtime of one thread.
+fn longest_gap(call: fn(&LMInvoker) -> Measured, requests_in_a_batch: u32) -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
         let clock = Arc::new(lmbatch_engine::SystemClock::new());
-        let provider = Arc::new(MemoryProvider::new(clock, running(1)));
-        // The provider in memory answers a batch in one go: small batches keep its work out of the measure.
-        let small = BatchLimit {
-            max_requests: Some(200),
-            ..BatchLimit::default()
+        let count = u64::from(requests_in_a_batch);
+        let script = Script {
+            max_requests: Some(requests_in_a_batch),
+            // Otherwise the provider in memory reads all rows on the runtime's thread, to count them.
+            counts: Some(RequestCounts {
+                total: Some(count),
+                succeeded: count,
+                ..RequestCounts::default()
+            }),
+            ..Script::default()
         };
-        let invoker = recorded(LMInvoker::shared(provider, "m")).batch_limit(small);
+        let provider = Arc::new(MemoryProvider::new(clock, script));
+        // The call takes its requests before it starts.
+        let call = call(&recorded(LMInvoker::shared(provider, "m")));
         let longest = Arc::new(Mutex::new(Duration::ZERO));
         let known = Arc::clone(&longest);
         let ticks = tokio::spawn(async move {
@@ -329,29 +388,25 @@ fn longest_gap() -> Duration {
                 last = now;
             }
         });
-        let requests = (0..20_000).map(|n| Request::new(format!("q{n}"), "x".repeat(500)));
-        let run = invoker.batch().run("r").requests(requests);
-        let run = run.status_check_interval(Duration::from_millis(5)).await;
-        // The provider in memory does its work on the runtime's thread: the time until its batches are read does not
-        // count.
-        *longest.lock().unwrap() = Duration::ZERO;
-        let read: Vec<_> = run
-            .unwrap()
-            .outcomes()
-            .unwrap()
-            .try_collect()
-            .await
-            .unwrap();
-        assert_eq!(read.len(), 20_000);
+        tokio::task::yield_now().await;
+        let result = call.await;
+        tokio::time::sleep(Duration::from_millis(4)).await;
         ticks.abort();
+        drop(result);
         *longest.lock().unwrap()
     })
 }
 
 #[test]
-fn reading_outcomes_holds_up_no_other_task() {
-    // A busy machine stops a thread now and then: the middle one of three runs tells.
-    let mut gaps = [longest_gap(), longest_gap(), longest_gap()];
-    gaps.sort();
-    assert!(gaps[1] < Duration::from_millis(50), "{gaps:?}");
+fn a_call_with_many_requests_holds_up_no_other_task() {
+    for (name, call, requests_in_a_batch) in [
+        ("a named run", named_run as fn(&LMInvoker) -> Measured, 200),
+        ("a typed invoke", typed_invoke, 200),
+        ("a create", create_and_retrieve, REQUESTS as u32),
+    ] {
+        // A busy machine stops a thread now and then: the middle one of three runs tells.
+        let mut gaps = [(); 3].map(|()| longest_gap(call, requests_in_a_batch));
+        gaps.sort();
+        assert!(gaps[1] < Duration::from_millis(50), "{name}: {gaps:?}");
+    }
 }

@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use lmbatch_core::{BatchHandle, CreateProof, Error, LMOutput, Request, RequestSource, Result};
+use lmbatch_core::{
+    BatchCodec, BatchHandle, CreateProof, Error, LMOutput, Request, RequestSource, Result,
+};
 
+use crate::blocking::blocking;
 use crate::client::call::{
     Call, UNREAD, attempt_methods, observer_methods, option_methods, waiting_methods,
 };
@@ -18,9 +21,8 @@ use crate::plan::ids::IdChoice;
 
 /// Chooses the ids on the wire. The caller's own ids are sent if the provider allows all of them, so that the batch
 /// can be read without its handle.
-fn ids(call: &Call, requests: &[Request]) -> IdChoice {
-    let engine = &call.invoker.engine;
-    let rule = engine.provider().codec().capabilities().wire_ids;
+fn ids(codec: &dyn BatchCodec, requests: &[Request]) -> IdChoice {
+    let rule = codec.capabilities().wire_ids;
     let mut ids = requests.iter().map(|request| request.id.as_str());
     if ids.all(|id| rule.allows(id)) {
         IdChoice::Callers
@@ -32,12 +34,26 @@ fn ids(call: &Call, requests: &[Request]) -> IdChoice {
 /// Chooses the ids of a run that reads its own results. If a provider recognises a batch only by its number of
 /// requests, the ids in the rows prove that a batch belongs to a create whose response was lost. Ids of the caller,
 /// such as "1" and "2", may also occur in another batch, whose answers would be mistaken for those of this one.
-fn ids_of_run(call: &Call, requests: &[Request]) -> IdChoice {
-    let codec = call.invoker.engine.provider().codec();
+fn ids_of_run(codec: &dyn BatchCodec, requests: &[Request]) -> IdChoice {
     match codec.capabilities().create {
         CreateProof::CountAndTime => IdChoice::Ordinal,
-        CreateProof::Token | CreateProof::Labelled => ids(call, requests),
+        CreateProof::Token | CreateProof::Labelled => ids(codec, requests),
     }
+}
+
+/// Chooses the ids of many requests off the async threads. Returns the requests as a source.
+async fn with_ids(
+    call: &Call,
+    requests: Vec<Request>,
+    choose: fn(&dyn BatchCodec, &[Request]) -> IdChoice,
+) -> Result<(Box<dyn RequestSource>, IdChoice)> {
+    let provider = Arc::clone(call.invoker.engine.provider());
+    let work = move || {
+        let ids = choose(provider.codec(), &requests);
+        (requests, ids)
+    };
+    let (requests, ids) = blocking(work).await?;
+    Ok((source(call, requests), ids))
 }
 
 fn source(call: &Call, requests: Vec<Request>) -> Box<dyn RequestSource> {
@@ -68,10 +84,9 @@ impl Create {
     pub fn prepare(self) -> BoxFuture<'static, Result<Prepared>> {
         async move {
             let context = &self.call.context()?.ephemeral();
-            let ids = ids(&self.call, &self.requests);
-            let source = source(&self.call, self.requests);
+            let (source, ids) = with_ids(&self.call, self.requests, ids).await?;
             let plan = context.plan_with(source, ids).await?;
-            Prepared::new(context, &plan).await
+            Prepared::new(context, plan).await
         }
         .boxed()
     }
@@ -101,8 +116,7 @@ impl IntoFuture for Create {
     fn into_future(self) -> Self::IntoFuture {
         async move {
             let context = &self.call.context()?.ephemeral();
-            let ids = ids(&self.call, &self.requests);
-            let source = source(&self.call, self.requests);
+            let (source, ids) = with_ids(&self.call, self.requests, ids).await?;
             let plan = context.plan_with(source, ids).await?;
             context.create_batch(plan).await
         }
@@ -169,7 +183,7 @@ impl<T> Invoke<T> {
     }
 }
 
-impl<T: 'static> Invoke<T> {
+impl<T: Send + 'static> Invoke<T> {
     /// Starts the run as a stream of its progress, which ends with the outcomes.
     pub fn progress(self) -> ProgressStream<Outcomes<T>> {
         let outer_observer = self.call.effective_observer();
@@ -177,7 +191,7 @@ impl<T: 'static> Invoke<T> {
     }
 }
 
-impl<T: 'static> IntoFuture for Invoke<T> {
+impl<T: Send + 'static> IntoFuture for Invoke<T> {
     type Output = Result<Outcomes<T>>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
@@ -194,23 +208,21 @@ impl<T: 'static> IntoFuture for Invoke<T> {
                 }
                 None => {
                     context = context.ephemeral();
-                    let ids = ids_of_run(&self.call, &self.requests);
-                    let source = source(&self.call, self.requests);
+                    let (source, ids) = with_ids(&self.call, self.requests, ids_of_run).await?;
                     let plan = async { context.plan_with(source, ids).await.map_err(Error::from) };
                     let plan = context.in_time(limit, UNREAD, plan).await?;
                     let handles = Arc::clone(&plan.handles);
                     (context.run(plan, options).await?, Some(handles))
                 }
             };
-            let read = Outcomes::read(&context, finished);
+            let read = Outcomes::read(&context, finished, self.convert);
             let read = context
                 .in_time(limit, "the outcomes were not read", read)
                 .await;
-            let outcomes = read.map_err(|error| match &handles {
+            read.map_err(|error| match &handles {
                 Some(handles) => handles.attach(error),
                 None => error,
-            })?;
-            Ok((self.convert)(outcomes))
+            })
         }
         .boxed()
     }

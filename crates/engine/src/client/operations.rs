@@ -123,7 +123,7 @@ impl BatchOperations {
     }
 
     /// Waits as [`wait`](Self::wait) does, and reads the answers as values of `T`.
-    pub fn wait_as<T: DeserializeOwned>(&self, handle: &BatchHandle) -> Wait<T> {
+    pub fn wait_as<T: DeserializeOwned + Send + 'static>(&self, handle: &BatchHandle) -> Wait<T> {
         Wait::new(self.call(), handle.clone(), typed)
     }
 
@@ -134,10 +134,18 @@ impl BatchOperations {
     /// ended or does not show all of its results in time; [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount)
     /// if the handle was created under another account.
     pub fn retrieve(&self, handle: &BatchHandle) -> BoxFuture<'static, Result<Outcomes>> {
+        self.retrieve_with(handle, std::convert::identity)
+    }
+
+    fn retrieve_with<T: Send + 'static>(
+        &self,
+        handle: &BatchHandle,
+        convert: fn(Outcomes) -> Outcomes<T>,
+    ) -> BoxFuture<'static, Result<Outcomes<T>>> {
         let handle = handle.clone();
-        self.with(|context| async move {
+        self.with(move |context| async move {
             let finished = context.retrieve(&handle).await?;
-            Outcomes::read(&context, finished).await
+            Outcomes::read(&context, finished, convert).await
         })
     }
 
@@ -146,12 +154,11 @@ impl BatchOperations {
     ///
     /// # Errors
     /// Those of [`retrieve`](Self::retrieve).
-    pub fn retrieve_as<T: DeserializeOwned + 'static>(
+    pub fn retrieve_as<T: DeserializeOwned + Send + 'static>(
         &self,
         handle: &BatchHandle,
     ) -> BoxFuture<'static, Result<Outcomes<T>>> {
-        let outcomes = self.retrieve(handle);
-        async move { Ok(typed(outcomes.await?)) }.boxed()
+        self.retrieve_with(handle, typed)
     }
 
     /// Returns the outcomes of a batch that has ended as a stream, for more outcomes than fit into memory.
@@ -314,7 +321,7 @@ impl BatchOperations {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn invoke_as<T: JsonSchema + DeserializeOwned>(
+    pub fn invoke_as<T: JsonSchema + DeserializeOwned + Send + 'static>(
         &self,
         requests: impl IntoIterator<Item = impl Into<Request>>,
     ) -> Invoke<T> {

@@ -50,7 +50,12 @@ enum Outputs<T> {
 }
 
 impl Outcomes {
-    pub(crate) async fn read(context: &Context, finished: RunResults) -> Result<Self> {
+    /// Reads all outcomes and converts them, off the async threads.
+    pub(crate) async fn read<T: Send + 'static>(
+        context: &Context,
+        finished: RunResults,
+        convert: fn(Self) -> Outcomes<T>,
+    ) -> Result<Outcomes<T>> {
         let mut reader = context.outcomes(&finished)?;
         let batches: Vec<BatchSnapshot> = finished.batches().into_iter().cloned().collect();
         let id = batches.first().map(|batch| batch.id.clone());
@@ -64,10 +69,10 @@ impl Outcomes {
             while let Some(entry) = next(&mut reader).map_err(&about)? {
                 entries.push(entry);
             }
-            Ok(Self {
+            Ok(convert(Self {
                 mismatch,
                 ..Self::of_answers(batches, entries)
-            })
+            }))
         };
         blocking(work).await?
     }

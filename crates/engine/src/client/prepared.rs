@@ -70,13 +70,14 @@ enum State {
 }
 
 impl Prepared {
-    pub(crate) async fn new(context: &Context, plan: &Plan) -> Result<Self> {
+    pub(crate) async fn new(context: &Context, plan: Plan) -> Result<Self> {
+        let (plan, handle) = plan.with_handle_parts().await?;
         Ok(Self {
             version: FormatVersion,
-            handle: plan.handle_parts()?,
+            handle,
             digest: plan.digest().into(),
             nonce: plan.nonce.clone(),
-            intent: context.prepare(plan).await?,
+            intent: context.prepare(&plan).await?,
             state: State::Prepared,
             fresh: true,
         })

@@ -46,7 +46,7 @@ impl<T> Wait<T> {
     waiting_methods!();
 }
 
-impl<T: 'static> Wait<T> {
+impl<T: Send + 'static> Wait<T> {
     /// Starts the wait as a stream of its progress, which ends with the outcomes.
     pub fn progress(self) -> ProgressStream<Outcomes<T>> {
         let outer_observer = self.call.effective_observer();
@@ -54,7 +54,7 @@ impl<T: 'static> Wait<T> {
     }
 }
 
-impl<T: 'static> IntoFuture for Wait<T> {
+impl<T: Send + 'static> IntoFuture for Wait<T> {
     type Output = Result<Outcomes<T>>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
@@ -64,16 +64,15 @@ impl<T: 'static> IntoFuture for Wait<T> {
             let options = self.call.run;
             let ended = async {
                 let finished = context.wait_for(&self.handle, &options).await?;
-                Outcomes::read(&context, finished).await
+                Outcomes::read(&context, finished, self.convert).await
             };
             let doing = "the batch had not ended, or its outcomes were not read,";
             let ended = Box::pin(context.in_time(options.deadline, doing, ended)).await;
-            let outcomes = ended.map_err(|error| {
+            ended.map_err(|error| {
                 error
                     .with_batch(self.handle.batch.clone())
                     .with_handles(Arc::new(Known(self.handle)))
-            })?;
-            Ok((self.convert)(outcomes))
+            })
         }
         .boxed()
     }

@@ -24,6 +24,7 @@ use lmbatch_core::{
     Result, RunClaim, RunRecord, Shard, ShardRecord, Spool,
 };
 
+use crate::blocking::blocking;
 use crate::plan::encode::{Drafted, draft};
 use crate::plan::error::PlanError;
 use crate::plan::former::Converted;
@@ -133,7 +134,14 @@ impl Plan {
         }
     }
 
-    /// Returns what a handle of the batch needs, before the batch exists.
+    /// Returns the plan with its [`handle_parts`](Self::handle_parts), which are read off the async threads.
+    pub(crate) async fn with_handle_parts(self) -> Result<(Self, HandleParts)> {
+        let work = move || self.handle_parts().map(|parts| (self, parts));
+        blocking(work).await?
+    }
+
+    /// Returns what a handle of the batch needs, before the batch exists. Reads the ids of all requests from the
+    /// spool: not for an async thread.
     pub fn handle_parts(&self) -> Result<HandleParts> {
         let class = self.single()?.class.clone();
         let mut requests = Vec::new();

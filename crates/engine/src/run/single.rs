@@ -74,7 +74,7 @@ impl Context {
     }
 
     pub(crate) async fn create_batch(&self, plan: Plan) -> Result<BatchHandle> {
-        let parts = plan.handle_parts()?;
+        let (plan, parts) = plan.with_handle_parts().await?;
         let created = async {
             let (mut work, _) = self.begin_single(&plan).await?;
             self.advance_single(&plan, &mut work, true).await?;
