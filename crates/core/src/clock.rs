@@ -8,6 +8,18 @@ use async_trait::async_trait;
 use crate::Error;
 
 /// Source of time and of sleep: no other code of lmbatch reads the time or sleeps.
+///
+/// ```
+/// # use lmbatch_core as lmbatch;
+/// use std::time::Duration;
+/// use lmbatch::Clock;
+///
+/// async fn wait_and_measure(clock: &dyn Clock) -> Duration {
+///     let start = clock.elapsed();
+///     clock.sleep(Duration::from_secs(1)).await;
+///     clock.elapsed() - start
+/// }
+/// ```
 #[async_trait]
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Returns the calendar time, for records and for comparison with dates of a server.
@@ -41,6 +53,22 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Source of random numbers, for nonces and for the jitter of back-off.
+///
+/// ```
+/// # use lmbatch_core as lmbatch;
+/// /// Numbers that repeat, for a test.
+/// #[derive(Debug)]
+/// struct Constant;
+///
+/// impl lmbatch::Rng for Constant {
+///     fn next_u64(&self) -> u64 {
+///         1 << 63
+///     }
+/// }
+///
+/// # use lmbatch::Rng as _;
+/// assert_eq!(Constant.next_f64(), 0.5);
+/// ```
 pub trait Rng: fmt::Debug + Send + Sync + 'static {
     /// Returns 64 random bits.
     fn next_u64(&self) -> u64;

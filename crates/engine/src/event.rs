@@ -7,6 +7,16 @@ use lmbatch_core::{BatchId, BatchSnapshot, Error, Label};
 use crate::plan::handles::CreatedHandle;
 
 /// Receives the events of a run. It is called often and from async code, so it must return quickly.
+///
+/// ```
+/// # use lmbatch_engine as lmbatch;
+/// use std::sync::Arc;
+/// use lmbatch::{Event, LMInvoker};
+///
+/// fn with_log(invoker: LMInvoker) -> LMInvoker {
+///     invoker.observer(Arc::new(|event: &Event<'_>| eprintln!("{event:?}")))
+/// }
+/// ```
 pub trait Observer: Send + Sync {
     /// Receives one event.
     fn observe(&self, event: &Event<'_>);
@@ -26,6 +36,19 @@ impl Observer for Silent {
 }
 
 /// Event in the course of a run.
+///
+/// ```
+/// # use lmbatch_engine as lmbatch;
+/// use lmbatch::Event;
+///
+/// fn line(event: &Event<'_>) -> Option<String> {
+///     match event {
+///         Event::Planned { requests, .. } => Some(format!("{requests} requests")),
+///         Event::Warning { message } => Some((*message).to_owned()),
+///         _ => None,
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {

@@ -12,6 +12,13 @@ use lmbatch_core::{Delivery, Error, Retry};
 pub const DEFAULT_STATUS_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Longest interval to which polling slows down by itself.
+///
+/// ```
+/// # use lmbatch_engine as lmbatch;
+/// use lmbatch::{MAX_STATUS_CHECK_INTERVAL, PollingPolicy};
+/// let late = PollingPolicy::GROWING.wait(1000, None);
+/// assert_eq!(late, MAX_STATUS_CHECK_INTERVAL);
+/// ```
 pub const MAX_STATUS_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Intervals between status calls for a batch. They have no jitter, so that logs and tests are
@@ -57,6 +64,13 @@ impl PollingPolicy {
 }
 
 /// Decision about a call that failed.
+///
+/// ```
+/// # mod lmbatch { pub use lmbatch_core::*; pub use lmbatch_engine::{Decision, RetryPolicy}; }
+/// use lmbatch::{Decision, Error, ErrorKind, RetryPolicy};
+/// let invalid = Error::invalid_input("no model");
+/// assert_eq!(RetryPolicy::default().decide(1, &invalid, 0.5), Decision::Stop);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// Repeat the call after a wait.

@@ -19,29 +19,38 @@ pub(super) struct Listing<'a> {
     listed: BTreeMap<Item, String>,
     lines: BTreeSet<String>,
     foreign: RefCell<BTreeSet<String>>,
+    without_example: BTreeSet<String>,
 }
 
-/// Returns the sorted lines of the listing of a crate, and the crates from outside that they name.
-pub(super) fn listing(
-    docs: &BTreeMap<String, Value>,
-    facade: &str,
-    own: &str,
-) -> (Vec<String>, BTreeSet<String>) {
+/// Result of listing a crate.
+pub(super) struct Listed {
+    /// Lines of the listing, sorted.
+    pub(super) lines: Vec<String>,
+    /// Crates from outside that the lines name.
+    pub(super) foreign: BTreeSet<String>,
+    /// Paths of the items at the root of the crate whose documentation has no example.
+    pub(super) without_example: Vec<String>,
+}
+
+/// Lists the public items of a crate.
+pub(super) fn listing(docs: &BTreeMap<String, Value>, facade: &str, own: &str) -> Listed {
     let mut listing = Listing {
         docs,
         own,
         listed: BTreeMap::new(),
         lines: BTreeSet::new(),
         foreign: RefCell::default(),
+        without_example: BTreeSet::new(),
     };
     let root = docs.get(facade).map(|doc| doc["root"].to_string());
     if let Some(root) = root {
         listing.module(facade, &root, facade);
     }
-    (
-        listing.lines.into_iter().collect(),
-        listing.foreign.into_inner(),
-    )
+    Listed {
+        lines: listing.lines.into_iter().collect(),
+        foreign: listing.foreign.into_inner(),
+        without_example: listing.without_example.into_iter().collect(),
+    }
 }
 
 impl<'a> Listing<'a> {
@@ -117,6 +126,10 @@ impl<'a> Listing<'a> {
             self.lines.insert(format!("{path}: mod"));
             self.module(of, id, path);
             return;
+        }
+        let is_at_root = path.rsplit_once("::").is_some_and(|(of, _)| of == self.own);
+        if is_at_root && !item["docs"].as_str().unwrap_or_default().contains("```") {
+            self.without_example.insert(path.to_owned());
         }
         let lines = self.lines_of(of, item, kind, inner, path);
         self.lines.extend(lines);
@@ -331,9 +344,9 @@ mod tests {
             ("facade".to_owned(), facade),
             ("facade_core".to_owned(), core),
         ]);
-        let (lines, foreign) = listing(&docs, "facade", "facade");
+        let listed = listing(&docs, "facade", "facade");
         assert_eq!(
-            lines,
+            listed.lines,
             [
                 "facade::Outcome.id: u64",
                 "facade::Outcome: #[non_exhaustive] struct Outcome { .. }",
@@ -341,6 +354,29 @@ mod tests {
                 "facade::Value = serde_json::Value",
             ]
         );
-        assert_eq!(foreign, BTreeSet::from(["serde_json".to_owned()]));
+        assert_eq!(listed.foreign, BTreeSet::from(["serde_json".to_owned()]));
+        assert_eq!(listed.without_example, ["facade::Outcome"]);
+    }
+
+    #[test]
+    fn an_item_at_the_root_needs_an_example_and_one_in_a_module_does_not() {
+        let constant = |name: &str, docs: &str| {
+            json!({"crate_id": 0, "name": name, "visibility": "public", "docs": docs,
+                "inner": {"constant": {"type": {"primitive": "u64"}}}})
+        };
+        let facade = json!({
+            "root": 0,
+            "index": {
+                "0": {"crate_id": 0, "name": "facade", "inner": {"module": {"items": [1, 2, 3]}}},
+                "1": constant("SHOWN", "Limit.\n\n```\nassert!(facade::SHOWN > 0);\n```"),
+                "2": constant("BARE", "Limit."),
+                "3": {"crate_id": 0, "name": "inner", "visibility": "public", "inner": {"module": {"items": [4]}}},
+                "4": constant("IN_A_MODULE", "Limit."),
+            },
+            "paths": {},
+        });
+        let docs = BTreeMap::from([("facade".to_owned(), facade)]);
+        let listed = listing(&docs, "facade", "facade");
+        assert_eq!(listed.without_example, ["facade::BARE"]);
     }
 }

@@ -1,5 +1,5 @@
-//! The public API as users reach it through `lmbatch`: a listing in `docs/public-api.txt`, and the crates from
-//! outside that may stand in it.
+//! The public API as users reach it through `lmbatch`: a listing in `docs/public-api.txt`, the crates from outside
+//! that may stand in it, and the examples of its items.
 //!
 //! The listing is made from rustdoc's JSON, which a stable rustdoc writes only with `RUSTC_BOOTSTRAP`. This
 //! program stands in for rustdoc and sets the variable for that one program: set for cargo, the variable would
@@ -14,6 +14,7 @@ use std::process::{Command, ExitCode};
 
 use serde_json::Value;
 
+use self::listing::Listed;
 use crate::sh::{output, run_with};
 
 /// The crate that users depend on.
@@ -61,7 +62,11 @@ pub(crate) fn as_rustdoc() -> Option<ExitCode> {
 /// Compares the listing of the public API with the document, or writes the document.
 pub(crate) fn api(args: &[String]) -> Result<(), String> {
     let docs = docs()?;
-    let (lines, foreign) = listing::listing(&docs, FACADE, FACADE);
+    let Listed {
+        lines,
+        foreign,
+        without_example,
+    } = listing::listing(&docs, FACADE, FACADE);
     if lines.is_empty() {
         return Err(format!("rustdoc lists no item of {FACADE}"));
     }
@@ -70,6 +75,12 @@ pub(crate) fn api(args: &[String]) -> Result<(), String> {
         return Err(format!(
             "types of {} stand in the public API; hide them, or add them to ALLOWED in xtask/src/api/mod.rs with a reason",
             strangers.join(", ")
+        ));
+    }
+    if !without_example.is_empty() {
+        return Err(format!(
+            "the documentation of each item at the root of {FACADE} has an example; these have none: {}",
+            without_example.join(", ")
         ));
     }
     let unneeded: Vec<_> = ALLOWED

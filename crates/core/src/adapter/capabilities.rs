@@ -97,6 +97,12 @@ impl WireIdRule {
 }
 
 /// Properties that requests must share to be in one batch. The engine only compares classes for equality.
+///
+/// ```
+/// # use lmbatch_core as lmbatch;
+/// let class = lmbatch::BatchClass::new("/v1/responses", "file");
+/// assert_eq!((class.model, &*class.route), (None, "file"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BatchClass {
     /// Model of the batch; `None` where one batch may use several.

@@ -242,6 +242,12 @@ fn url_path(url: &str) -> &str {
 
 /// Returns the media type and the base64 text of a `data:TYPE;base64,…` URL, in upper or lower case. The
 /// media type is empty where the URL has none; `None` for any other text.
+///
+/// ```
+/// # use lmbatch_core as lmbatch;
+/// let parts = lmbatch::split_data_url("data:image/png;base64,aGVsbG8=");
+/// assert_eq!(parts, Some(("image/png", "aGVsbG8=")));
+/// ```
 pub fn split_data_url(url: &str) -> Option<(&str, &str)> {
     if !is_data_url(url) {
         return None;
@@ -255,6 +261,12 @@ pub fn split_data_url(url: &str) -> Option<(&str, &str)> {
 }
 
 /// Returns whether a text begins with `data:`, well-formed or not.
+///
+/// ```
+/// # use lmbatch_core as lmbatch;
+/// assert!(lmbatch::is_data_url("data:image/png;base64,aGVsbG8="));
+/// assert!(!lmbatch::is_data_url("https://x.test/a.png"));
+/// ```
 pub fn is_data_url(text: &str) -> bool {
     let start = text.trim_start().as_bytes().get(..5);
     start.is_some_and(|start| start.eq_ignore_ascii_case(b"data:"))
@@ -262,6 +274,12 @@ pub fn is_data_url(text: &str) -> bool {
 
 /// Returns whether a text begins with a URL scheme, such as `https:`. Base64 never does, because it has no
 /// colon.
+///
+/// ```
+/// # use lmbatch_core as lmbatch;
+/// assert!(lmbatch::has_scheme("https://x.test/a.png"));
+/// assert!(!lmbatch::has_scheme("aGVsbG8="));
+/// ```
 pub fn has_scheme(text: &str) -> bool {
     let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
     let mut letters = scheme.bytes();

@@ -129,10 +129,29 @@ names! {
     /// ```
     RequestId,
     /// lmbatch's label on a batch, where the provider keeps labels: `lmbatch-<nonce>-<shard number>`.
+    ///
+    /// ```
+    /// # use lmbatch_core as lmbatch;
+    /// use lmbatch::Label;
+    /// let label = Label::new("lmbatch-abcdefghijkl-3");
+    /// assert_eq!(label.parts(), Some(("abcdefghijkl", 3)));
+    /// ```
     Label,
     /// Page cursor of the provider: the start of the next page of a list.
+    ///
+    /// ```
+    /// # use lmbatch_core as lmbatch;
+    /// use lmbatch::Cursor;
+    /// assert_eq!(Cursor::new("batch_123").as_str(), "batch_123");
+    /// ```
     Cursor,
     /// Idempotency token of a provider for one create.
+    ///
+    /// ```
+    /// # use lmbatch_core as lmbatch;
+    /// use lmbatch::CreateToken;
+    /// assert_eq!(CreateToken::new("lmbatch-abcdefghijkl-3").as_str(), "lmbatch-abcdefghijkl-3");
+    /// ```
     CreateToken,
 }
 
@@ -183,6 +202,13 @@ impl Label {
 }
 
 /// Id of a request on the wire: the caller's own id, or a nonce followed by 7 digits in base 32.
+///
+/// ```
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{Nonce, WireId};
+/// let nonce = Nonce::parse("r7k2m9x4c1q3").unwrap();
+/// assert_eq!(WireId::ordinal(&nonce, 32).as_str(), "r7k2m9x4c1q30000010");
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct WireId(Box<str>);
 
@@ -269,6 +295,14 @@ impl WireId {
 
 /// Random name of a plan: twelve of `[a-z0-9]`, the first a letter. Labels and wire ids begin with it, which
 /// shows that lmbatch made them.
+///
+/// ```
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::Nonce;
+/// let nonce: Nonce = "r7k2m9x4c1q3".parse()?;
+/// assert_eq!(nonce.as_str().len(), Nonce::LENGTH);
+/// # Ok::<(), lmbatch::NonceError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Nonce(Box<str>);
@@ -303,6 +337,12 @@ impl Nonce {
 }
 
 /// Error of a text that is not a nonce.
+///
+/// ```
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{Nonce, NonceError};
+/// assert_eq!("7".parse::<Nonce>(), Err(NonceError));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a nonce is 12 characters of a-z and 0-9, of which the first is a letter")]
 pub struct NonceError;

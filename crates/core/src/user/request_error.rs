@@ -202,6 +202,11 @@ impl From<crate::AttachmentError> for Error {
 }
 
 /// Row of results without the shape of the provider's rows.
+///
+/// ```
+/// # use lmbatch_core as lmbatch;
+/// assert_eq!(lmbatch::RowError.to_string(), "the row could not be read");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the row could not be read")]
 pub struct RowError;

@@ -137,6 +137,14 @@ impl RequestCounts {
 }
 
 /// Reason that a provider gives for refusing a batch as a whole.
+///
+/// ```
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{BatchProblem, ErrorKind, RequestError};
+/// let error = RequestError::new(ErrorKind::InvalidInput).with_message("unknown member \"promt\"");
+/// let problem = BatchProblem { error, line: Some(7) };
+/// assert_eq!(problem.error.kind(), ErrorKind::InvalidInput);
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BatchProblem {
     /// Error that each request of the batch receives.

@@ -61,6 +61,15 @@ fn source(call: &Call, requests: Vec<Request>) -> Box<dyn RequestSource> {
 }
 
 /// Create of a batch, which starts when it is awaited. Its future is `'static` and can be spawned.
+///
+/// ```no_run
+/// # use lmbatch_engine as lmbatch;
+/// # async fn example(invoker: lmbatch::LMInvoker) -> Result<(), Box<dyn std::error::Error>> {
+/// let handle = invoker.batch().create([("a", "Hello!")]).system("Be brief.").await?;
+/// std::fs::write("handle.json", serde_json::to_string(&handle)?)?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is sent until it is awaited"]
 pub struct Create {
     pub(crate) call: Call,

@@ -331,6 +331,16 @@ impl BatchOperations {
 }
 
 /// List of the account's batches, which is requested when it is awaited.
+///
+/// ```no_run
+/// # use lmbatch_engine as lmbatch;
+/// # async fn example(invoker: lmbatch::LMInvoker) -> lmbatch_core::Result<()> {
+/// for batch in invoker.batch().list().limit(10).await? {
+///     println!("{} {}", batch.id, batch.status);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is asked until it is awaited"]
 pub struct List {
     call: Call,

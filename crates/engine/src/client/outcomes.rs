@@ -18,6 +18,18 @@ use crate::results::reader::OutcomeReader;
 const PAGE: usize = 256;
 
 /// Stream of request ids with their outcomes, for more outcomes than fit into memory.
+///
+/// ```no_run
+/// # use lmbatch_engine as lmbatch;
+/// # async fn example(mut outcomes: lmbatch::OutcomeStream) -> lmbatch_core::Result<()> {
+/// use futures::TryStreamExt as _;
+///
+/// while let Some((id, outcome)) = outcomes.try_next().await? {
+///     println!("{id}: {}", outcome.status());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub type OutcomeStream = BoxStream<'static, Result<(RequestId, Outcome)>>;
 
 /// One outcome for each request, in the order of the requests.

@@ -75,6 +75,22 @@ pub enum Progress<O> {
 ///
 /// The call advances only while the stream is polled. Dropping the stream is dropping the call: batches continue at
 /// the provider, and a named run can be resumed.
+///
+/// ```no_run
+/// # use lmbatch_engine as lmbatch;
+/// # async fn example(invoker: lmbatch::LMInvoker) -> lmbatch_core::Result<()> {
+/// use futures::TryStreamExt as _;
+/// use lmbatch::Progress;
+///
+/// let mut progress = invoker.batch().invoke([("a", "Hello!")]).progress();
+/// while let Some(item) = progress.try_next().await? {
+///     if let Progress::Snapshot(run) = item {
+///         println!("{} of {} batches", run.ended, run.batches);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is sent until it is polled"]
 pub struct ProgressStream<O> {
     call: Option<BoxFuture<'static, Result<O>>>,

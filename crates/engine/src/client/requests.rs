@@ -4,6 +4,12 @@ use futures::{Stream, StreamExt as _, stream::BoxStream};
 use lmbatch_core::{Error, Request, Result};
 
 /// Requests that are read one at a time.
+///
+/// ```
+/// # use lmbatch_engine as lmbatch;
+/// use lmbatch::{IntoRequests, Requests};
+/// let requests: Requests = [("a", "Hello!"), ("b", "Good evening!")].into_requests();
+/// ```
 pub struct Requests(pub(crate) Source);
 
 pub(crate) enum Source {

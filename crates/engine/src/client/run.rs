@@ -23,6 +23,15 @@ use crate::run::update::Changes;
 use crate::services::same_run::{OnKnownRun, RunQuery, SameRun};
 
 /// Named run, which starts or is resumed when it is awaited. Its future is `'static` and can be spawned.
+///
+/// ```no_run
+/// # use lmbatch_engine as lmbatch;
+/// # async fn example(invoker: lmbatch::LMInvoker) -> lmbatch_core::Result<()> {
+/// let run = invoker.batch().run("nightly-2026-11-23").requests([("a", "Hello!")]).max_attempts(3);
+/// println!("{} requests", run.await?.requests());
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is sent until it is awaited"]
 pub struct Run {
     call: Call,
@@ -111,6 +120,19 @@ impl IntoFuture for Run {
 ///
 /// The outcomes are kept in the record and can be read any number of times, by any process. They are in the order
 /// of the requests, and a cursor into them is the number of outcomes before it.
+///
+/// ```no_run
+/// # use lmbatch_engine as lmbatch;
+/// # async fn example(output: lmbatch::RunOutput) -> lmbatch_core::Result<()> {
+/// use futures::TryStreamExt as _;
+///
+/// let mut outcomes = output.outcomes()?;
+/// while let Some((id, outcome)) = outcomes.try_next().await? {
+///     println!("{id}: {}", outcome.status());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct RunOutput {
     context: Context,

@@ -13,6 +13,17 @@ use crate::client::outcomes::Outcomes;
 use crate::client::progress::ProgressStream;
 
 /// Wait for an existing batch, which starts when it is awaited. Its future is `'static` and can be spawned.
+///
+/// ```no_run
+/// # use lmbatch_engine as lmbatch;
+/// # async fn example(invoker: lmbatch::LMInvoker, handle: lmbatch_core::BatchHandle) -> lmbatch_core::Result<()> {
+/// use std::time::Duration;
+///
+/// let outcomes = invoker.batch().wait(&handle).timeout(Duration::from_secs(3600)).await?;
+/// println!("{} outcomes", outcomes.len());
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is asked until it is awaited"]
 pub struct Wait<T = LMOutput> {
     call: Call,

@@ -55,6 +55,14 @@ pub(crate) enum Index {
 /// Answered and failed requests are counted together, since some providers count a request as
 /// answered whose row says that it failed. Expired and cancelled requests are left out, since some
 /// providers write no rows for them.
+///
+/// ```
+/// # use lmbatch_engine as lmbatch;
+/// # use lmbatch::CountMismatch;
+/// fn warning(found: &CountMismatch) -> String {
+///     format!("the provider counts {} requests, its results have {}", found.counted, found.read)
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CountMismatch {

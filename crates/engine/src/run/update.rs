@@ -20,6 +20,14 @@ use crate::spool::tables::{Echo, Reader};
 use crate::spool::{layout, spooled};
 
 /// Differences between a changed input and what a run has sent.
+///
+/// ```
+/// # use lmbatch_engine as lmbatch;
+/// /// Returns the number of requests that an update pays for.
+/// fn paid(changes: lmbatch::Changes) -> u64 {
+///     changes.changed + changes.new
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changes {
