@@ -203,7 +203,7 @@ impl BatchOperations {
         let names = custom_request_ids.into_iter().map(Into::into).collect();
         self.with(|context| async move {
             let finished = context.retrieve_rows(&batch, names).await?;
-            Outcomes::read(&context, finished).await
+            Outcomes::read(&context, finished, std::convert::identity).await
         })
     }
 
