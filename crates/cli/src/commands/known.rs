@@ -15,24 +15,6 @@ use crate::exit::Failure;
 use crate::target::{self, Target};
 use crate::{format, hints, terminal};
 
-/// Result of comparing a command with the recorded runs.
-pub(super) enum Known {
-    /// No recorded run is the run of the command.
-    Nothing {
-        /// Earlier runs of the same input of which the provider refused every create; the new run replaces them.
-        refused: Vec<RunRecord>,
-        /// Run of the same requests and model that was sent before: under another name, or cancelled.
-        twin: Option<Box<RunRecord>>,
-    },
-    /// The run of the command, which was sent before.
-    Same(Box<RunRecord>),
-    /// Earlier run with other requests, which is to be updated.
-    Changed {
-        run: Box<RunRecord>,
-        refused: Vec<RunRecord>,
-    },
-}
-
 /// Finds the recorded run of a command: of the same name, or of the same input under the same account. A run whose
 /// input has changed is updated only on request, since that costs money.
 pub(super) async fn known(
@@ -40,7 +22,7 @@ pub(super) async fn known(
     notes: &RunSettings,
     engine: &Engine,
     plan: &Plan,
-) -> Result<Known, Failure> {
+) -> Result<SameRun, Failure> {
     let of_digest = RunFilter {
         digest: Some(plan.digest().into()),
         ..RunFilter::default()
@@ -49,21 +31,23 @@ pub(super) async fn known(
         let before = engine.ledger().all_runs(of_digest.clone()).await?.len();
         let found = compared(args, notes, engine, plan).await;
         // Another process may have started the same run meanwhile, whose output is then the one of this command.
+        let has_failed = matches!(found, Err(_) | Ok(SameRun::Conflict(_)));
         let is_stale =
-            found.is_err() && engine.ledger().all_runs(of_digest.clone()).await?.len() > before;
+            has_failed && engine.ledger().all_runs(of_digest.clone()).await?.len() > before;
         if !is_stale {
             return found;
         }
     }
 }
 
-/// Compares a command with the recorded runs by the engine's rule, and converts a conflict into a failure.
+/// Compares a command with the recorded runs by the engine's rule. Refuses the output of a new run if another run will
+/// write it.
 async fn compared(
     args: &RunArgs,
     notes: &RunSettings,
     engine: &Engine,
     plan: &Plan,
-) -> Result<Known, Failure> {
+) -> Result<SameRun, Failure> {
     let (input, output) = (absolute_path(&notes.input), absolute_path(&notes.output));
     let query = RunQuery {
         name: args.name.as_deref(),
@@ -75,33 +59,18 @@ async fn compared(
             _ => OnKnownRun::Continue,
         },
     };
-    match engine.same_run(&query).await? {
-        SameRun::New {
-            superseded,
-            duplicate,
-        } => {
-            free_output(args, notes, engine).await?;
-            Ok(Known::Nothing {
-                refused: superseded,
-                twin: duplicate,
-            })
-        }
-        SameRun::Same(run) => Ok(Known::Same(run)),
-        SameRun::Changed { run, superseded } => Ok(Known::Changed {
-            run,
-            refused: superseded,
-        }),
-        SameRun::Conflict(conflict) => {
-            if conflict == RunConflict::NothingToUpdate {
-                free_output(args, notes, engine).await?;
-            }
-            Err(refusal(args, conflict))
-        }
+    let found = engine.same_run(&query).await?;
+    if matches!(
+        found,
+        SameRun::New { .. } | SameRun::Conflict(RunConflict::NothingToUpdate)
+    ) {
+        free_output(args, notes, engine).await?;
     }
+    Ok(found)
 }
 
 /// Returns the failure of a command that conflicts with a recorded run.
-fn refusal(args: &RunArgs, conflict: RunConflict) -> Failure {
+pub(super) fn refusal(args: &RunArgs, conflict: RunConflict) -> Failure {
     let named = |run: &RunRecord| {
         format!(
             "the run {:?} ({})",
@@ -157,8 +126,11 @@ fn refusal(args: &RunArgs, conflict: RunConflict) -> Failure {
 }
 
 /// Warns that the same requests were sent before, under another name or in a cancelled run, and are paid for again.
-pub(super) async fn warn_of_twin(engine: &Engine, twin: Option<&RunRecord>) -> CoreResult<()> {
-    let Some(run) = twin else {
+pub(super) async fn warn_of_duplicate(
+    engine: &Engine,
+    duplicate: Option<&RunRecord>,
+) -> CoreResult<()> {
+    let Some(run) = duplicate else {
         return Ok(());
     };
     let named = match &run.name {
@@ -195,7 +167,7 @@ pub(super) async fn warn_of_twin(engine: &Engine, twin: Option<&RunRecord>) -> C
 /// # Errors
 /// [`ErrorKind::Conflict`] if another process advances one of the runs, [`ErrorKind::OtherAccount`] if the current key
 /// may belong to another account.
-pub(super) async fn superseded(
+pub(super) async fn end_superseded(
     args: &RunArgs,
     engine: &Engine,
     refused: &[RunRecord],

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lmbatch::adapter::{BatchProvider, Connection};
-use lmbatch::engine::{Plan, RunOptions};
+use lmbatch::engine::{Plan, RunOptions, SameRun};
 use lmbatch::record::{RunClaim, RunRecord};
 use lmbatch::{Changes, Clock, DoubtPolicy, Engine, PollingPolicy};
 
 use super::end::until_stopped;
 use super::kept::Kept;
-use super::known::{Known, known, superseded, warn_of_twin};
+use super::known::{end_superseded, known, refusal, warn_of_duplicate};
 use super::planning::{Unplanned, plan_unless_empty, stopped};
 use super::run_context::{self, Patience, RunContext};
 use super::run_settings::RunSettings;
@@ -157,21 +157,28 @@ async fn decided(
     let mut checked = None;
     loop {
         match (known(args, notes, engine, plan).await?, checked.take()) {
-            (Known::Nothing { refused, twin }, Some((begin, place))) => {
+            (
+                SameRun::New {
+                    superseded,
+                    duplicate,
+                },
+                Some((begin, place)),
+            ) => {
                 // If a batch of one of them may exist by now, the record is searched again.
-                if superseded(args, engine, &refused).await? {
-                    warn_of_twin(engine, twin.as_deref()).await?;
+                if end_superseded(args, engine, &superseded).await? {
+                    warn_of_duplicate(engine, duplicate.as_deref()).await?;
                     return Ok(Decided::Begin(begin, place));
                 }
                 continue;
             }
-            (Known::Nothing { .. }, None) => {}
-            (Known::Same(run), _) => return Ok(Decided::Same(run)),
-            (Known::Changed { run, refused }, checked) => {
+            (SameRun::New { .. }, None) => {}
+            (SameRun::Same(run), _) => return Ok(Decided::Same(run)),
+            (SameRun::Changed { run, superseded }, checked) => {
                 drop(checked);
-                superseded(args, engine, &refused).await?;
+                end_superseded(args, engine, &superseded).await?;
                 return Ok(Decided::Changed(run));
             }
+            (SameRun::Conflict(conflict), _) => return Err(refusal(args, conflict)),
         }
         let place = ready(args, notes, engine, model).await?;
         checked = Some((engine.claim_begin().await?, place));
