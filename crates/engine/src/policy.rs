@@ -7,7 +7,8 @@ use lmbatch_core::{Delivery, Error, Retry};
 /// Interval before the second poll of a batch, unless the caller or the server sets another.
 ///
 /// ```
-/// assert_eq!(lmbatch_engine::DEFAULT_STATUS_CHECK_INTERVAL.as_secs(), 2);
+/// # use lmbatch_engine as lmbatch;
+/// assert_eq!(lmbatch::DEFAULT_STATUS_CHECK_INTERVAL.as_secs(), 2);
 /// ```
 pub const DEFAULT_STATUS_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -25,8 +26,9 @@ pub const MAX_STATUS_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// predictable.
 ///
 /// ```
+/// # use lmbatch_engine as lmbatch;
 /// use std::time::Duration;
-/// use lmbatch_engine::PollingPolicy;
+/// use lmbatch::PollingPolicy;
 /// assert_eq!(PollingPolicy::GROWING.wait(1, None), Duration::from_secs(2));
 /// assert_eq!(PollingPolicy::every(Duration::from_secs(30)).wait(9, None), Duration::from_secs(30));
 /// ```
@@ -85,7 +87,8 @@ pub enum Decision {
 /// retry-after.
 ///
 /// ```
-/// use lmbatch_engine::RetryPolicy;
+/// # use lmbatch_engine as lmbatch;
+/// use lmbatch::RetryPolicy;
 /// let hasty = RetryPolicy { max_attempts: 2, ..Default::default() };
 /// assert!(hasty.cap >= hasty.base);
 /// ```
@@ -149,8 +152,9 @@ impl RetryPolicy {
 /// that are not complete.
 ///
 /// ```
+/// # use lmbatch_engine as lmbatch;
 /// use std::time::Duration;
-/// use lmbatch_engine::DoubtPolicy;
+/// use lmbatch::DoubtPolicy;
 /// let impatient = DoubtPolicy { waits: vec![Duration::ZERO, Duration::from_secs(30)] };
 /// assert!(impatient.waits.len() < DoubtPolicy::default().waits.len());
 /// ```
@@ -186,7 +190,8 @@ impl DoubtPolicy {
 /// Treatment of a create whose outcome stays unknown.
 ///
 /// ```
-/// assert_eq!(lmbatch_engine::OnDoubt::default(), lmbatch_engine::OnDoubt::Hold);
+/// # use lmbatch_engine as lmbatch;
+/// assert_eq!(lmbatch::OnDoubt::default(), lmbatch::OnDoubt::Hold);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnDoubt {
@@ -202,7 +207,8 @@ pub enum OnDoubt {
 /// Maximum size of one batch, below the limits of its provider.
 ///
 /// ```
-/// let small = lmbatch_engine::BatchLimit { max_requests: Some(1000), ..Default::default() };
+/// # use lmbatch_engine as lmbatch;
+/// let small = lmbatch::BatchLimit { max_requests: Some(1000), ..Default::default() };
 /// assert_eq!(small.max_bytes, None);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -268,7 +274,8 @@ pub struct RunOptions {
 /// are counted together.
 ///
 /// ```
-/// let careful = lmbatch_engine::StepLimits { fetches: 1, ..Default::default() };
+/// # use lmbatch_engine as lmbatch;
+/// let careful = lmbatch::StepLimits { fetches: 1, ..Default::default() };
 /// assert_eq!(careful.creates, 4);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

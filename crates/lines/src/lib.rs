@@ -17,7 +17,7 @@
 //!
 //! ```json
 //! {"id":"a","status":"succeeded","text":"Hello!","finish_reason":"stop","provider":"openai","batch":"batch_1"}
-//! {"id":"b","status":"errored","provider":"openai","batch":"batch_1","error":{"kind":"rate_limited","retryable":true}}
+//! {"id":"b","status":"errored","provider":"openai","batch":"batch_1","error":{"kind":"provider_rate_limit","retryable":true}}
 //! ```
 //!
 //! [`INPUT_SCHEMA`] and [`OUTPUT_SCHEMA`] are the JSON Schemas of input and output lines.

@@ -314,7 +314,8 @@ impl<T> Page<T> {
 /// the caller's request ids. Stored as JSON.
 ///
 /// ```
-/// let handle: lmbatch_core::BatchHandle = serde_json::from_str(
+/// # use lmbatch_core as lmbatch;
+/// let handle: lmbatch::BatchHandle = serde_json::from_str(
 ///     r#"{"provider":"acme","account":"v2-9f86d081","batch":"batch_123","class":{"endpoint":"/v1/chat",
 ///     "route":"file","variant":{}},"ids":"verbatim","requests":["ticket/1","ticket/2"]}"#,
 /// )?;
@@ -323,9 +324,10 @@ impl<T> Page<T> {
 /// ```
 ///
 /// ```no_run
-/// # fn keep(handle: &lmbatch_core::BatchHandle) -> Result<(), Box<dyn std::error::Error>> {
+/// # use lmbatch_core as lmbatch;
+/// # fn keep(handle: &lmbatch::BatchHandle) -> Result<(), Box<dyn std::error::Error>> {
 /// std::fs::write("handle.json", serde_json::to_vec(handle)?)?;
-/// let restored: lmbatch_core::BatchHandle = serde_json::from_slice(&std::fs::read("handle.json")?)?;
+/// let restored: lmbatch::BatchHandle = serde_json::from_slice(&std::fs::read("handle.json")?)?;
 /// assert_eq!(restored.batch, handle.batch);
 /// # Ok(())
 /// # }
@@ -395,7 +397,8 @@ impl AsRef<BatchId> for BatchHandle {
 /// Rule that maps ids on the wire to the caller's request ids.
 ///
 /// ```
-/// use lmbatch_core::{IdRule, Nonce};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{IdRule, Nonce};
 /// let nonce = Nonce::parse("r7k2m9x4c1q3").unwrap();
 /// assert_eq!(serde_json::to_string(&IdRule::Verbatim)?, r#""verbatim""#);
 /// assert_eq!(serde_json::to_string(&IdRule::Ordinal(nonce))?, r#"{"ordinal":"r7k2m9x4c1q3"}"#);

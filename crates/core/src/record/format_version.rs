@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 /// written before the format had a version.
 ///
 /// ```
-/// use lmbatch_core::FormatVersion;
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::FormatVersion;
 /// assert_eq!(serde_json::to_string(&FormatVersion::<2>)?, "2");
 /// assert!(serde_json::from_str::<FormatVersion<2>>("1").is_ok());
 /// assert!(serde_json::from_str::<FormatVersion<2>>("3").is_err());

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 /// Kind of an attachment, as providers distinguish them.
 ///
 /// ```
-/// use lmbatch_core::AttachmentKind;
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::AttachmentKind;
 /// assert_eq!(AttachmentKind::of_mime_type("audio/wav"), AttachmentKind::Audio);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -54,10 +55,11 @@ impl AttachmentKind {
 /// Source of an attachment's bytes.
 ///
 /// ```
-/// use lmbatch_core::{Attachment, AttachmentSource};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{Attachment, AttachmentSource};
 /// let report = Attachment::from_url("https://example.com/report.pdf")?;
 /// assert!(matches!(report.source, AttachmentSource::Url(_)));
-/// # Ok::<(), lmbatch_core::AttachmentError>(())
+/// # Ok::<(), lmbatch::AttachmentError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -86,7 +88,8 @@ impl fmt::Debug for AttachmentSource {
 /// An image, document, audio or video in a message.
 ///
 /// ```
-/// use lmbatch_core::{Attachment, AttachmentKind, LMInput, Message};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{Attachment, AttachmentKind, LMInput, Message};
 /// let photo = Attachment::from_path("photos/cat.png");
 /// assert_eq!(photo.kind, AttachmentKind::Image);
 /// let input = LMInput::from(Message::user(["What is this?".into(), photo.into()]));
@@ -315,7 +318,8 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// Reason why a text could not be read as an attachment.
 ///
 /// ```
-/// use lmbatch_core::{Attachment, AttachmentError};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{Attachment, AttachmentError};
 /// assert_eq!(Attachment::from_url("data:nonsense").unwrap_err(), AttachmentError::DataUrl);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -12,8 +12,9 @@ use crate::{BatchHandle, BatchId, HandleSource, Label, ProviderId, UnknownWord};
 /// Result of a fallible call, with [`Error`] as the default error.
 ///
 /// ```
-/// fn read() -> lmbatch_core::Result<u8> {
-///     Err(lmbatch_core::Error::invalid_input("nothing to read"))
+/// # use lmbatch_core as lmbatch;
+/// fn read() -> lmbatch::Result<u8> {
+///     Err(lmbatch::Error::invalid_input("nothing to read"))
 /// }
 /// assert!(read().is_err());
 /// ```
@@ -24,7 +25,8 @@ macro_rules! kinds {
         /// Kind of an error, by which a caller decides what to do.
         ///
         /// ```
-        /// use lmbatch_core::ErrorKind;
+        /// # use lmbatch_core as lmbatch;
+        /// use lmbatch::ErrorKind;
         /// assert_eq!(ErrorKind::ProviderRateLimit.as_str(), "provider_rate_limit");
         /// assert!(ErrorKind::ALL.contains(&ErrorKind::Billing));
         /// ```
@@ -178,7 +180,8 @@ impl FromStr for ErrorKind {
 /// Advice on repeating a failed call.
 ///
 /// ```
-/// use lmbatch_core::{Error, ErrorKind, Retry};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{Error, ErrorKind, Retry};
 /// let busy = Error::new(ErrorKind::ProviderOverloaded).with_retry(Retry::Temporary);
 /// assert!(busy.to_string().ends_with("try again later"));
 /// ```
@@ -196,7 +199,8 @@ pub enum Retry {
 /// Delivery state of a failed call. Decides whether a create may be repeated.
 ///
 /// ```
-/// use lmbatch_core::{Delivery, Error};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{Delivery, Error};
 /// // Input that is refused locally never reached the provider, so a create may be repeated.
 /// assert_eq!(Error::invalid_input("no requests").delivery(), Delivery::NotSent);
 /// ```
@@ -214,7 +218,8 @@ pub enum Delivery {
 /// Error of a failed call. One pointer wide. Display prints one line, without prompts, bodies or keys.
 ///
 /// ```
-/// use lmbatch_core::{Error, ErrorKind};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{Error, ErrorKind};
 /// let error = Error::new(ErrorKind::Timeout).with_operation("wait for the batch").with_batch("b1".into());
 /// assert_eq!(error.to_string(), "failed to wait for the batch: timed out (batch b1)");
 /// assert_eq!(error.batch().map(|batch| batch.as_str()), Some("b1"));

@@ -88,7 +88,8 @@ names! {
     /// Name of a provider, the first part of `PROVIDER/MODEL` and of its crate feature.
     ///
     /// ```
-    /// assert_eq!(lmbatch_core::ProviderId::new("acme").to_string(), "acme");
+    /// # use lmbatch_core as lmbatch;
+    /// assert_eq!(lmbatch::ProviderId::new("acme").to_string(), "acme");
     /// ```
     ProviderId,
     /// Id of an account: a digest of base URL, organisation, project and workspace. The key is not part of
@@ -96,7 +97,8 @@ names! {
     /// [`KeyHint`].
     ///
     /// ```
-    /// use lmbatch_core::AccountId;
+    /// # use lmbatch_core as lmbatch;
+    /// use lmbatch::AccountId;
     /// let account = AccountId::new("9f86d081");
     /// assert_eq!(account.as_str(), "9f86d081");
     /// ```
@@ -105,14 +107,16 @@ names! {
     /// into the key.
     ///
     /// ```
-    /// use lmbatch_core::KeyHint;
+    /// # use lmbatch_core as lmbatch;
+    /// use lmbatch::KeyHint;
     /// assert_ne!(KeyHint::new("0a1b"), KeyHint::new("0a1c"));
     /// ```
     KeyHint,
     /// Id of a batch, issued by its provider.
     ///
     /// ```
-    /// use lmbatch_core::BatchId;
+    /// # use lmbatch_core as lmbatch;
+    /// use lmbatch::BatchId;
     /// let batch: BatchId = "batch_123".into();
     /// assert_eq!(batch, "batch_123");
     /// ```
@@ -120,7 +124,8 @@ names! {
     /// The caller's key of a request: any text, unique in a run.
     ///
     /// ```
-    /// use lmbatch_core::RequestId;
+    /// # use lmbatch_core as lmbatch;
+    /// use lmbatch::RequestId;
     /// let id = RequestId::from(format!("ticket/{}", 7));
     /// assert_eq!(id, "ticket/7");
     /// // A map of requests is read by their ids as text.

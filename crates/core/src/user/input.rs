@@ -10,7 +10,8 @@ use crate::{Attachment, GenerateOptions, Hyperparameters, JsonBuf, RequestId};
 /// Author of a message.
 ///
 /// ```
-/// assert_eq!(lmbatch_core::Role::Assistant.as_str(), "assistant");
+/// # use lmbatch_core as lmbatch;
+/// assert_eq!(lmbatch::Role::Assistant.as_str(), "assistant");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -37,7 +38,8 @@ impl Role {
 /// Conversation that the model is to answer. A string, or contents, become one user message.
 ///
 /// ```
-/// use lmbatch_core::{LMInput, Message};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{LMInput, Message};
 /// let text = LMInput::from("What is 2 + 2?");
 /// let talk = LMInput::from([Message::user("Hi!"), Message::assistant("Hello."), Message::user("What is 2 + 2?")]);
 /// assert_eq!((text.messages.len(), talk.messages.len()), (1, 3));
@@ -57,7 +59,8 @@ pub struct LMInput {
 /// One message of a conversation.
 ///
 /// ```
-/// use lmbatch_core::{Message, Role};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{Message, Role};
 /// assert_eq!(Message::system("Be brief.").role, Role::System);
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,7 +98,8 @@ impl Message {
 /// Contents of a message, made from a string, one content or several.
 ///
 /// ```
-/// use lmbatch_core::{Attachment, Message};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{Attachment, Message};
 /// let one = Message::user("Hello!");
 /// let two = Message::user(["What is this?".into(), Attachment::from_path("cat.png").into()]);
 /// assert_eq!((one.contents.len(), two.contents.len()), (1, 2));
@@ -124,7 +128,8 @@ impl<const N: usize> From<[MessageContent; N]> for Contents {
 /// One piece of the contents of a message.
 ///
 /// ```
-/// use lmbatch_core::MessageContent;
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::MessageContent;
 /// let text: MessageContent = "Hello!".into();
 /// assert!(matches!(text, MessageContent::Text(_)));
 /// ```
@@ -177,7 +182,8 @@ contents! {
 /// Tool call that a model made.
 ///
 /// ```
-/// use lmbatch_core::{JsonBuf, ToolCall};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{JsonBuf, ToolCall};
 /// let call = ToolCall { id: "1".into(), name: "add".into(), arguments: JsonBuf::from_text("[2,2]")? };
 /// assert_eq!(call.arguments::<Vec<u8>>()?, [2, 2]);
 /// assert_eq!(serde_json::to_string(&call)?, r#"{"id":"1","name":"add","arguments":[2,2]}"#);
@@ -214,7 +220,8 @@ impl fmt::Debug for ToolCall {
 /// Result of a tool call, for the model to continue with.
 ///
 /// ```
-/// use lmbatch_core::{Message, ToolResult};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{Message, ToolResult};
 /// let result = ToolResult {
 ///     id: "1".into(),
 ///     name: Some("weather".into()),
@@ -259,7 +266,8 @@ impl fmt::Debug for ToolResult {
 /// The model's reasoning (thinking), with what its provider needs to accept it back in a later request.
 ///
 /// ```
-/// use lmbatch_core::{Message, Thinking};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{Message, Thinking};
 /// let earlier = Thinking { text: "four".into(), signature: Some("seal".into()), ..Default::default() };
 /// let turn = Message::assistant([earlier.into(), "4".into()]);
 /// assert_eq!(turn.contents.len(), 2);
@@ -341,7 +349,8 @@ impl From<Message> for LMInput {
 /// One input with its id and its own options.
 ///
 /// ```
-/// use lmbatch_core::{Hyperparameters, Request};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{Hyperparameters, Request};
 /// let request = Request::new("sum", "What is 2 + 2?")
 ///     .with_hyperparameters(Hyperparameters { temperature: Some(0.0), ..Default::default() });
 /// assert_eq!(Request::from(("sum", "What is 2 + 2?")).input, request.input);

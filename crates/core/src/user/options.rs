@@ -16,7 +16,8 @@ use crate::{RequestError, ResponseSchema, SchemaMode, Tool, ToolChoice, UnknownW
 /// Sampling parameters and limits of an answer. The provider's default applies to each that is `None`.
 ///
 /// ```
-/// use lmbatch_core::Hyperparameters;
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::Hyperparameters;
 /// let defaults = Hyperparameters { temperature: Some(0.9), max_output_tokens: Some(300), ..Default::default() };
 /// let call = Hyperparameters { temperature: Some(0.1), ..Default::default() };
 /// let merged = call.with_defaults(&defaults);
@@ -189,7 +190,8 @@ impl Hyperparameters {
 /// Error of a hyperparameter that cannot be set: its name or its value is wrong.
 ///
 /// ```
-/// use lmbatch_core::Hyperparameters;
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::Hyperparameters;
 /// let error = Hyperparameters::default().set("seed", "one".into()).unwrap_err();
 /// assert!(error.to_string().starts_with("seed: invalid type"));
 /// ```
@@ -304,7 +306,8 @@ fn merge(base: &mut Value, over: &Value) {
 /// Reasoning effort of a model before it answers.
 ///
 /// ```
-/// use lmbatch_core::Effort;
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::Effort;
 /// assert_eq!("high".parse(), Ok(Effort::High));
 /// assert!(Effort::Low < Effort::High);
 /// ```
@@ -371,7 +374,8 @@ impl FromStr for Effort {
 /// Amount of reasoning (thinking) before an answer, as a level or in tokens.
 ///
 /// ```
-/// use lmbatch_core::{Effort, ThinkingOptions};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{Effort, ThinkingOptions};
 /// let much = ThinkingOptions { effort: Some(Effort::High), ..Default::default() };
 /// assert_eq!(much.budget_tokens, None);
 /// assert_eq!(serde_json::to_string(&much)?, r#"{"effort":"high"}"#);
@@ -392,7 +396,8 @@ pub struct ThinkingOptions {
 /// over the invoker's.
 ///
 /// ```
-/// use lmbatch_core::{GenerateOptions, Request};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{GenerateOptions, Request};
 /// let brief = GenerateOptions { system: Some("Be brief.".into()), ..Default::default() };
 /// let request = Request::new("a", "What is 2 + 2?").with_options(brief);
 /// assert_eq!(request.options.system.as_deref(), Some("Be brief."));

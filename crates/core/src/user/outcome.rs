@@ -10,7 +10,8 @@ use crate::{ErrorKind, LMOutput, RequestError, UnknownWord};
 /// Outcome of one request. Every request has exactly one.
 ///
 /// ```
-/// use lmbatch_core::{Outcome, Problem};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{Outcome, Problem};
 /// let cut: Outcome<&str> = Outcome::Succeeded { value: "half an ans", problem: Some(Problem::Truncated) };
 /// assert!(cut.as_result().is_ok() && !cut.is_usable());
 /// assert!(Outcome::<&str>::Missing.as_result().is_err());

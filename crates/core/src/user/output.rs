@@ -169,14 +169,16 @@ pub struct StructuredError(#[source] serde_json::Error);
 /// One item of an answer.
 ///
 /// ```
-/// let item = lmbatch_core::OutputItem::Text("four".into());
+/// # use lmbatch_core as lmbatch;
+/// let item = lmbatch::OutputItem::Text("four".into());
 /// assert_eq!(serde_json::to_string(&item)?, r#"{"type":"text","value":"four"}"#);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 ///
 /// ```no_run
-/// # fn words(output: &lmbatch_core::LMOutput) -> usize {
-/// use lmbatch_core::OutputItem;
+/// # use lmbatch_core as lmbatch;
+/// # fn words(output: &lmbatch::LMOutput) -> usize {
+/// use lmbatch::OutputItem;
 /// output.items.iter().filter(|item| matches!(item, OutputItem::Text(_))).count()
 /// # }
 /// ```

@@ -9,7 +9,8 @@ use crate::{Error, ErrorKind, Problem, Retry};
 /// Reason why one request has no answer: plain data, which a ledger or an output line can hold.
 ///
 /// ```
-/// use lmbatch_core::{ErrorKind, RequestError};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{ErrorKind, RequestError};
 /// let error = RequestError::new(ErrorKind::ContextOverflow).with_http_status(400);
 /// assert_eq!(
 ///     serde_json::to_string(&error)?,

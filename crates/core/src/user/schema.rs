@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 /// Treatment of a schema that a provider supports only in part.
 ///
 /// ```
-/// use lmbatch_core::SchemaMode;
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::SchemaMode;
 /// assert_eq!("lenient".parse(), Ok(SchemaMode::Lenient));
 /// assert_eq!(SchemaMode::default(), SchemaMode::Strict);
 /// ```
@@ -60,9 +61,10 @@ impl FromStr for SchemaMode {
 /// First place in an answer that does not fit its schema.
 ///
 /// ```
-/// let error = lmbatch_core::SchemaError::new("/total", "\"5\" is not of type \"integer\"");
+/// # use lmbatch_core as lmbatch;
+/// let error = lmbatch::SchemaError::new("/total", "\"5\" is not of type \"integer\"");
 /// assert_eq!(error.to_string(), "at /total: \"5\" is not of type \"integer\"");
-/// let json = serde_json::to_string(&lmbatch_core::SchemaError::new("/total", "too large"))?;
+/// let json = serde_json::to_string(&lmbatch::SchemaError::new("/total", "too large"))?;
 /// assert_eq!(json, r#"{"path":"/total","reason":"too large"}"#);
 /// # Ok::<(), serde_json::Error>(())
 /// ```

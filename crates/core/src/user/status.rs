@@ -10,7 +10,8 @@ use crate::{BatchId, Label, RequestError, TokenUsage};
 /// Status of a batch at its provider.
 ///
 /// ```
-/// use lmbatch_core::BatchStatus;
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::BatchStatus;
 /// // Terminal does not mean successful, and an expired batch may hold answers.
 /// assert!(BatchStatus::Expired.is_terminal() && BatchStatus::Expired.may_have_outcomes());
 /// assert!(BatchStatus::Failed.is_terminal() && !BatchStatus::Failed.may_have_outcomes());
@@ -106,7 +107,8 @@ impl fmt::Display for BatchStatus {
 /// each of them, and a further status would have to reach every adapter.
 ///
 /// ```
-/// let counts = lmbatch_core::RequestCounts { total: Some(10), succeeded: 3, errored: 1, ..Default::default() };
+/// # use lmbatch_core as lmbatch;
+/// let counts = lmbatch::RequestCounts { total: Some(10), succeeded: 3, errored: 1, ..Default::default() };
 /// assert_eq!(counts.finished(), 4);
 /// assert_eq!(
 ///     serde_json::to_string(&counts)?,
@@ -156,7 +158,8 @@ pub struct BatchProblem {
 /// State of a batch, as the provider reports it at one time.
 ///
 /// ```
-/// use lmbatch_core::{BatchId, BatchSnapshot, BatchStatus};
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::{BatchId, BatchSnapshot, BatchStatus};
 /// let snapshot = BatchSnapshot::new(BatchId::new("b"), BatchStatus::InProgress);
 /// assert!(!snapshot.status.is_terminal());
 /// ```

@@ -11,7 +11,8 @@ use crate::{JsonBuf, SchemaMode};
 /// Tool that the model may call. The call comes back as an item of the answer; lmbatch does not run it.
 ///
 /// ```
-/// use lmbatch_core::Tool;
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::Tool;
 /// let parameters = serde_json::json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
 /// let weather = Tool::new("weather", &parameters).with_description("The weather in a city.");
 /// assert_eq!(weather.name, "weather");
@@ -60,8 +61,9 @@ impl fmt::Debug for Tool {
 /// Choice of the model among its tools.
 ///
 /// ```
-/// # let tool = lmbatch_core::ToolChoice::Required;
-/// use lmbatch_core::ToolChoice;
+/// # use lmbatch_core as lmbatch;
+/// # let tool = lmbatch::ToolChoice::Required;
+/// use lmbatch::ToolChoice;
 /// let this_one = ToolChoice::Tool("weather".into());
 /// assert_ne!(this_one, ToolChoice::Auto);
 /// assert_eq!(serde_json::to_string(&this_one)?, r#"{"tool":"weather"}"#);
@@ -84,7 +86,8 @@ pub enum ToolChoice {
 /// Schema that a structured answer must fit.
 ///
 /// ```
-/// use lmbatch_core::ResponseSchema;
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::ResponseSchema;
 ///
 /// #[derive(schemars::JsonSchema)]
 /// struct Answer { number: i64 }

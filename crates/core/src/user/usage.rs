@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 /// set each of them, and a further kind of token would have to reach every adapter and every rendering.
 ///
 /// ```
-/// use lmbatch_core::TokenUsage;
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::TokenUsage;
 /// let one = TokenUsage { input_tokens: 10, output_tokens: 5, ..Default::default() };
 /// assert_eq!([one, one].into_iter().sum::<TokenUsage>().input_tokens, 20);
 /// ```

@@ -3,7 +3,8 @@
 /// Error of a text that is not one of the words that a type is written as.
 ///
 /// ```
-/// use lmbatch_core::Problem;
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::Problem;
 /// let error = "nice".parse::<Problem>().unwrap_err();
 /// assert_eq!(error.word(), "nice");
 /// assert!(error.known().contains(&"truncated"));

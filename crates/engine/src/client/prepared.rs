@@ -21,8 +21,9 @@ use crate::run::single::SentBefore;
 /// a time takes a job from its queue or table.
 ///
 /// ```no_run
-/// # async fn example(invoker: lmbatch_engine::LMInvoker) -> Result<(), Box<dyn std::error::Error>> {
-/// use lmbatch_engine::Prepared;
+/// # use lmbatch_engine as lmbatch;
+/// # async fn example(invoker: lmbatch::LMInvoker) -> Result<(), Box<dyn std::error::Error>> {
+/// use lmbatch::Prepared;
 ///
 /// let asked = [("a", "Hello!")];
 /// let prepared = invoker.batch().create(asked).prepare().await?;

@@ -16,7 +16,8 @@ use crate::event::{Event, Observer};
 /// Progress of a run at one moment.
 ///
 /// ```
-/// let snapshot = lmbatch_engine::RunSnapshot::default();
+/// # use lmbatch_engine as lmbatch;
+/// let snapshot = lmbatch::RunSnapshot::default();
 /// assert_eq!((snapshot.batches, snapshot.counts.finished()), (0, 0));
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -45,9 +46,10 @@ pub struct RunSnapshot {
 /// Item of a [`ProgressStream`].
 ///
 /// ```no_run
-/// # async fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_core::Result<()> {
+/// # mod lmbatch { pub use lmbatch_core::Result; pub use lmbatch_engine::{LMInvoker, Progress}; }
+/// # async fn example(invoker: lmbatch::LMInvoker) -> lmbatch::Result<()> {
 /// use futures::TryStreamExt as _;
-/// use lmbatch_engine::Progress;
+/// use lmbatch::Progress;
 ///
 /// let mut progress = invoker.batch().invoke([("a", "Hello!")]).progress();
 /// while let Some(item) = progress.try_next().await? {

@@ -48,8 +48,9 @@ pub mod form {
 /// never held in memory together. An iterator is read on a thread that may block.
 ///
 /// ```
-/// use lmbatch_core::Request;
-/// use lmbatch_engine::{BatchOperations, Run};
+/// # mod lmbatch { pub use lmbatch_core::Request; pub use lmbatch_engine::{BatchOperations, Run}; }
+/// use lmbatch::Request;
+/// use lmbatch::{BatchOperations, Run};
 ///
 /// fn runs(batch: &BatchOperations) -> [Run; 4] {
 ///     let requests = (0..9).map(|n| Request::new(format!("q{n}"), "Hello!"));

@@ -216,7 +216,8 @@ impl ShardHandle {
 /// Handle of a batch that was just created, read on request: it names every request of the batch.
 ///
 /// ```
-/// use lmbatch_engine::{Event, LMInvoker};
+/// # use lmbatch_engine as lmbatch;
+/// use lmbatch::{Event, LMInvoker};
 ///
 /// /// Keeps the handle of each batch before anything else happens.
 /// fn keeping(invoker: LMInvoker, keep: impl Fn(String) + Send + Sync + 'static) -> LMInvoker {
