@@ -301,7 +301,7 @@ fn thread_time() -> Duration {
 }
 
 /// Number of requests of a call whose ticks are measured.
-const REQUESTS: usize = 10_000;
+const REQUESTS: usize = 20_000;
 
 /// Call whose ticks are measured, with its result. The result is dropped after the measure.
 type Measured = BoxFuture<'static, Box<dyn Any>>;
