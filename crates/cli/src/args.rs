@@ -10,6 +10,7 @@ use lmbatch_core::{Effort, Problem, SchemaMode};
 use lmbatch_engine::BatchLimit;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use crate::emulator_args::EmulatorArgs;
 pub(crate) use crate::max_failed::MaxFailed;
 
 /// Batch inference for language models: exactly one outcome per request, at the batch price.
@@ -106,6 +107,8 @@ pub(crate) enum Command {
         /// Address and port to listen on.
         #[arg(long, default_value = "127.0.0.1:8787")]
         addr: SocketAddr,
+        #[command(flatten)]
+        emulator: EmulatorArgs,
     },
 }
 
@@ -136,6 +139,8 @@ pub(crate) struct RunArgs {
     /// run is not recorded: repeating the command starts a new run, and needs --force to replace the output.
     #[arg(long)]
     pub(crate) emulate: bool,
+    #[command(flatten)]
+    pub(crate) emulator: EmulatorArgs,
     /// Time between two polls, such as 30s [default: from 2s growing to 60s].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) poll_interval: Option<Duration>,

@@ -8,8 +8,9 @@ use std::sync::OnceLock;
 
 use futures::future::BoxFuture;
 use lmbatch_core::Error;
-use lmbatch_emulator::{Emulator, Pace};
+use lmbatch_emulator::Emulator;
 
+use crate::args::EmulatorArgs;
 use crate::exit::Failure;
 use crate::providers::{Provider, Route};
 
@@ -88,7 +89,11 @@ pub(crate) fn exists(provider: &Provider) -> bool {
 }
 
 /// Starts the emulation of a provider for one of its routes.
-pub(crate) async fn start(provider: &Provider, route: Route) -> Result<Emulation, Failure> {
+pub(crate) async fn start(
+    provider: &Provider,
+    route: Route,
+    options: &EmulatorArgs,
+) -> Result<Emulation, Failure> {
     let failed = |error: io::Error| Failure::from(Error::local("starting the emulator", error));
     if let Some(added) = added(provider) {
         return (added.run)(route).await.map_err(failed);
@@ -97,7 +102,7 @@ pub(crate) async fn start(provider: &Provider, route: Route) -> Result<Emulation
         let id = provider.id();
         Failure::usage(format!("--emulate: the provider {id} cannot be emulated"))
     })?;
-    let emulator = Emulator::builder().pace(Pace::BRISK).start().await;
+    let emulator = options.apply(Emulator::builder())?.start().await;
     let emulator = emulator.map_err(failed)?;
     Ok(Emulation::new(base_url(&emulator), emulator))
 }

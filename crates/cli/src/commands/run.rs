@@ -315,10 +315,11 @@ async fn provider(
     notes: &RunSettings,
 ) -> Result<(Option<Emulation>, Arc<dyn BatchProvider>), Failure> {
     if !args.emulate {
+        args.emulator.refuse()?;
         let provider = connect(notes.provider, &args.connection, notes.route)?;
         return Ok((None, provider));
     }
-    let emulation = emulation::start(notes.provider, notes.route).await?;
+    let emulation = emulation::start(notes.provider, notes.route, &args.emulator).await?;
     let connection = Connection {
         key: "emulated".to_owned(),
         base_url: Some(emulation.base_url().to_owned()),
