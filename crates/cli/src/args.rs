@@ -136,7 +136,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     /// Answer with an emulator on this machine, without a key or a bill. Output lines carry "emulated": true. The
-    /// run is not recorded: repeating the command starts a new run, and needs --force to replace the output.
+    /// run is recorded apart from paid ones, in the folder `emulated` of the state folder.
     #[arg(long)]
     pub(crate) emulate: bool,
     #[command(flatten)]
@@ -167,7 +167,7 @@ pub(crate) struct RunArgs {
     pub(crate) new: bool,
     /// Bring an earlier run up to date with its changed input: send new and changed requests only, and keep every
     /// other outcome.
-    #[arg(long, conflicts_with_all = ["new", "emulate"])]
+    #[arg(long, conflicts_with = "new")]
     pub(crate) update: bool,
     /// Accept an input without requests: write an empty output, and send nothing.
     #[arg(long, conflicts_with = "update")]
@@ -442,6 +442,9 @@ pub(crate) struct RunsArgs {
     /// Maximum number of runs to list, newest first; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) limit: usize,
+    /// List emulated runs, which are recorded apart from paid ones.
+    #[arg(long)]
+    pub(crate) emulated: bool,
     /// List every run.
     #[arg(long, conflicts_with = "limit")]
     pub(crate) all: bool,
