@@ -67,8 +67,8 @@ impl World {
 fn assert_says(output: &Output, code: i32, words: &[&str]) {
     let said = said(output);
     assert_eq!(output.status.code(), Some(code), "{said}");
-    for word in words {
-        assert!(said.contains(word), "{word:?} is not in: {said}");
+    for expected in words {
+        assert!(said.contains(expected), "{expected:?} is not in: {said}");
     }
 }
 
