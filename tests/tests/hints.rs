@@ -174,19 +174,6 @@ fn a_lost_create_reports_at_once_how_long_the_search_takes() {
 }
 
 #[test]
-fn an_emulated_run_with_an_existing_output_reports_why_it_is_new() {
-    let world = World::new();
-    let run = ["run", "in.jsonl", "-m", "openai/m", "--emulate"];
-    assert_says(&world.at(&run), 0, &[]);
-    assert_says(
-        &world.at(&run),
-        2,
-        &["already exists", "not recorded", "--force"],
-    );
-    assert_says(&world.at(&[&run[..], &["--force"]].concat()), 0, &[]);
-}
-
-#[test]
 fn the_same_requests_under_another_name_cause_one_warning() {
     let world = World::new();
     let warning = |output: &Output| {

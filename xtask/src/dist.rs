@@ -17,15 +17,22 @@ const SHELLS: &[(&str, &str)] = &[
 /// Largest size of the command, in bytes.
 const MAX_SIZE: u64 = 25_000_000;
 
-/// Builds the command, and writes the folder `dist` of the target directory.
+/// Builds the command, and writes the folder `package` of the target directory.
 pub(crate) fn dist() -> Result<(), String> {
     run(
         "cargo",
-        &["build", "--locked", "--release", "--package", "lmbatch-cli"],
+        &[
+            "build",
+            "--locked",
+            "--profile",
+            "dist",
+            "--package",
+            "lmbatch-cli",
+        ],
     )?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
-    let command = target.join("release/lmbatch");
-    let folder = target.join("dist");
+    let command = target.join("dist/lmbatch");
+    let folder = target.join("package");
     let failed = |error: std::io::Error| error.to_string();
     for part in ["completions", "man"] {
         fs::create_dir_all(folder.join(part)).map_err(failed)?;

@@ -9,6 +9,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use lmbatch::{BatchLimit, Effort, Problem, SchemaMode};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use crate::emulator_args::EmulatorArgs;
 pub(crate) use crate::max_failed::MaxFailed;
 
 /// Batch inference for language models: exactly one outcome per request, at the batch price.
@@ -105,6 +106,8 @@ pub(crate) enum Command {
         /// Address and port to listen on.
         #[arg(long, default_value = "127.0.0.1:8787")]
         addr: SocketAddr,
+        #[command(flatten)]
+        emulator: EmulatorArgs,
     },
 }
 
@@ -132,9 +135,11 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     /// Answer with an emulator on this machine, without a key or a bill. Output lines carry "emulated": true. The
-    /// run is not recorded: repeating the command starts a new run, and needs --force to replace the output.
+    /// run is recorded apart from paid ones, in the folder `emulated` of the state folder.
     #[arg(long)]
     pub(crate) emulate: bool,
+    #[command(flatten)]
+    pub(crate) emulator: EmulatorArgs,
     /// Time between two polls, such as 30s [default: from 2s growing to 60s].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) poll_interval: Option<Duration>,
@@ -161,7 +166,7 @@ pub(crate) struct RunArgs {
     pub(crate) new: bool,
     /// Bring an earlier run up to date with its changed input: send new and changed requests only, and keep every
     /// other outcome.
-    #[arg(long, conflicts_with_all = ["new", "emulate"])]
+    #[arg(long, conflicts_with = "new")]
     pub(crate) update: bool,
     /// Accept an input without requests: write an empty output, and send nothing.
     #[arg(long, conflicts_with = "update")]
@@ -436,6 +441,9 @@ pub(crate) struct RunsArgs {
     /// Maximum number of runs to list, newest first; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) limit: usize,
+    /// List emulated runs, which are recorded apart from paid ones.
+    #[arg(long)]
+    pub(crate) emulated: bool,
     /// List every run.
     #[arg(long, conflicts_with = "limit")]
     pub(crate) all: bool,

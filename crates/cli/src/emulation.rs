@@ -4,19 +4,89 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use futures::future::BoxFuture;
-use lmbatch::Error;
-use lmbatch_emulator::{Emulator, Pace};
+use lmbatch::adapter::{BatchProvider, Connection};
+use lmbatch::durable::StateFolder;
+use lmbatch::engine::{files_of_run, forget_run};
+use lmbatch::record::{RunFilter, RunRecord};
+use lmbatch::{AccountId, Engine, Error, ErrorKind};
+use lmbatch_emulator::Emulator;
 
+use crate::args::EmulatorArgs;
+use crate::commands::run_settings::RunSettings;
 use crate::exit::Failure;
 use crate::providers::{Provider, Route};
+use crate::terminal;
+
+/// API key that every emulated provider accepts.
+pub(crate) const KEY: &str = "emulated";
+
+/// Account of emulated runs. The address of an emulator changes from command to command.
+const ACCOUNT: &str = "emulated";
+
+/// Sets the account of emulated runs on an engine that serves one.
+pub(crate) fn recorded(engine: Engine, notes: &RunSettings) -> Engine {
+    match notes.emulated {
+        true => engine.with_account(AccountId::from(ACCOUNT)),
+        false => engine,
+    }
+}
+
+/// Refuses to continue an emulated run whose emulator has ended.
+///
+/// # Errors
+/// Usage, for an emulated run that has not ended.
+pub(crate) fn refuse_unfinished(run: &RunRecord) -> Result<(), Failure> {
+    let is_emulated = RunSettings::read(run)?.emulated;
+    match is_emulated && !run.finished {
+        true => Err(lost(run)),
+        false => Ok(()),
+    }
+}
+
+/// Returns the failure for a run whose emulator has ended.
+fn lost(run: &RunRecord) -> Failure {
+    Failure::usage(format!(
+        "the emulated run {} has not ended, and its emulator ended with the command that started it",
+        run.id
+    ))
+    .of_run(&run.id)
+    .hint("run that command again: it begins anew")
+}
+
+/// Deletes unfinished emulated runs whose emulator has ended: they can never be answered.
+pub(crate) async fn forget_lost(engine: &Engine, folder: &StateFolder) -> Result<(), Failure> {
+    let unfinished = RunFilter {
+        unfinished: true,
+        ..RunFilter::default()
+    };
+    let ledger = engine.ledger();
+    for run in ledger.all_runs(unfinished).await? {
+        let _claim = match ledger.claim(&run.id).await {
+            // The command that emulates the run is still at work.
+            Err(error) if error.kind() == ErrorKind::Conflict => continue,
+            claim => claim?,
+        };
+        // It may have ended since it was listed.
+        let Some(run) = ledger.run(&run.id).await?.filter(|run| !run.finished) else {
+            continue;
+        };
+        forget_run(&**ledger, &run, &files_of_run(&folder.spool(), &run)?).await?;
+        terminal::message(&format!(
+            "deleted the emulated run {}, whose emulator has ended",
+            run.id
+        ));
+    }
+    Ok(())
+}
 
 /// A provider that answers on this machine until it is dropped.
 pub struct Emulation {
     base_url: String,
-    _guard: Box<dyn Any + Send>,
+    /// In a mutex so that the value can be shared; it is never locked.
+    _guard: Mutex<Box<dyn Any + Send>>,
 }
 
 impl Emulation {
@@ -25,12 +95,26 @@ impl Emulation {
     pub fn new(base_url: impl Into<String>, guard: impl Any + Send) -> Self {
         Self {
             base_url: base_url.into(),
-            _guard: Box::new(guard),
+            _guard: Mutex::new(Box::new(guard)),
         }
     }
 
     pub(crate) fn base_url(&self) -> &str {
         &self.base_url
+    }
+
+    /// Returns the emulated provider.
+    pub(crate) fn connect(
+        &self,
+        provider: &Provider,
+        route: Route,
+    ) -> Result<Arc<dyn BatchProvider>, Failure> {
+        let connection = Connection {
+            key: KEY.to_owned(),
+            base_url: Some(self.base_url.clone()),
+            route,
+        };
+        Ok(provider.connect(connection)?)
     }
 }
 
@@ -88,7 +172,11 @@ pub(crate) fn exists(provider: &Provider) -> bool {
 }
 
 /// Starts the emulation of a provider for one of its routes.
-pub(crate) async fn start(provider: &Provider, route: Route) -> Result<Emulation, Failure> {
+pub(crate) async fn start(
+    provider: &Provider,
+    route: Route,
+    options: &EmulatorArgs,
+) -> Result<Emulation, Failure> {
     let failed = |error: io::Error| Failure::from(Error::local("starting the emulator", error));
     if let Some(added) = added(provider) {
         return (added.run)(route).await.map_err(failed);
@@ -97,7 +185,7 @@ pub(crate) async fn start(provider: &Provider, route: Route) -> Result<Emulation
         let id = provider.id();
         Failure::usage(format!("--emulate: the provider {id} cannot be emulated"))
     })?;
-    let emulator = Emulator::builder().pace(Pace::BRISK).start().await;
+    let emulator = options.apply(Emulator::builder())?.start().await;
     let emulator = emulator.map_err(failed)?;
     Ok(Emulation::new(base_url(&emulator), emulator))
 }

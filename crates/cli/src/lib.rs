@@ -5,6 +5,7 @@ mod board;
 mod commands;
 mod counts;
 mod emulation;
+mod emulator_args;
 mod exit;
 mod format;
 mod hints;
@@ -293,7 +294,7 @@ async fn dispatch(session: &Arc<Session>, command: Command) -> Result<Exit, Fail
         Command::Schema { of } => commands::schema::schema(of),
         Command::Completions { shell } => packaging::completions(shell),
         Command::Man { folder } => packaging::man(&folder),
-        Command::Emulate { addr } => commands::emulate::emulate(addr).await,
+        Command::Emulate { addr, emulator } => commands::emulate::emulate(addr, &emulator).await,
     }
 }
 

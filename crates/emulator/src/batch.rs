@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::extract::Request;
 use serde_json::Value;
 
+use crate::answers::Answers;
 use crate::exchange::ReversedTies;
 use crate::magic;
 use crate::results::RowWriter;
@@ -133,7 +134,7 @@ fn answer(state: &State, batch: &Batch, ending: Phase) -> io::Result<Settled> {
             continue;
         };
         settled.total += 1;
-        for row in rows(batch, &line, place, ending, &mut settled) {
+        for row in rows(batch, &line, place, ending, &state.answers, &mut settled) {
             let file = if row.is_error {
                 &mut errors
             } else {
@@ -160,6 +161,7 @@ fn rows(
     line: &Value,
     place: usize,
     ending: Phase,
+    answers: &Answers,
     settled: &mut Settled,
 ) -> Vec<Row> {
     let text = batch.dialect.user_text(line);
@@ -180,7 +182,9 @@ fn rows(
             settled.counts.expired += 1;
         }
     }
-    let (row, tokens) = batch.dialect.row(batch, line, place, fate, settled);
+    let (row, tokens) = batch
+        .dialect
+        .row(batch, line, place, fate, answers, settled);
     settled.input_tokens += tokens.input;
     settled.output_tokens += tokens.output;
     if text.contains(magic::MISSING) {

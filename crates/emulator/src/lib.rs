@@ -13,6 +13,7 @@
 //! # }
 //! ```
 
+mod answers;
 mod anthropic;
 mod batch;
 mod exchange;
@@ -33,6 +34,7 @@ mod spoil;
 mod state;
 mod time;
 
+pub use answers::Prompt;
 pub use faults::{Fault, FaultKind, Operation};
 pub use hook::Moment;
 pub use late::Late;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::answers::{Answers, Prompt};
 use crate::{magic, schema};
 
 /// Content of a request, independent of the dialect.
@@ -39,9 +40,11 @@ pub(crate) struct Answer {
     pub(crate) thinking_tokens: u64,
 }
 
-pub(crate) fn answer(asked: &Asked<'_>) -> Answer {
+/// Returns the answer to a request: the program's, where it gives one, else the emulated model's. Words of [`magic`]
+/// hold for both.
+pub(crate) fn answer(asked: &Asked<'_>, answers: &Answers) -> Answer {
     let text = asked.text.as_str();
-    let says = says(asked);
+    let says = says(asked, answers);
     let words = match &says {
         Says::Text(text) => text.len(),
         Says::Tool { arguments, .. } => arguments.to_string().len(),
@@ -63,13 +66,20 @@ pub(crate) fn answer(asked: &Asked<'_>) -> Answer {
     }
 }
 
-fn says(asked: &Asked<'_>) -> Says {
+fn says(asked: &Asked<'_>, answers: &Answers) -> Says {
     let text = asked.text.as_str();
     if text.contains(magic::REFUSE) {
         return Says::Refusal;
     }
     if text.contains(magic::EMPTY) {
         return Says::Nothing;
+    }
+    let prompt = Prompt {
+        text,
+        is_structured: asked.schema.is_some(),
+    };
+    if let Some(text) = answers.text(prompt) {
+        return Says::Text(text);
     }
     if asked.forced.is_some() || asked.must_call || text.contains(magic::TOOL) {
         let tool = asked

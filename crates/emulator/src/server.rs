@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
+use crate::answers::{Answers, Prompt};
 use crate::exchange::{self, parameter};
 use crate::faults::{Fault, Operation};
 use crate::hook::{Hook, Moment};
@@ -37,6 +38,7 @@ pub struct EmulatorBuilder {
     faults: Vec<Fault>,
     clock_offset: i64,
     hook: Hook,
+    answers: Answers,
 }
 
 impl EmulatorBuilder {
@@ -87,6 +89,27 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Sets a function that answers requests; where it returns `None`, the emulated model answers. The words of
+    /// [`magic`](crate::magic) hold for either.
+    ///
+    /// ```no_run
+    /// # async fn example() -> std::io::Result<()> {
+    /// use lmbatch_emulator::{Emulator, Prompt};
+    /// let emulator = Emulator::builder()
+    ///     .answers(|prompt: Prompt<'_>| prompt.text.contains("parcel").then(|| "delivery".to_owned()))
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn answers(
+        mut self,
+        answers: impl Fn(Prompt<'_>) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.answers = Answers::new(answers);
+        self
+    }
+
     /// Starts the server, which runs until the returned value is dropped.
     pub async fn start(self) -> io::Result<Emulator> {
         let temporary = if self.folder.is_none() {
@@ -99,7 +122,14 @@ impl EmulatorBuilder {
             .or_else(|| temporary.as_ref().map(|dir| dir.path().to_path_buf()))
             .unwrap_or_default();
         std::fs::create_dir_all(&folder)?;
-        let state = State::new(folder, self.pace, self.seed, self.limits, self.hook);
+        let state = State::new(
+            folder,
+            self.pace,
+            self.seed,
+            self.limits,
+            self.hook,
+            self.answers,
+        );
         state.time.shift(self.clock_offset);
         state.lock().faults = self.faults;
         let state = Arc::new(state);
@@ -131,12 +161,13 @@ impl Emulator {
         EmulatorBuilder {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             folder: None,
-            pace: Pace::BRISK,
+            pace: Pace::FAST,
             seed: 0,
             limits: Limits::default(),
             faults: Vec::new(),
             clock_offset: 0,
             hook: Hook::default(),
+            answers: Answers::default(),
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::answers::Answers;
 use crate::faults::{Fault, FaultKind, Operation};
 use crate::hook::{Hook, Moment};
 use crate::limits::Limits;
@@ -43,6 +44,7 @@ pub(crate) trait Dialect: Debug + Send + Sync {
         line: &Value,
         place: usize,
         fate: Fate,
+        answers: &Answers,
         settled: &mut Settled,
     ) -> (Row, Tokens);
     /// Returns a row of a request that was never sent.
@@ -244,12 +246,21 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     pub(crate) time: VirtualTime,
     hook: Hook,
+    /// Answers that the program gives in place of the emulated model.
+    pub(crate) answers: Answers,
     inner: Mutex<Inner>,
     settling: Mutex<()>,
 }
 
 impl State {
-    pub(crate) fn new(folder: PathBuf, pace: Pace, seed: u64, limits: Limits, hook: Hook) -> Self {
+    pub(crate) fn new(
+        folder: PathBuf,
+        pace: Pace,
+        seed: u64,
+        limits: Limits,
+        hook: Hook,
+        answers: Answers,
+    ) -> Self {
         Self {
             folder,
             pace,
@@ -257,6 +268,7 @@ impl State {
             limits,
             time: VirtualTime::default(),
             hook,
+            answers,
             inner: Mutex::default(),
             settling: Mutex::default(),
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use lmbatch_core::{
-    BatchId, BatchProvider, BatchSnapshot, Clock, Error, ErrorKind, Ledger, ListOptions, Result,
-    Rng, RunClaim, RunRecord, ShardRecord, Spool,
+    Account, AccountId, BatchId, BatchProvider, BatchSnapshot, Clock, Error, ErrorKind, Ledger,
+    ListOptions, Result, Rng, RunClaim, RunRecord, ShardRecord, Spool,
 };
 
 use crate::clock::{SystemClock, SystemRng, within};
@@ -35,6 +35,8 @@ const REVISION_AGE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) provider: Arc<dyn BatchProvider>,
+    /// Account under which runs are recorded, where it is not the provider's own.
+    pub(crate) account: Option<AccountId>,
     pub(crate) ledger: Arc<dyn Ledger>,
     /// Ledger for one-off calls, kept in memory so that they leave no trace in a durable ledger.
     /// [`ephemeral`](Self::ephemeral) exchanges it with `ledger`.
@@ -66,6 +68,7 @@ impl Context {
     pub(crate) fn new(provider: Arc<dyn BatchProvider>) -> Self {
         Self {
             provider,
+            account: None,
             ledger: Arc::new(MemoryLedger::default()),
             ephemeral_ledger: Arc::new(MemoryLedger::default()),
             clock: Arc::new(SystemClock::new()),
@@ -85,6 +88,19 @@ impl Context {
             trouble: Trouble::default(),
             share: Arc::default(),
             revision: Arc::default(),
+        }
+    }
+
+    /// Returns the account under which runs are recorded.
+    pub(crate) fn account(&self) -> Account {
+        let own = Account::of(&*self.provider);
+        match &self.account {
+            Some(id) => Account {
+                id: id.clone(),
+                key_hint: None,
+                former: None,
+            },
+            None => own,
         }
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use lmbatch_core::{
-    AccountMatch, BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Ledger, Nonce,
-    RequestId, RequestSource, Result, Rng, RunClaim, RunRecord, Spool, Upload,
+    AccountId, AccountMatch, BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Ledger,
+    Nonce, RequestId, RequestSource, Result, Rng, RunClaim, RunRecord, Spool, Upload,
 };
 
 use crate::context::Context;
@@ -70,6 +70,12 @@ impl Engine {
     /// The engine keeps sharing its limits and polls with its clones.
     pub fn with_provider(mut self, provider: Arc<dyn BatchProvider>) -> Self {
         self.context.provider = provider;
+        self
+    }
+    /// Records runs under this account in place of the provider's own. For providers whose address changes while their
+    /// account stays, such as an emulator on a free port.
+    pub fn with_account(mut self, account: AccountId) -> Self {
+        self.context.account = Some(account);
         self
     }
     /// Sets how often the status of a batch is requested.

@@ -24,7 +24,7 @@ fn openai() -> String {
             "id": "resp_68b0c1f2a3d4819000112233445566778899aabbccddeeff", "object": "response",
             "created_at": 1_788_300_000, "status": "completed", "background": false, "error": null,
             "incomplete_details": null, "instructions": null, "max_output_tokens": 1000,
-            "model": "gpt-5.4-mini-2026-03-17",
+            "model": "gpt-5.4-mini",
             "output": [
                 {"id": "rs_68b0c1f2a3d48190aa", "type": "reasoning", "summary": []},
                 {"id": "msg_68b0c1f2a3d48190bb", "type": "message", "status": "completed", "role": "assistant",

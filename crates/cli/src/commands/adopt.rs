@@ -120,6 +120,7 @@ pub(crate) async fn adopt(session: &Session, args: Box<AdoptArgs>) -> Result<Exi
         input: args.input.clone(),
         output: path,
         settings: Some(args.settings.clone()),
+        emulated: false,
         raw: false,
         connection: args.connection.clone(),
         kept: Kept::said(None, &ReportArgs::default(), args.limit.clone()),

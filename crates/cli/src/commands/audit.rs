@@ -29,7 +29,8 @@ struct Audit {
     file: Option<Found>,
 }
 
-pub(crate) async fn audit(session: &Session, args: ShowArgs) -> Result<Exit, Failure> {
+pub(crate) async fn audit(session: &Session, mut args: ShowArgs) -> Result<Exit, Failure> {
+    args.run.state = state::holding(session, &args.run.state, &args.run.run).await?;
     let (run, notes, engine) = state::recorded(session, &args.run.run, &args.run.state).await?;
     let Some(numbers) = engine.audit(&run).await? else {
         return Err(unfinished(&run));

@@ -5,11 +5,11 @@ use lmbatch::{Engine, ErrorKind};
 use super::batch::engine;
 use super::run_settings::RunSettings;
 use super::state;
-use super::{connect, retrieve_command, warning};
+use super::{connect_to, retrieve_command, warning};
 use crate::args::{BatchArgs, CancelArgs};
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
-use crate::{format, hints, terminal};
+use crate::{emulation, format, hints, terminal};
 
 pub(crate) async fn cancel(session: &Session, args: CancelArgs) -> Result<Exit, Failure> {
     if args.provider.is_none() {
@@ -34,20 +34,17 @@ pub(crate) async fn cancel(session: &Session, args: CancelArgs) -> Result<Exit, 
 
 /// Cancels every batch of a run.
 async fn of_run(session: &Session, args: &CancelArgs) -> Result<Exit, Failure> {
-    let ledger = state::ledger(session, &args.state).await?;
+    let state = state::holding(session, &args.state, &args.batch).await?;
+    let ledger = state::ledger(session, &state).await?;
     let run = state::find(&*ledger, &args.batch).await?;
     if run.finished {
         terminal::message(&format!("run {} has ended", run.id));
         return Ok(Exit::Usable);
     }
     let notes = RunSettings::read(&run)?;
-    let engine = warning(Engine::new(connect(
-        notes.provider,
-        &notes.connection,
-        notes.route,
-    )?));
+    let engine = emulation::recorded(warning(Engine::new(connect_to(&notes)?)), &notes);
     // A process that advances the run may keep running: it reads the cancellation from the record.
-    let engine = state::reading(engine, ledger, &args.state)?;
+    let engine = state::reading(engine, ledger, &state)?;
     let count = engine.cancel_run(&run).await?;
     let batches = format::count(count, "batch is being", "batches are being");
     terminal::message(&match count {

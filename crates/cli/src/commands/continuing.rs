@@ -13,13 +13,13 @@ use super::run_context::{Patience, RunContext, place};
 use super::run_settings::RunSettings;
 use super::state;
 use super::{clock, connect, known};
-use crate::args::{DoubtArgs, LimitArgs, OnDoubtArg, ResumeOptions};
+use crate::args::{DoubtArgs, EmulatorArgs, LimitArgs, OnDoubtArg, ResumeOptions};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::signals::Handling;
 use crate::sink::Place;
-use crate::{hints, terminal};
+use crate::{emulation, hints, terminal};
 
 /// Returns the failure of a command that needs a run to have ended.
 pub(super) fn unfinished(run: &RunRecord) -> Failure {
@@ -48,7 +48,17 @@ pub(super) async fn open(
     let clock = clock();
     let start = clock.elapsed();
     let notes = notes(run, args)?;
-    let provider = connect(notes.provider, &notes.connection, notes.route)?;
+    let emulation = match notes.emulated {
+        true => {
+            let options = EmulatorArgs::default();
+            Some(emulation::start(notes.provider, notes.route, &options).await?)
+        }
+        false => None,
+    };
+    let provider = match &emulation {
+        Some(emulation) => emulation.connect(notes.provider, notes.route)?,
+        None => connect(notes.provider, &notes.connection, notes.route)?,
+    };
     let progress = Arc::new(Progress::new(args.report.quiet));
     let mut engine = Engine::new(provider)
         .with_observer(progress.clone())
@@ -57,13 +67,14 @@ pub(super) async fn open(
     if let Some(interval) = args.poll_interval {
         engine = engine.with_polling(PollingPolicy::every(interval));
     }
-    let engine = doubting(engine, &args.doubt);
+    let engine = emulation::recorded(doubting(engine, &args.doubt), &notes);
     let (state, engine) = state::durable(session, engine, &args.state, args.report.quiet).await?;
     let context = RunContext {
         session: Arc::clone(session),
+        emulated: notes.emulated,
+        emulation,
         notes,
         report: args.report.clone(),
-        emulated: false,
         start,
         progress,
         patience: Patience::Wait,

@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 
 use lmbatch_emulator::Emulator;
 
+use crate::args::EmulatorArgs;
 use crate::exit::{Exit, Failure};
 use crate::signals::Handling;
 use crate::terminal;
 
-pub(crate) async fn emulate(addr: SocketAddr) -> Result<Exit, Failure> {
+pub(crate) async fn emulate(addr: SocketAddr, options: &EmulatorArgs) -> Result<Exit, Failure> {
+    let builder = options.apply(Emulator::builder().addr(addr))?;
     // The server runs until a signal ends it.
     let mut handling = Handling::new();
-    let emulator = Emulator::builder().addr(addr).start().await;
+    let emulator = builder.start().await;
     let mut emulator =
         emulator.map_err(|error| Failure::failed(format!("cannot listen on {addr}: {error}")))?;
     for (name, value) in emulator.environment() {

@@ -35,7 +35,7 @@ pub(crate) async fn until_stopped(
                 Some(command) => {
                     terminal::message(&format!("stopped by {name}; to continue:\n  {command}"));
                 }
-                None => terminal::message(&format!("stopped by {name}; the emulated batches are lost")),
+                None => terminal::message(&format!("stopped by {name}; the emulator ended with the command: run it again to begin anew")),
             }
             return Ok(exit);
         }
@@ -254,6 +254,9 @@ async fn recorded_shards(
 
 /// Returns the command that continues the run, if the run is recorded.
 fn next_command(context: &RunContext) -> Option<String> {
+    if context.emulated {
+        return None;
+    }
     let run = context.progress.run()?;
     Some(hints::on_runs(["resume", &run]))
 }

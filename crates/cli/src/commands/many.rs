@@ -182,6 +182,7 @@ impl Many {
             notes,
             report: self.args.options.report.clone(),
             emulated: false,
+            emulation: None,
             start: self.start,
             progress,
             patience: match self.args.once {

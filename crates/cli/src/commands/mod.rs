@@ -41,6 +41,7 @@ use lmbatch::engine::RunResults;
 use lmbatch::{BatchId, Clock, Engine, Event};
 use tokio::sync::oneshot;
 
+use self::run_settings::RunSettings;
 use crate::args::ConnectionArgs;
 use crate::exit::Failure;
 use crate::model::Model;
@@ -60,6 +61,20 @@ pub(crate) fn connect(
     route: Route,
 ) -> Result<Arc<dyn BatchProvider>, Failure> {
     connected(provider, args, route, key(provider, args)?)
+}
+
+/// Connects to the provider of a recorded run. An emulated run is reached while the process that started it still
+/// emulates.
+pub(crate) fn connect_to(notes: &RunSettings) -> Result<Arc<dyn BatchProvider>, Failure> {
+    match notes.emulated {
+        true => connected(
+            notes.provider,
+            &notes.connection,
+            notes.route,
+            emulation::KEY.to_owned(),
+        ),
+        false => connect(notes.provider, &notes.connection, notes.route),
+    }
 }
 
 /// Returns a provider for reading a run's record. No request is sent, so that no key is needed.

@@ -18,7 +18,10 @@ use crate::session::Session;
 use crate::terminal::Table;
 use crate::{format, hints, terminal};
 
-pub(crate) async fn purge(session: &Session, args: PurgeArgs) -> Result<Exit, Failure> {
+pub(crate) async fn purge(session: &Session, mut args: PurgeArgs) -> Result<Exit, Failure> {
+    if let Some(run) = &args.run {
+        args.state = state::holding(session, &args.state, run).await?;
+    }
     let folder = state::open(session, &args.state, true)?;
     let ledger = session.opened(folder.ledger().await?);
     let chosen = chosen(&args, &ledger).await?;
@@ -153,6 +156,10 @@ async fn remote(
     ledger: &Arc<SqliteLedger>,
 ) -> Result<RemainingData, Failure> {
     let notes = RunSettings::read(run)?;
+    if notes.emulated {
+        // The emulator's data ended with its process.
+        return Ok(RemainingData::default());
+    }
     let provider = connect(notes.provider, &notes.connection, notes.route)?;
     let spool = Arc::new(FolderSpool::new(folder.spool()));
     let engine = Engine::new(provider).with_record(Arc::clone(ledger) as Arc<_>, spool);

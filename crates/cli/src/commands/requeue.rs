@@ -18,12 +18,16 @@ use super::{dry_run, planning};
 use crate::args::{Only, RequeueArgs, SettingsArgs};
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
-use crate::{format, model, target, terminal};
+use crate::{emulation, format, model, target, terminal};
 
 /// Outcomes whose requests are sent again by default.
 const USUAL: [Only; 4] = [Only::Errored, Only::Expired, Only::Cancelled, Only::Missing];
 
-pub(crate) async fn requeue(session: &Arc<Session>, args: RequeueArgs) -> Result<Exit, Failure> {
+pub(crate) async fn requeue(
+    session: &Arc<Session>,
+    mut args: RequeueArgs,
+) -> Result<Exit, Failure> {
+    args.resume.state = state::holding(session, &args.resume.state, &args.run).await?;
     if args.only.contains(&Only::Invalid) {
         terminal::message(
             "note: invalid is deprecated; it stands for invalid_structured, empty and unrecognized",
@@ -34,6 +38,7 @@ pub(crate) async fn requeue(session: &Arc<Session>, args: RequeueArgs) -> Result
     }
     let ledger = state::ledger(session, &args.resume.state).await?;
     let run = state::find(&*ledger, &args.run).await?;
+    emulation::refuse_unfinished(&run)?;
     let (mut context, engine, _state) = open(session, &run, &args.resume).await?;
     let options = options(&args.resume, &context.notes.kept, false);
     // Selected under the claim: two processes that select the same requests would pay twice.

@@ -10,9 +10,12 @@ use super::state;
 use crate::args::ResumeArgs;
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
-use crate::{hints, terminal};
+use crate::{emulation, hints, terminal};
 
-pub(crate) async fn resume(session: &Arc<Session>, args: ResumeArgs) -> Result<Exit, Failure> {
+pub(crate) async fn resume(session: &Arc<Session>, mut args: ResumeArgs) -> Result<Exit, Failure> {
+    if let Some(run) = &args.run {
+        args.options.state = state::holding(session, &args.options.state, run).await?;
+    }
     match chosen(session, &args).await? {
         Some(run) => one(session, &args, &run).await,
         None => {
@@ -23,6 +26,7 @@ pub(crate) async fn resume(session: &Arc<Session>, args: ResumeArgs) -> Result<E
 }
 
 async fn one(session: &Arc<Session>, args: &ResumeArgs, run: &RunRecord) -> Result<Exit, Failure> {
+    emulation::refuse_unfinished(run)?;
     let (mut context, engine, _state) = open(session, run, &args.options).await?;
     if args.once {
         context.patience = Patience::Once;

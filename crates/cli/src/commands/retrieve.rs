@@ -116,7 +116,8 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
 
 /// Writes the outcomes of a run from its record alone, without contacting the provider.
 async fn of_run(session: &Arc<Session>, args: &RetrieveArgs) -> Result<Exit, Failure> {
-    let (run, mut notes, engine) = state::recorded(session, &args.batch.batch, &args.state).await?;
+    let state = state::holding(session, &args.state, &args.batch.batch).await?;
+    let (run, mut notes, engine) = state::recorded(session, &args.batch.batch, &state).await?;
     let target = target::check(&args.output, args.force)?;
     target::distinct(&target, &read_by(&notes))?;
     let clock = clock();
@@ -130,6 +131,7 @@ async fn of_run(session: &Arc<Session>, args: &RetrieveArgs) -> Result<Exit, Fai
         });
     }
     let finished = engine.partial_results(&run).await?;
+    let emulated = notes.emulated;
     let context = RunContext {
         session: Arc::clone(session),
         notes,
@@ -137,7 +139,8 @@ async fn of_run(session: &Arc<Session>, args: &RetrieveArgs) -> Result<Exit, Fai
             force: args.force,
             ..ReportArgs::default()
         },
-        emulated: false,
+        emulated,
+        emulation: None,
         start: clock.elapsed(),
         progress: Arc::new(Progress::new(true)),
         patience: Patience::Once,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch::adapter::{BatchProvider, Connection};
+use lmbatch::adapter::BatchProvider;
 use lmbatch::engine::{Plan, RunOptions, SameRun};
 use lmbatch::record::{RunClaim, RunRecord};
 use lmbatch::{Changes, Clock, DoubtPolicy, Engine, PollingPolicy};
@@ -37,7 +37,7 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
     let route = model::route(model.provider, args.settings.route.as_deref())?;
     let path = args.output.clone();
     let path = path.unwrap_or_else(|| default_output(&args.input, &model, args.emulate));
-    let notes = RunSettings {
+    let mut notes = RunSettings {
         provider: model.provider,
         model: model.name.clone(),
         route,
@@ -45,6 +45,7 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
         output: path,
         settings: Some(args.settings.clone()),
         raw: args.raw,
+        emulated: args.emulate,
         connection: args.connection.clone(),
         kept: Kept::said(args.max_attempts, &args.report, args.limit.clone()),
     };
@@ -65,13 +66,18 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
     // Invalid options are reported before a key is needed and before the input is read.
     settings::options(&args.settings, &*model.provider.codec(route), &model.name)?;
     let progress = Arc::new(Progress::new(args.report.quiet));
-    let (_emulation, provider) = provider(&args, &notes).await?;
+    let (emulation, provider) = provider(&args, &notes).await?;
+    if let Some(emulation) = &emulation {
+        notes.connection.base_url = Some(emulation.base_url().to_owned());
+    }
     let engine = engine(&args, provider, &clock, &progress);
+    let engine = emulation::recorded(engine, &notes);
     let mut context = RunContext {
         session: Arc::clone(session),
         notes,
         report: args.report.clone(),
         emulated: args.emulate,
+        emulation,
         start,
         progress,
         patience: if args.detach {
@@ -90,15 +96,14 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
         once: args.detach,
         ..RunOptions::default()
     };
+    let record = match args.emulate {
+        true => state::emulated(&args.state)?,
+        false => args.state.clone(),
+    };
+    let (folder, engine) = state::durable(session, engine, &record, args.report.quiet).await?;
     if args.emulate {
-        let Some(plan) = planned(&args, &engine).await? else {
-            return empty(&context, &engine);
-        };
-        let place = ready(&args, &context.notes, &engine, &model).await?;
-        let run_options = context.remaining(&engine, run_options);
-        return until_stopped(&context, &engine, place, engine.run(plan, run_options)).await;
+        emulation::forget_lost(&engine, &folder).await?;
     }
-    let (_state, engine) = state::durable(session, engine, &args.state, args.report.quiet).await?;
     let Some(plan) = planned(&args, &engine).await? else {
         return empty(&context, &engine);
     };
@@ -166,7 +171,9 @@ async fn decided(
             ) => {
                 // If a batch of one of them may exist by now, the record is searched again.
                 if end_superseded(args, engine, &superseded).await? {
-                    warn_of_duplicate(engine, duplicate.as_deref()).await?;
+                    if !args.emulate {
+                        warn_of_duplicate(engine, duplicate.as_deref()).await?;
+                    }
                     return Ok(Decided::Begin(begin, place));
                 }
                 continue;
@@ -192,15 +199,7 @@ async fn ready(
     engine: &Engine,
     model: &Model,
 ) -> Result<Place, Failure> {
-    let target = target::check(&notes.output, args.report.force).map_err(|failure| {
-        let exists = Target::of(&notes.output);
-        match matches!(exists, Ok(Target::File { exists: true, .. })) && args.emulate {
-            true => failure.hint(
-                "emulated runs are not recorded, so that each command starts a new one: overwrite the output with --force, or choose another path with -o",
-            ),
-            false => failure,
-        }
-    })?;
+    let target = target::check(&notes.output, args.report.force)?;
     engine.provider().probe(&model.name).await?;
     Ok(Place::new(target, args.report.force))
 }
@@ -324,15 +323,11 @@ async fn provider(
     notes: &RunSettings,
 ) -> Result<(Option<Emulation>, Arc<dyn BatchProvider>), Failure> {
     if !args.emulate {
+        args.emulator.refuse()?;
         let provider = connect(notes.provider, &args.connection, notes.route)?;
         return Ok((None, provider));
     }
-    let emulation = emulation::start(notes.provider, notes.route).await?;
-    let connection = Connection {
-        key: "emulated".to_owned(),
-        base_url: Some(emulation.base_url().to_owned()),
-        route: notes.route,
-    };
-    let provider = notes.provider.connect(connection)?;
+    let emulation = emulation::start(notes.provider, notes.route, &args.emulator).await?;
+    let provider = emulation.connect(notes.provider, notes.route)?;
     Ok((Some(emulation), provider))
 }

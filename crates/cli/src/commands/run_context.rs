@@ -12,6 +12,7 @@ use super::kept::Kept;
 use super::run_settings::RunSettings;
 use super::turns::Turns;
 use crate::args::ReportArgs;
+use crate::emulation::Emulation;
 use crate::exit::Failure;
 use crate::progress::Progress;
 use crate::session::Session;
@@ -26,6 +27,9 @@ pub(crate) struct RunContext {
     pub(crate) notes: RunSettings,
     pub(crate) report: ReportArgs,
     pub(crate) emulated: bool,
+    /// Emulated provider of the run, which ends with the command.
+    #[expect(dead_code, reason = "held until the command ends")]
+    pub(crate) emulation: Option<Emulation>,
     pub(crate) start: Duration,
     pub(crate) progress: Arc<Progress>,
     pub(crate) patience: Patience,

@@ -62,6 +62,8 @@ pub(crate) struct RunSettings {
     /// Settings that apply to every request; an update with a changed input needs them.
     pub(crate) settings: Option<SettingsArgs>,
     pub(crate) raw: bool,
+    /// True if an emulator on this machine answers.
+    pub(crate) emulated: bool,
     pub(crate) connection: ConnectionArgs,
     /// Options that are stored with the run.
     pub(crate) kept: Kept,
@@ -81,6 +83,7 @@ impl RunSettings {
             ("output", Some(output.as_str())),
             ("settings", settings.as_deref()),
             ("raw", self.raw.then_some("yes")),
+            ("emulated", self.emulated.then_some("yes")),
             ("base_url", self.connection.base_url.as_deref()),
             ("key_env", self.connection.key_env.as_deref()),
         ] {
@@ -115,6 +118,7 @@ impl RunSettings {
             output: note("output").unwrap_or_else(|| "-".to_owned()).into(),
             settings: note("settings").and_then(|text| serde_json::from_str(&text).ok()),
             raw: note("raw").is_some(),
+            emulated: note("emulated").is_some(),
             connection: ConnectionArgs {
                 base_url: note("base_url"),
                 key_env: note("key_env"),

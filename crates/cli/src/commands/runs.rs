@@ -12,7 +12,10 @@ use crate::session::Session;
 use crate::terminal::Table;
 use crate::{format, hints, terminal};
 
-pub(crate) async fn runs(session: &Session, args: RunsArgs) -> Result<Exit, Failure> {
+pub(crate) async fn runs(session: &Session, mut args: RunsArgs) -> Result<Exit, Failure> {
+    if args.emulated {
+        args.state = state::emulated(&args.state)?;
+    }
     let Some(ledger) = state::ledger_if_any(session, &args.state).await? else {
         return none_yet(&args);
     };

@@ -15,7 +15,8 @@ use crate::session::Session;
 use crate::terminal::Table;
 use crate::{format, summary, terminal};
 
-pub(crate) async fn show(session: &Session, args: ShowArgs) -> Result<Exit, Failure> {
+pub(crate) async fn show(session: &Session, mut args: ShowArgs) -> Result<Exit, Failure> {
+    args.run.state = state::holding(session, &args.run.state, &args.run.run).await?;
     let ledger = state::ledger(session, &args.run.state).await?;
     let run = state::find(&*ledger, &args.run.run).await?;
     hide_key(&run);

@@ -17,6 +17,9 @@ use crate::{hints, terminal};
 
 const LEDGER: &str = "ledger.db";
 
+/// Folder, inside a state folder, with the record of emulated runs.
+const EMULATED: &str = "emulated";
+
 /// Chosen state folder.
 struct Chosen {
     path: PathBuf,
@@ -53,6 +56,42 @@ fn choose(args: &StateArgs) -> Result<Chosen, Failure> {
 /// Returns the path of the state folder.
 pub(crate) fn folder(args: &StateArgs) -> Result<PathBuf, Failure> {
     choose(args).map(|chosen| chosen.path)
+}
+
+/// Returns the arguments for the record of emulated runs, which lies inside that of paid ones.
+pub(crate) fn emulated(args: &StateArgs) -> Result<StateArgs, Failure> {
+    Ok(StateArgs {
+        state_dir: Some(folder(args)?.join(EMULATED)),
+    })
+}
+
+/// Returns the arguments for the record that knows a run: that of emulated runs if the run is there and not among the
+/// paid ones.
+pub(crate) async fn holding(
+    session: &Session,
+    args: &StateArgs,
+    wanted: &str,
+) -> Result<StateArgs, Failure> {
+    let emulated = emulated(args)?;
+    if is_new(&emulated)? || knows(session, args, wanted).await? {
+        return Ok(args.clone());
+    }
+    Ok(match knows(session, &emulated, wanted).await? {
+        true => emulated,
+        false => args.clone(),
+    })
+}
+
+/// Reports whether a record has a run, or several, with this id, name or beginning of an id.
+async fn knows(session: &Session, args: &StateArgs, wanted: &str) -> Result<bool, Failure> {
+    let Some(ledger) = ledger_if_any(session, args).await? else {
+        return Ok(false);
+    };
+    if ledger.run(wanted).await?.is_some() || ledger.run_named(wanted).await?.is_some() {
+        return Ok(true);
+    }
+    // An ambiguous beginning is an error, which the command reports.
+    Ok(!matches!(ledger.find_run(wanted).await, Ok(None)))
 }
 
 /// Opens the folder for writing, and prints its path.

@@ -341,7 +341,7 @@ pub(super) async fn results(state: &Arc<State>, id: String, request: Request) ->
     response
 }
 
-pub(super) async fn answer_now(request: Request) -> Response {
+pub(super) async fn answer_now(state: &State, request: Request) -> Response {
     if let Err(refusal) = authorise(&request) {
         return *refusal;
     }
@@ -364,7 +364,11 @@ pub(super) async fn answer_now(request: Request) -> Response {
         ),
         None => answer(
             200,
-            &message::render(&params, 0, &model::answer(&message::asked(&params))),
+            &message::render(
+                &params,
+                0,
+                &model::answer(&message::asked(&params), &state.answers),
+            ),
         ),
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::answers::Answers;
 use crate::names::ANTHROPIC;
 use crate::state::{Batch, Dialect, Fate, Row, Settled, Tokens};
 
@@ -26,9 +27,10 @@ impl Dialect for Anthropic {
         line: &Value,
         place: usize,
         fate: Fate,
+        answers: &Answers,
         settled: &mut Settled,
     ) -> (Row, Tokens) {
-        lines::row(line, place, fate, settled)
+        lines::row(line, place, fate, answers, settled)
     }
     fn foreign(&self) -> &'static str {
         lines::FOREIGN

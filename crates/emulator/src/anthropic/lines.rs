@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer;
+use crate::answers::Answers;
 use crate::model;
 use crate::state::{Fate, Row, Settled, Tokens};
 
@@ -39,8 +40,14 @@ pub(super) fn fault(params: &Value, version: &str) -> Option<(&'static str, Stri
     None
 }
 
-pub(crate) fn row(line: &Value, place: usize, fate: Fate, settled: &mut Settled) -> (Row, Tokens) {
-    let (result, tokens) = result(line, place, fate, settled);
+pub(crate) fn row(
+    line: &Value,
+    place: usize,
+    fate: Fate,
+    answers: &Answers,
+    settled: &mut Settled,
+) -> (Row, Tokens) {
+    let (result, tokens) = result(line, place, fate, answers, settled);
     let row = json!({"custom_id": line["custom_id"], "result": result});
     (
         Row {
@@ -56,7 +63,13 @@ fn errored(kind: &str, message: &str) -> Value {
     json!({"type": "errored", "error": {"type": "error", "error": error, "request_id": null}})
 }
 
-fn result(line: &Value, place: usize, fate: Fate, settled: &mut Settled) -> (Value, Tokens) {
+fn result(
+    line: &Value,
+    place: usize,
+    fate: Fate,
+    answers: &Answers,
+    settled: &mut Settled,
+) -> (Value, Tokens) {
     let none = Tokens::default();
     match fate {
         Fate::Cancelled => return (json!({"type": "canceled"}), none),
@@ -77,7 +90,7 @@ fn result(line: &Value, place: usize, fate: Fate, settled: &mut Settled) -> (Val
     }
     let params = &line["params"];
     let version = line["version"].as_str().unwrap_or_default();
-    let answered = model::answer(&answer::asked(params));
+    let answered = model::answer(&answer::asked(params), answers);
     let failed = answered
         .failed
         .then(|| ("api_error", "An answer that fails on purpose.".to_owned()));

@@ -76,7 +76,10 @@ async fn results(Extract(state): Shared, Path(id): Path<String>, request: Reques
 }
 
 async fn direct(Extract(state): Shared, request: Request) -> Response {
-    call(&state, Operation::Direct, request, batches::answer_now).await
+    call(&state, Operation::Direct, request, |request| {
+        batches::answer_now(&state, request)
+    })
+    .await
 }
 
 async fn model(Extract(state): Shared, Path(id): Path<String>, request: Request) -> Response {

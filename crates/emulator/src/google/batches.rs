@@ -156,7 +156,7 @@ pub(super) fn delete(state: &State, id: &str, request: &Request) -> Response {
     answer(200, &json!({}))
 }
 
-pub(super) async fn answer_now(model: String, request: Request) -> Response {
+pub(super) async fn answer_now(state: &State, model: String, request: Request) -> Response {
     if let Err(refusal) = authorise(&request) {
         return *refusal;
     }
@@ -171,7 +171,11 @@ pub(super) async fn answer_now(model: String, request: Request) -> Response {
     }
     answer(
         200,
-        &content::render(&model, 0, &model::answer(&content::asked(&body))),
+        &content::render(
+            &model,
+            0,
+            &model::answer(&content::asked(&body), &state.answers),
+        ),
     )
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::answers::Answers;
 use crate::names::GOOGLE;
 use crate::state::{Batch, Dialect, Fate, Row, Settled, Tokens};
 
@@ -35,9 +36,10 @@ impl Dialect for Google {
         line: &Value,
         place: usize,
         fate: Fate,
+        answers: &Answers,
         settled: &mut Settled,
     ) -> (Row, Tokens) {
-        lines::row(batch, line, place, fate, settled)
+        lines::row(batch, line, place, fate, answers, settled)
     }
     fn foreign(&self) -> &'static str {
         lines::FOREIGN

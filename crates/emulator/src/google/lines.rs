@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer;
+use crate::answers::Answers;
 use crate::state::{Batch, Fate, Row, Settled, Tokens};
 use crate::{magic, model};
 
@@ -57,6 +58,7 @@ pub(crate) fn row(
     line: &Value,
     place: usize,
     fate: Fate,
+    answers: &Answers,
     settled: &mut Settled,
 ) -> (Row, Tokens) {
     let mut row = json!({});
@@ -64,7 +66,7 @@ pub(crate) fn row(
     let error = |code: u16, message: &str| json!({"code": code, "message": message});
     match fate {
         Fate::Answered => {
-            let answered = model::answer(&answer::asked(&line["request"]));
+            let answered = model::answer(&answer::asked(&line["request"]), answers);
             if answered.failed {
                 settled.counts.succeeded -= 1;
                 settled.counts.errored += 1;

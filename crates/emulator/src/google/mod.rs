@@ -150,7 +150,7 @@ async fn model_call(Extract(state): Shared, Path((_, name)): Two, request: Reque
         Some((model, "generateContent")) => {
             let model = model.to_owned();
             call(&state, Operation::Direct, request, |request| {
-                batches::answer_now(model, request)
+                batches::answer_now(&state, model, request)
             })
             .await
         }

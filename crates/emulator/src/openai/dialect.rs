@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::answers::Answers;
 use crate::names::OPENAI;
 use crate::state::{Batch, Dialect, Fate, Row, Settled, State, Tokens};
 
@@ -32,9 +33,10 @@ impl Dialect for OpenAi {
         line: &Value,
         place: usize,
         fate: Fate,
+        answers: &Answers,
         settled: &mut Settled,
     ) -> (Row, Tokens) {
-        lines::row(batch, line, place, fate, settled)
+        lines::row(batch, line, place, fate, answers, settled)
     }
     fn foreign(&self) -> &'static str {
         lines::FOREIGN

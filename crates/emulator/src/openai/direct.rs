@@ -6,12 +6,13 @@ use serde_json::Value;
 
 use super::answer;
 use super::errors::{authorise, error, json};
+use crate::state::State;
 use crate::{magic, model};
 
 /// Maximum size of one request in bytes.
 const MAX_BYTES: usize = 32 << 20;
 
-pub(super) async fn answer_now(request: Request) -> Response {
+pub(super) async fn answer_now(state: &State, request: Request) -> Response {
     if let Err(refusal) = authorise(&request) {
         return *refusal;
     }
@@ -39,6 +40,6 @@ pub(super) async fn answer_now(request: Request) -> Response {
     }
     json(
         200,
-        &answer::render(&endpoint, &body, 0, &model::answer(&asked)),
+        &answer::render(&endpoint, &body, 0, &model::answer(&asked, &state.answers)),
     )
 }

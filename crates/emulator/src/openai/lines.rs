@@ -7,6 +7,7 @@ use std::io::{BufRead as _, BufReader};
 use serde_json::{Value, json};
 
 use super::answer::{self, user_text};
+use crate::answers::Answers;
 use crate::magic;
 use crate::model;
 use crate::names::OPENAI;
@@ -177,6 +178,7 @@ pub(crate) fn row(
     line: &Value,
     place: usize,
     fate: Fate,
+    answers: &Answers,
     settled: &mut Settled,
 ) -> (Row, Tokens) {
     let (custom_id, body) = (&line["custom_id"], &line["body"]);
@@ -225,7 +227,7 @@ pub(crate) fn row(
             )
         }
         Fate::Answered => {
-            let answered = model::answer(&answer::asked(body));
+            let answered = model::answer(&answer::asked(body), answers);
             let tokens = Tokens {
                 input: answered.input_tokens,
                 output: answered.output_tokens,

@@ -101,7 +101,10 @@ async fn cancel(Extract(state): Shared, Path(id): Path<String>, request: Request
 }
 
 async fn direct_call(Extract(state): Shared, request: Request) -> Response {
-    call(&state, Operation::Direct, request, direct::answer_now).await
+    call(&state, Operation::Direct, request, |request| {
+        direct::answer_now(&state, request)
+    })
+    .await
 }
 
 async fn models(Extract(state): Shared, request: Request) -> Response {

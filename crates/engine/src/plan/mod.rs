@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchCodec, BatchProvider, Error, ErrorKind, IdRule, KeyHint, Nonce, ProviderId, RequestSource,
-    Result, RunClaim, RunRecord, Shard, ShardRecord, Spool,
+    Account, BatchCodec, BatchProvider, Error, ErrorKind, IdRule, KeyHint, Nonce, ProviderId,
+    RequestSource, Result, RunClaim, RunRecord, Shard, ShardRecord, Spool,
 };
 
 use crate::blocking::blocking;
@@ -203,6 +203,8 @@ pub fn check_within(
 
 pub(crate) struct Planner {
     pub(crate) provider: Arc<dyn BatchProvider>,
+    /// Account under which the plan's run is recorded.
+    pub(crate) account: Account,
     pub(crate) spool: Arc<dyn Spool>,
     pub(crate) nonce: Nonce,
     pub(crate) ids: IdChoice,
@@ -236,7 +238,7 @@ impl Planner {
             IdChoice::Ordinal => IdRule::Ordinal(self.nonce.clone()),
             IdChoice::Callers => IdRule::Verbatim,
         };
-        let (files, account) = (Arc::new(files), self.provider.account());
+        let (files, account) = (Arc::new(files), self.account.id);
         let plan = Plan {
             shards,
             requests,
@@ -245,7 +247,7 @@ impl Planner {
                 Arc::clone(&files),
                 Arc::clone(&files),
                 codec.id().clone(),
-                (account.clone(), self.provider.key_hint()),
+                (account.clone(), self.account.key_hint),
                 ids.clone(),
             ),
             ids,

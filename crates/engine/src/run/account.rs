@@ -2,8 +2,8 @@
 //! account is the same.
 
 use lmbatch_core::{
-    Account, AccountId, AccountMatch, BatchHandle, BatchId, Certainty, Error, ErrorKind, Intent,
-    KeyHint, Label, Result, RunRecord, ShardState, same_account,
+    AccountId, AccountMatch, BatchHandle, BatchId, Certainty, Error, ErrorKind, Intent, KeyHint,
+    Label, Result, RunRecord, ShardState, same_account,
 };
 
 use crate::context::Context;
@@ -32,7 +32,7 @@ impl Context {
     }
 
     fn matches(&self, account: &AccountId, key: Option<&KeyHint>) -> AccountMatch {
-        same_account(account, key, &Account::of(&*self.provider))
+        same_account(account, key, &self.account())
     }
 
     /// Checks that a run belongs to the account in use, by a free call where its key has changed,
@@ -72,7 +72,7 @@ impl Context {
                 }
             }
         }
-        let current = Account::of(&*self.provider);
+        let current = self.account();
         let key = current.key_hint.or_else(|| run.key_hint.clone());
         if run.account == current.id && run.key_hint == key {
             return Ok(run.clone());

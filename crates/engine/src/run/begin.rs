@@ -48,6 +48,7 @@ impl Context {
             false => None,
         };
         let planner = Planner {
+            account: self.account(),
             claim,
             provider: Arc::clone(&self.provider),
             spool: self.spool()?,

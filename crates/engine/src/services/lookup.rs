@@ -26,7 +26,7 @@ impl Context {
         if batches.is_empty() {
             return Ok(HashSet::new());
         }
-        let account = self.provider.account();
+        let account = self.account().id;
         let mut known = self.ledger.known(&account, batches).await?;
         known.extend(self.ephemeral_ledger.known(&account, batches).await?);
         Ok(known)
