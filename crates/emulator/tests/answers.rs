@@ -1,5 +1,4 @@
 //! Answers that a program gives in place of the emulated model.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use lmbatch_emulator::{Emulator, Prompt};
 use reqwest::Client;
