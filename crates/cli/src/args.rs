@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use crate::emulator_args::EmulatorArgs;
 pub(crate) use crate::max_failed::MaxFailed;
+use crate::output_format::Rows;
 
 /// Batch inference for language models: exactly one outcome per request, at the batch price.
 #[derive(Debug, Parser)]
@@ -127,6 +128,8 @@ pub(crate) struct RunArgs {
     /// written to; a symbolic link is followed [default: INPUT.PROVIDER.MODEL.jsonl].
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
     /// Check everything that needs no key, and report what would be sent; nothing is sent.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -178,6 +181,15 @@ pub(crate) struct RunArgs {
     pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
+}
+
+/// Format of an output.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct FormatArgs {
+    /// Format of the output [default: by its extension: .jsonl, .csv or .tsv, each also with .gz or .zst; JSON Lines for
+    /// standard output and without an extension].
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub(crate) output_format: Option<Rows>,
 }
 
 /// Limits on the size of one batch.
@@ -650,6 +662,8 @@ pub(crate) struct RetrieveArgs {
     /// Output file for the outcomes; `-` is standard output.
     #[arg(short, long, default_value = "-")]
     pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
     /// Overwrite an existing output file.
     #[arg(long)]
     pub(crate) force: bool,

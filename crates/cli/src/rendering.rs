@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use lmbatch::engine::{OutcomeReader, RunResults};
+use lmbatch::engine::{AnsweredRequest, OutcomeReader, RunResults};
 use lmbatch::{ErrorKind, Problem};
 
 use crate::counts::Counts;
 use crate::exit::{Exit, Failure};
-use lmbatch_lines::LineOrigin;
+use lmbatch_lines::{LineOrigin, OutcomeTable};
 
 /// Maximum number of rendering threads.
 const THREADS: usize = 2;
@@ -31,9 +31,36 @@ const MOST: u64 = 256;
 /// Average size of a result in bytes from which only one thread renders, since each thread holds several lines.
 const LARGE: u64 = 512 << 10;
 
+/// Form of the outcomes in an output.
+#[derive(Debug)]
+pub(crate) enum OutcomeForm {
+    /// One JSON object per line.
+    Lines(LineOrigin),
+    /// Rows of a table with a header.
+    Table(Box<OutcomeTable>),
+}
+
+impl OutcomeForm {
+    /// Returns the bytes before the first outcome.
+    pub(crate) fn header(&self) -> Vec<u8> {
+        let mut header = Vec::new();
+        if let Self::Table(table) = self {
+            table.write_header(&mut header);
+        }
+        header
+    }
+
+    fn write(&self, answered: &AnsweredRequest<'_>, out: &mut Vec<u8>) {
+        match self {
+            Self::Lines(origin) => lmbatch_lines::write_outcome(answered, origin, out),
+            Self::Table(table) => table.write_outcome(answered, out),
+        }
+    }
+}
+
 /// Outcomes to render, with the options for their lines.
 pub(crate) struct Rendering {
-    pub(crate) origin: LineOrigin,
+    form: OutcomeForm,
     /// Problems that leave an answer usable.
     pub(crate) accept: Vec<Problem>,
     requests: u64,
@@ -64,11 +91,11 @@ struct Renderer {
 }
 
 impl Rendering {
-    pub(crate) fn new(finished: &RunResults, origin: LineOrigin, accept: Vec<Problem>) -> Self {
+    pub(crate) fn new(finished: &RunResults, form: OutcomeForm, accept: Vec<Problem>) -> Self {
         let requests = finished.requests();
         let block = BLOCK.saturating_mul(requests) / finished.stored_bytes().max(1);
         Self {
-            origin,
+            form,
             accept,
             requests,
             block: block.clamp(1, MOST),
@@ -84,6 +111,11 @@ impl Rendering {
             several if !is_small && !self.is_large => several,
             _ => 1,
         }
+    }
+
+    /// Returns the bytes before the first outcome.
+    pub(crate) fn header(&self) -> Vec<u8> {
+        self.form.header()
     }
 
     /// Renders every outcome, and passes the lines on in their order. Each of `readers` reads the same outcomes.
@@ -243,7 +275,7 @@ impl Rendering {
             if stop.load(Ordering::Relaxed) {
                 return Err(Failure::pipe());
             }
-            lmbatch_lines::write_outcome(&answered, &self.origin, lines);
+            self.form.write(&answered, lines);
             counts.count(&answered, &self.accept);
             if lines.len() >= PIECE && !pass_on(lines) {
                 return Ok(false);

@@ -4,14 +4,12 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
+use crate::encoder::{BUFFER, Encoder};
+use crate::output_format::Compression;
 use crate::target::{self, Target};
 use crate::written::{self, Contents, Found, Written};
-
-/// Size of one write in bytes. Lines arrive in pieces of about this size, which need not be copied.
-const BUFFER: usize = 64 << 10;
 
 /// Files that an output may replace.
 #[derive(Debug, Clone)]
@@ -60,24 +58,20 @@ impl Place {
             Target::File { path, .. } => {
                 let file = target::temporary(target::folder(&path))?;
                 Kind::File {
-                    writer: BufWriter::with_capacity(BUFFER, file),
+                    writer: Box::new(Encoder::new(file, Compression::of(&path))?),
                     path,
                     replace: self.replace,
                 }
             }
         };
-        Ok(Sink {
-            kind,
-            hash: Sha256::new(),
-            bytes: 0,
-        })
+        Ok(Sink { kind })
     }
 }
 
 enum Kind {
     Stream(BufWriter<Box<dyn io::Write + Send>>),
     File {
-        writer: BufWriter<NamedTempFile>,
+        writer: Box<Encoder>,
         path: PathBuf,
         replace: Replace,
     },
@@ -88,19 +82,13 @@ enum Kind {
 /// Output that is being written.
 pub(crate) struct Sink {
     kind: Kind,
-    hash: Sha256,
-    bytes: u64,
 }
 
 impl Sink {
     pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
         match &mut self.kind {
             Kind::Stream(stream) => stream.write_all(line),
-            Kind::File { writer, .. } => {
-                self.hash.update(line);
-                self.bytes += line.len() as u64;
-                writer.write_all(line)
-            }
+            Kind::File { writer, .. } => writer.write_all(line),
             Kind::Nowhere => Ok(()),
         }
     }
@@ -123,14 +111,7 @@ impl Sink {
                 path,
                 replace,
             } => {
-                let file = writer
-                    .into_inner()
-                    .map_err(io::IntoInnerError::into_error)?;
-                file.as_file().sync_all()?;
-                let contents = Contents {
-                    bytes: self.bytes,
-                    sha256: written::hex(self.hash),
-                };
+                let (file, contents) = writer.complete()?;
                 Ok(Complete(Some(Unnamed {
                     file,
                     path,

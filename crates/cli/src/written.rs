@@ -10,6 +10,9 @@ use lmbatch::record::RunRecord;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::commands::run_settings::RunSettings;
+use crate::output_format::Rows;
+
 /// Name of the note in the run's record.
 const NOTE: &str = "outputs";
 
@@ -45,10 +48,14 @@ pub(crate) enum Found {
 }
 
 /// Returns the version of a run's outcomes, which changes with each attempt and each update.
-pub(crate) fn version(run: &RunRecord, raw: bool) -> String {
+pub(crate) fn version(run: &RunRecord, notes: &RunSettings) -> String {
     let order = run.order.map_or(0, |order| order.table);
-    let raw = if raw { "-raw" } else { "" };
-    format!("{}-{order}{raw}", run.attempt)
+    let raw = if notes.raw { "-raw" } else { "" };
+    let format = match notes.format {
+        Rows::Jsonl => String::new(),
+        other => format!("-{}", other.as_str()),
+    };
+    format!("{}-{order}{raw}{format}", run.attempt)
 }
 
 /// Returns the outputs that a run has written, newest first.

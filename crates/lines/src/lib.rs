@@ -37,6 +37,7 @@ mod members;
 mod openai;
 mod openai_parts;
 mod ordinary;
+mod outcome_table;
 mod output;
 mod source;
 mod translated;
@@ -45,6 +46,7 @@ mod values;
 pub use context::InputContext;
 pub use format::NOT_JSON_LINES;
 pub use line::NO_FOLDER;
+pub use outcome_table::OutcomeTable;
 pub use output::{LineOrigin, write_failure, write_item, write_outcome};
 pub use source::InputLines;
 

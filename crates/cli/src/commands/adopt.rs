@@ -12,7 +12,7 @@ use super::{connect, default_output, known, warning};
 use crate::args::{AdoptArgs, ReportArgs};
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
-use crate::{format, hints, input, model, settings, target, terminal};
+use crate::{format, hints, input, model, output_format, settings, target, terminal};
 
 /// Label or batches that the arguments name.
 enum Named {
@@ -102,6 +102,8 @@ pub(crate) async fn adopt(session: &Session, args: Box<AdoptArgs>) -> Result<Exi
     if let Some(other) = known::writer(&engine, &path, None).await? {
         return Err(known::taken(&path, &other));
     }
+    let format = output_format::rows(&path, None)?;
+    let properties = output_format::properties(options.schema.as_ref());
     let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
     let source = input::open(
         &args.input,
@@ -122,6 +124,8 @@ pub(crate) async fn adopt(session: &Session, args: Box<AdoptArgs>) -> Result<Exi
         settings: Some(args.settings.clone()),
         emulated: false,
         raw: false,
+        format,
+        properties,
         connection: args.connection.clone(),
         kept: Kept::said(None, &ReportArgs::default(), args.limit.clone()),
     };

@@ -13,6 +13,7 @@ use super::state;
 use crate::args::ShowArgs;
 use crate::exit::{Exit, Failure};
 use crate::format;
+use crate::output_format::{Compression, Rows};
 use crate::session::Session;
 use crate::summary::Billed;
 use crate::target::Target;
@@ -35,8 +36,11 @@ pub(crate) async fn audit(session: &Session, mut args: ShowArgs) -> Result<Exit,
     let Some(numbers) = engine.audit(&run).await? else {
         return Err(unfinished(&run));
     };
-    let version = written::version(&run, notes.raw);
-    let (lines, file) = output(&notes.output, &written::recorded(&run), &version)?;
+    let version = written::version(&run, &notes);
+    // A row of a table may have several lines, and a compressed file has none.
+    let is_lines =
+        notes.format == Rows::Jsonl && Compression::of(&notes.output) == Compression::None;
+    let (lines, file) = output(&notes.output, &written::recorded(&run), &version, is_lines)?;
     let audit = Audit {
         billed: Billed::of(&numbers.accounts),
         numbers,
@@ -256,6 +260,7 @@ fn output(
     path: &Path,
     outputs: &[written::Written],
     version: &str,
+    is_lines: bool,
 ) -> Result<(Option<u64>, Option<Found>), Failure> {
     let path = match Target::of(path) {
         Ok(Target::File { path, exists: true }) => path,
@@ -276,7 +281,11 @@ fn output(
         [] => None,
         outputs => Some(written::compare(&path, outputs, version).map_err(unread)?),
     };
-    Ok((Some(lines(&path).map_err(unread)?), found))
+    let lines = match is_lines {
+        true => Some(lines(&path).map_err(unread)?),
+        false => None,
+    };
+    Ok((lines, found))
 }
 
 fn lines(path: &Path) -> io::Result<u64> {

@@ -19,7 +19,7 @@ use crate::progress::Progress;
 use crate::session::Session;
 use crate::signals::Handling;
 use crate::sink::Place;
-use crate::{emulation, hints, terminal};
+use crate::{emulation, hints, output_format, terminal};
 
 /// Returns the failure of a command that needs a run to have ended.
 pub(super) fn unfinished(run: &RunRecord) -> Failure {
@@ -128,6 +128,7 @@ pub(crate) async fn claimed(
     }
     if let Some(output) = &context.moved_to {
         context.notes.output.clone_from(output);
+        context.notes.format = output_format::rows(output, None)?;
         if let Some(other) = known::writer(&engine, output, Some(&run.id)).await?
             && !context.report.force
         {

@@ -14,7 +14,6 @@ use crate::signals::Handling;
 use crate::sink::Place;
 use crate::summary::Summary;
 use crate::{format, hints, terminal, written};
-use lmbatch_lines::LineOrigin;
 
 /// Name of the note that holds the reason for which a run's create was refused.
 pub(crate) const FAILURE: &str = "failure";
@@ -269,11 +268,6 @@ pub(crate) async fn outcomes(
     place: Place,
 ) -> Result<Exit, Failure> {
     let (notes, report) = (&context.notes, &context.report);
-    let origin = LineOrigin {
-        provider: notes.provider.id().to_owned(),
-        emulated: context.emulated,
-        raw: notes.raw,
-    };
     let run = recorded(context, engine).await?;
     let batches = finished.batches();
     let summary = Summary::new(
@@ -290,12 +284,12 @@ pub(crate) async fn outcomes(
         Some(turns) => Some(turns.output(&place).await),
         None => None,
     };
-    let (mut summary, complete) = write(engine, finished, origin, place, summary, accept)
+    let (mut summary, complete) = write(engine, finished, notes.form(), place, summary, accept)
         .await
         .map_err(|failure| unwritten(failure, run.as_ref()))?;
     // Recorded before the file appears: a later command refuses a file that is not recorded as the run's own.
     if let Some(run) = run.as_ref().filter(|_| finished.is_whole())
-        && let Some(new) = complete.written(written::version(run, notes.raw))
+        && let Some(new) = complete.written(written::version(run, notes))
         && !context.only_reads
     {
         let mut noted = written::noted(run, new);

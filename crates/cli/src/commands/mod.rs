@@ -46,13 +46,12 @@ use crate::args::ConnectionArgs;
 use crate::exit::Failure;
 use crate::model::Model;
 use crate::providers::{Provider, Route};
-use crate::rendering::{self, Rendering};
+use crate::rendering::{self, OutcomeForm, Rendering};
 use crate::signals::Handling;
 use crate::sink::{Complete, Place, Sink};
 use crate::summary::Summary;
 use crate::target::Target;
 use crate::{emulation, hints, plain, terminal};
-use lmbatch_lines::LineOrigin;
 
 /// Connects to a provider with a key from the environment, never from the command line.
 pub(crate) fn connect(
@@ -128,7 +127,7 @@ fn connected(
 pub(crate) async fn write(
     engine: &Engine,
     finished: &RunResults,
-    origin: LineOrigin,
+    form: OutcomeForm,
     place: Place,
     mut summary: Summary,
     accept: Vec<lmbatch::Problem>,
@@ -137,7 +136,7 @@ pub(crate) async fn write(
         terminal::keep_stdout_for_outcomes();
     }
     let mut handling = Handling::new();
-    let rendering = Rendering::new(finished, origin, accept);
+    let rendering = Rendering::new(finished, form, accept);
     let readers = (0..rendering.readers()).map(|_| engine.outcomes(finished));
     let readers = readers.collect::<Result<Vec<_>, _>>()?;
     let is_file = matches!(place.target, Target::File { .. });
@@ -151,6 +150,7 @@ pub(crate) async fn write(
             let written = sink.write(lines);
             written.map_err(|error| unwritten(sink.is_stream(), "writing the output", error))
         };
+        write(&rendering.header())?;
         summary.add(rendering.lines(readers, &is_stopped, &mut write)?);
         let is_stream = sink.is_stream();
         let complete = Sink::complete(sink);

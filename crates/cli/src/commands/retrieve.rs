@@ -16,16 +16,18 @@ use super::{appear, clock, state, write};
 use crate::args::{ReportArgs, RetrieveArgs};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
+use crate::rendering::OutcomeForm;
 use crate::session::Session;
 use crate::sink::Place;
 use crate::summary::Summary;
-use crate::{format, hints, target, terminal, text_file};
-use lmbatch_lines::LineOrigin;
+use crate::{format, hints, output_format, target, terminal, text_file};
+use lmbatch_lines::{LineOrigin, OutcomeTable};
 
 pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Result<Exit, Failure> {
     if args.batch.provider.is_none() && args.handle.is_none() {
         return of_run(session, &args).await;
     }
+    let format = output_format::rows(&args.output, args.format.output_format)?;
     let clock = clock();
     let start = clock.elapsed();
     let target = target::check(&args.output, args.force)?;
@@ -62,10 +64,13 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
         }
         finished => finished?,
     };
-    let origin = LineOrigin {
-        provider: provider.id().to_owned(),
-        emulated: false,
-        raw: false,
+    let form = match format.delimiter() {
+        Some(delimiter) => OutcomeForm::Table(Box::new(OutcomeTable::new(delimiter, [], []))),
+        None => OutcomeForm::Lines(LineOrigin {
+            provider: provider.id().to_owned(),
+            emulated: false,
+            raw: false,
+        }),
     };
     let batches = finished.batches();
     let of_batch = batches.first().copied();
@@ -75,7 +80,7 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
     let summary = Summary::new(provider.id(), &model, &batches, &output, false, None);
     let place = Place::new(target, args.force);
     let (mut summary, complete) =
-        write(&engine, &finished, origin, place, summary, Vec::new()).await?;
+        write(&engine, &finished, form, place, summary, Vec::new()).await?;
     appear(complete)?;
     summary.bill(None, &batches);
     summary.finish(clock.elapsed() - start);
@@ -123,6 +128,7 @@ async fn of_run(session: &Arc<Session>, args: &RetrieveArgs) -> Result<Exit, Fai
     let clock = clock();
     let engine = engine.with_clock(Arc::clone(&clock));
     notes.output.clone_from(&args.output);
+    notes.format = output_format::rows(&args.output, args.format.output_format)?;
     if !run.finished && !args.partial {
         let shards = engine.ledger().shards(&run.id).await?;
         return Err(match is_refused(&shards) {

@@ -22,6 +22,7 @@ use crate::args::RunArgs;
 use crate::emulation::{self, Emulation};
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
+use crate::output_format::{self, Rows};
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::signals::Handling;
@@ -42,13 +43,19 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
         model: model.name.clone(),
         route,
         input: args.input.clone(),
-        output: path,
+        output: path.clone(),
         settings: Some(args.settings.clone()),
         raw: args.raw,
+        format: output_format::rows(&path, args.format.output_format)?,
+        properties: Vec::new(),
         emulated: args.emulate,
         connection: args.connection.clone(),
         kept: Kept::said(args.max_attempts, &args.report, args.limit.clone()),
     };
+    if notes.raw && notes.format != Rows::Jsonl {
+        return Err(Failure::usage("--raw writes JSON Lines, not a table")
+            .hint("name the output .jsonl, or leave out --raw"));
+    }
     // A wrong path is reported before anything is read or sent.
     if args.input != Path::new("-") {
         std::fs::metadata(&args.input).map_err(|error| {
@@ -64,7 +71,8 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
         return dry_run::run(&args, &notes);
     }
     // Invalid options are reported before a key is needed and before the input is read.
-    settings::options(&args.settings, &*model.provider.codec(route), &model.name)?;
+    let options = settings::options(&args.settings, &*model.provider.codec(route), &model.name)?;
+    notes.properties = output_format::properties(options.schema.as_ref());
     let progress = Arc::new(Progress::new(args.report.quiet));
     let (emulation, provider) = provider(&args, &notes).await?;
     if let Some(emulation) = &emulation {
@@ -238,8 +246,10 @@ fn empty(context: &RunContext, engine: &Engine) -> Result<Exit, Failure> {
             terminal::keep_stdout_for_outcomes();
         }
         let failed = |error| lmbatch::Error::local("writing the output", error);
-        let sink = Place::new(target, report.force).open().map_err(failed)?;
-        sink.complete()
+        let mut sink = Place::new(target, report.force).open().map_err(failed)?;
+        let header = notes.form().header();
+        sink.write(&header)
+            .and_then(|()| sink.complete())
             .and_then(|complete| complete.appear())
             .map_err(failed)?;
     }

@@ -103,7 +103,7 @@ pub(crate) fn place(
         return Ok(place);
     };
     let outputs = written::recorded(run);
-    let version = written::version(run, notes.raw);
+    let version = written::version(run, notes);
     let found = written::compare(path, &outputs, &version)
         .map_err(|error| Error::local("reading the output", error))?;
     let is_over = run.finished && !will_change;

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum as _;
 use lmbatch::record::RunRecord;
+use lmbatch_lines::{LineOrigin, OutcomeTable};
 
 use super::kept::Kept;
 use crate::args::{ConnectionArgs, SettingsArgs};
 use crate::exit::Failure;
 use crate::model;
+use crate::output_format::Rows;
 use crate::providers::{Provider, Route};
+use crate::rendering::OutcomeForm;
 
 /// Returns an absolute path, which is valid in any folder; `-` stays unchanged.
 pub(crate) fn absolute_path(path: &Path) -> String {
@@ -62,6 +66,10 @@ pub(crate) struct RunSettings {
     /// Settings that apply to every request; an update with a changed input needs them.
     pub(crate) settings: Option<SettingsArgs>,
     pub(crate) raw: bool,
+    /// Rows of the output.
+    pub(crate) format: Rows,
+    /// Top-level properties of the schema of the whole run, which are columns of a table.
+    pub(crate) properties: Vec<String>,
     /// True if an emulator on this machine answers.
     pub(crate) emulated: bool,
     pub(crate) connection: ConnectionArgs,
@@ -70,11 +78,29 @@ pub(crate) struct RunSettings {
 }
 
 impl RunSettings {
+    /// Returns the form of the outcomes in the run's output.
+    pub(crate) fn form(&self) -> OutcomeForm {
+        match self.format.delimiter() {
+            Some(delimiter) => OutcomeForm::Table(Box::new(OutcomeTable::new(
+                delimiter,
+                [],
+                self.properties.iter().cloned(),
+            ))),
+            None => OutcomeForm::Lines(LineOrigin {
+                provider: self.provider.id().to_owned(),
+                emulated: self.emulated,
+                raw: self.raw,
+            }),
+        }
+    }
+
     pub(crate) fn write(&self) -> BTreeMap<Box<str>, Box<str>> {
         let mut notes = BTreeMap::new();
         let (input, output) = (absolute_path(&self.input), absolute_path(&self.output));
         let settings = self.settings.as_ref();
         let settings = settings.and_then(|settings| serde_json::to_string(settings).ok());
+        let properties = Some(&self.properties).filter(|names| !names.is_empty());
+        let properties = properties.and_then(|names| serde_json::to_string(names).ok());
         for (name, value) in [
             ("provider", Some(self.provider.id())),
             ("model", Some(self.model.as_str())),
@@ -83,6 +109,8 @@ impl RunSettings {
             ("output", Some(output.as_str())),
             ("settings", settings.as_deref()),
             ("raw", self.raw.then_some("yes")),
+            ("format", Some(self.format.as_str())),
+            ("properties", properties.as_deref()),
             ("emulated", self.emulated.then_some("yes")),
             ("base_url", self.connection.base_url.as_deref()),
             ("key_env", self.connection.key_env.as_deref()),
@@ -118,6 +146,12 @@ impl RunSettings {
             output: note("output").unwrap_or_else(|| "-".to_owned()).into(),
             settings: note("settings").and_then(|text| serde_json::from_str(&text).ok()),
             raw: note("raw").is_some(),
+            format: note("format")
+                .and_then(|name| Rows::from_str(&name, false).ok())
+                .unwrap_or_default(),
+            properties: note("properties")
+                .and_then(|text| serde_json::from_str(&text).ok())
+                .unwrap_or_default(),
             emulated: note("emulated").is_some(),
             connection: ConnectionArgs {
                 base_url: note("base_url"),

@@ -94,7 +94,7 @@ impl World {
             emulated: false,
             raw: false,
         };
-        Rendering::new(&self.finished, origin, Vec::new())
+        Rendering::new(&self.finished, OutcomeForm::Lines(origin), Vec::new())
     }
 
     /// Renders with a number of readers; returns the lines and the result.
@@ -199,7 +199,7 @@ async fn reading_and_rendering_an_outcome_takes_no_memory_of_its_own() {
         let mut rendered = || {
             let answered = reader.next().unwrap().unwrap();
             lines.clear();
-            lmbatch_lines::write_outcome(&answered, &rendering.origin, &mut lines);
+            rendering.form.write(&answered, &mut lines);
             counts.count(&answered, &rendering.accept);
             answered.raw.map(|raw| raw.as_bytes().to_vec())
         };

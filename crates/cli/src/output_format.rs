@@ -1,0 +1,156 @@
+//! Formats of an output: lines or a table, compressed or not, chosen by the file's extension.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use lmbatch::ResponseSchema;
+
+use crate::exit::Failure;
+use crate::target;
+
+/// Extensions of output files, for messages.
+const KNOWN: &str = ".jsonl, .csv, .tsv, each also with .gz or .zst";
+
+/// Rows of an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Rows {
+    /// One JSON object per line.
+    #[default]
+    Jsonl,
+    /// A table with commas.
+    Csv,
+    /// A table with tabs.
+    Tsv,
+}
+
+impl Rows {
+    /// Returns the name of the format, as options and notes have it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+            Self::Tsv => "tsv",
+        }
+    }
+
+    /// Returns the byte between two fields of a table; `None` for lines.
+    pub(crate) fn delimiter(self) -> Option<u8> {
+        match self {
+            Self::Jsonl => None,
+            Self::Csv => Some(b','),
+            Self::Tsv => Some(b'\t'),
+        }
+    }
+}
+
+/// Compression of an output file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Compression {
+    #[default]
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// Returns the compression that the name of a file asks for.
+    pub(crate) fn of(path: &Path) -> Self {
+        match extension(path).as_deref() {
+            Some("gz") => Self::Gzip,
+            Some("zst") => Self::Zstd,
+            _ => Self::None,
+        }
+    }
+}
+
+/// Returns the format of an output: the one that an option names, or else the one of the file's extension. Standard
+/// output, streams and files without an extension have JSON Lines.
+///
+/// # Errors
+/// Usage, for an unknown extension: a file must hold what its name says.
+pub(crate) fn rows(path: &Path, said: Option<Rows>) -> Result<Rows, Failure> {
+    if let Some(said) = said {
+        return Ok(said);
+    }
+    if target::is_standard(path) || path.starts_with("/dev") {
+        return Ok(Rows::Jsonl);
+    }
+    let inner = match Compression::of(path) {
+        Compression::None => path.to_path_buf(),
+        _ => path.with_extension(""),
+    };
+    let unknown = |extension: &str| {
+        Failure::usage(format!(
+            "output {}: .{extension} is not a format of outputs",
+            path.display()
+        ))
+    };
+    match extension(&inner).as_deref() {
+        None | Some("jsonl" | "ndjson") => Ok(Rows::Jsonl),
+        Some("csv") => Ok(Rows::Csv),
+        Some("tsv") => Ok(Rows::Tsv),
+        Some("json") => Err(unknown("json").hint(
+            "name it .jsonl: outputs have one JSON object per line, and no array around them",
+        )),
+        Some(other) => Err(unknown(other).hint(format!(
+            "use one of {KNOWN}; or name the format with --output-format"
+        ))),
+    }
+}
+
+/// Returns the top-level properties of a schema, in its order; those of a root `$ref` into the schema itself.
+pub(crate) fn properties(schema: Option<&ResponseSchema>) -> Vec<String> {
+    let Some(schema) = schema.map(|schema| schema.schema.to_value()) else {
+        return Vec::new();
+    };
+    let reference = schema["$ref"].as_str();
+    let root = match reference.and_then(|reference| reference.strip_prefix('#')) {
+        Some(pointer) => schema.pointer(pointer).unwrap_or(&schema),
+        None => &schema,
+    };
+    let properties = root["properties"].as_object();
+    properties.map_or_else(Vec::new, |members| members.keys().cloned().collect())
+}
+
+/// Returns the extension of a file in lower case.
+fn extension(path: &Path) -> Option<String> {
+    path.extension()
+        .map(|extension| extension.to_string_lossy().to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extension_names_the_format_and_an_unknown_one_is_refused() {
+        for (path, expected) in [
+            ("out.jsonl", Ok((Rows::Jsonl, Compression::None))),
+            ("out.ndjson", Ok((Rows::Jsonl, Compression::None))),
+            ("a.b/out", Ok((Rows::Jsonl, Compression::None))),
+            ("-", Ok((Rows::Jsonl, Compression::None))),
+            ("/dev/null", Ok((Rows::Jsonl, Compression::None))),
+            ("out.CSV", Ok((Rows::Csv, Compression::None))),
+            ("out.tsv", Ok((Rows::Tsv, Compression::None))),
+            ("out.csv.gz", Ok((Rows::Csv, Compression::Gzip))),
+            ("out.jsonl.zst", Ok((Rows::Jsonl, Compression::Zstd))),
+            ("out.gz", Ok((Rows::Jsonl, Compression::Gzip))),
+            ("out.json", Err("name it .jsonl")),
+            ("out.json.gz", Err("name it .jsonl")),
+            ("out.xlsx", Err(KNOWN)),
+            ("out.parquet", Err(KNOWN)),
+        ] {
+            let path = Path::new(path);
+            let found = rows(path, None).map(|rows| (rows, Compression::of(path)));
+            match (found, expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{path:?}"),
+                (Err(failure), Err(hint)) => {
+                    assert!(failure.hint.unwrap_or_default().contains(hint), "{path:?}");
+                }
+                (found, _) => panic!("{path:?}: {found:?}"),
+            }
+        }
+        let said = rows(Path::new("out.txt"), Some(Rows::Csv)).unwrap();
+        assert_eq!(said, Rows::Csv);
+    }
+}

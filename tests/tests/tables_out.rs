@@ -1,0 +1,190 @@
+//! Outputs as tables, compressed or not.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::Output;
+
+use lmbatch_tests::{Emulating, said, write_input};
+use serde_json::json;
+use tempfile::TempDir;
+
+const SCHEMA: &str = r#"{"type":"object","properties":{"mood":{"type":"string"},"score":{"type":"integer"}},"required":["mood","score"],"additionalProperties":false}"#;
+
+struct World {
+    emulating: Emulating,
+    home: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = Self {
+            emulating: Emulating::start(),
+            home: tempfile::tempdir().unwrap(),
+        };
+        let prompts = [
+            "a \"quote\", and\na line",
+            "ü",
+            "lmb:error-400",
+            "lmb:schema-miss",
+        ];
+        let lines = prompts.iter().enumerate();
+        write_input(
+            world.path(),
+            lines.map(|(at, prompt)| json!({"id": format!("r{at}"), "prompt": prompt})),
+        );
+        fs::write(world.path().join("schema.json"), SCHEMA).unwrap();
+        world
+    }
+
+    fn path(&self) -> &Path {
+        self.home.path()
+    }
+
+    fn at(&self, args: &[&str]) -> Output {
+        let mut command = self.emulating.command_at("openai", self.path());
+        command.env_remove("LMBATCH_LOG").args(args);
+        command.output().unwrap()
+    }
+
+    fn run(&self, more: &[&str]) -> Output {
+        let run = [
+            "run",
+            "in.jsonl",
+            "-m",
+            "openai/m",
+            "--poll-interval",
+            "20ms",
+        ];
+        self.at(&[&run[..], more].concat())
+    }
+
+    fn file(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path().join(name)).unwrap()
+    }
+
+    fn creates(&self) -> u64 {
+        self.emulating.bill()["creates"].as_u64().unwrap()
+    }
+}
+
+#[track_caller]
+fn assert_says(output: &Output, code: i32, words: &[&str]) {
+    let all = said(output);
+    assert_eq!(output.status.code(), Some(code), "{all}");
+    for expected in words {
+        assert!(all.contains(expected), "{expected:?} is not in: {all}");
+    }
+}
+
+/// Returns the records of a table, its header first.
+fn records(bytes: &[u8], delimiter: u8) -> Vec<Vec<String>> {
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .delimiter(delimiter)
+        .from_reader(bytes);
+    let fields = |record: csv::StringRecord| record.iter().map(str::to_owned).collect();
+    reader
+        .records()
+        .map(|record| fields(record.unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_run_writes_a_table_with_a_column_for_each_property_of_the_schema() {
+    let world = World::new();
+    let run = ["--schema", "schema.json", "-o", "out.csv"];
+    assert_says(&world.run(&run), 3, &[]);
+    let table = records(&world.file("out.csv"), b',');
+    let header = &table[0];
+    assert_eq!(
+        header.join(","),
+        "id,status,problem,text,mood,score,finish_reason,input_tokens,cached_input_tokens,output_tokens,thinking_tokens,error_kind,error_message,batch"
+    );
+    let column = |name: &str| {
+        let at = header.iter().position(|column| column == name).unwrap();
+        table[1..]
+            .iter()
+            .map(|row| row[at].as_str())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(column("id"), ["r0", "r1", "r2", "r3"]);
+    assert_eq!(
+        column("status"),
+        ["succeeded", "succeeded", "errored", "succeeded"]
+    );
+    assert_eq!(column("problem"), ["", "", "", "invalid_structured"]);
+    assert!(column("score")[0].parse::<i64>().is_ok());
+    assert_eq!(column("score")[2..], ["", ""]);
+    assert_eq!(column("error_kind")[2], "invalid_input");
+    // The run keeps its format: the same command finds the output as it wrote it.
+    assert_says(&world.run(&run), 3, &["complete and unchanged"]);
+    let runs = world.at(&["runs", "--json"]);
+    let runs: serde_json::Value = serde_json::from_slice(&runs.stdout).unwrap();
+    let id = runs["run"].as_str().unwrap();
+    assert_says(&world.at(&["audit", id]), 0, &[]);
+    for name in ["out.tsv", "out.csv.gz", "out.csv.zst"] {
+        assert_says(&world.at(&["retrieve", id, "-o", name]), 3, &[]);
+    }
+    assert_eq!(records(&world.file("out.tsv"), b'\t'), table);
+    let gz = world.file("out.csv.gz");
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(&gz[..])
+        .read_to_end(&mut text)
+        .unwrap();
+    assert!(text == world.file("out.csv"));
+    let zst = zstd::decode_all(&world.file("out.csv.zst")[..]).unwrap();
+    assert!(zst == text);
+    let piped = world.at(&["retrieve", id, "--output-format", "csv"]);
+    assert!(piped.stdout == text, "{}", said(&piped));
+    assert_eq!(world.creates(), 1);
+}
+
+#[test]
+fn a_requeued_run_keeps_the_format_of_its_output() {
+    let world = World::new();
+    assert_says(
+        &world.run(&["-o", "out.csv.gz", "--max-attempts", "1"]),
+        3,
+        &[],
+    );
+    let first = world.file("out.csv.gz");
+    let runs = world.at(&["runs", "--json"]);
+    let runs: serde_json::Value = serde_json::from_slice(&runs.stdout).unwrap();
+    let id = runs["run"].as_str().unwrap();
+    let requeued = world.at(&["requeue", id, "--poll-interval", "20ms"]);
+    assert_says(&requeued, 3, &["1 request of run"]);
+    let second = world.file("out.csv.gz");
+    assert!(
+        first != second,
+        "the batch of the row that was sent again differs"
+    );
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&second[..])
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(records(text.as_bytes(), b',').len(), 5);
+}
+
+#[test]
+fn an_output_whose_format_is_unknown_is_refused_before_anything_is_sent() {
+    let world = World::new();
+    for (more, words) in [
+        (&["-o", "out.json"][..], &["name it .jsonl"][..]),
+        (
+            &["-o", "out.xlsx"],
+            &[".jsonl, .csv, .tsv", "--output-format"],
+        ),
+        (&["-o", "out.csv", "--raw"], &["--raw writes JSON Lines"]),
+    ] {
+        assert_says(&world.run(more), 2, words);
+    }
+    assert_eq!(world.creates(), 0);
+    assert_says(
+        &world.run(&["-o", "out.txt", "--output-format", "tsv"]),
+        3,
+        &[],
+    );
+    assert!(world.file("out.txt").starts_with(b"id\tstatus\t"));
+}
