@@ -117,7 +117,7 @@ fn a_run_writes_a_table_with_a_column_for_each_property_of_the_schema() {
     assert_eq!(column("problem"), ["", "", "", "invalid_structured"]);
     assert!(column("score")[0].parse::<i64>().is_ok());
     assert_eq!(column("score")[2..], ["", ""]);
-    assert_eq!(column("error_kind")[2], "invalid_input");
+    assert_eq!(column("error_kind")[2], "provider_invalid_args");
     // The run keeps its format: the same command finds the output as it wrote it.
     assert_says(&world.run(&run), 3, &["complete and unchanged"]);
     let runs = world.at(&["runs", "--json"]);
