@@ -11,6 +11,7 @@ use lmbatch_engine::BatchLimit;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use crate::max_failed::MaxFailed;
+pub(crate) use crate::watching_args::{OnFinishArgs, RunsArgs, StatusArgs, WaitArgs};
 
 /// Batch inference for language models: exactly one outcome per request, at the batch price.
 #[derive(Debug, Parser)]
@@ -52,8 +53,10 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Create a batch and exit; status and retrieve continue from its id.
     Create(Box<CreateArgs>),
-    /// Show the status of a batch or a run.
+    /// Show the status of runs, from the record, or of a batch at its provider.
     Status(StatusArgs),
+    /// Wait until a run has ended, without advancing it; the exit code is that of the run.
+    Wait(WaitArgs),
     /// Fetch the outcomes of a batch or a run that has ended.
     Retrieve(RetrieveArgs),
     /// List a provider's batches, newest first.
@@ -368,6 +371,8 @@ pub(crate) struct ReportArgs {
     /// Print errors only.
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) on_finish: OnFinishArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -430,21 +435,6 @@ pub(crate) struct ShowArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct RunsArgs {
-    /// Maximum number of runs to list, newest first; 0 for all.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub(crate) limit: usize,
-    /// List every run.
-    #[arg(long, conflicts_with = "limit")]
-    pub(crate) all: bool,
-    /// Print one JSON object per run.
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) state: StateArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -612,17 +602,6 @@ pub(crate) struct BatchArgs {
     pub(crate) provider: Option<String>,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct StatusArgs {
-    #[command(flatten)]
-    pub(crate) batch: BatchArgs,
-    #[command(flatten)]
-    pub(crate) state: StateArgs,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]

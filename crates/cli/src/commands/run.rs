@@ -62,7 +62,7 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
     }
     // Invalid options are reported before a key is needed and before the input is read.
     settings::options(&args.settings, &*model.provider.codec(route), &model.name)?;
-    let progress = Arc::new(Progress::new(args.report.quiet));
+    let progress = Arc::new(Progress::new(args.report.quiet).recording(session));
     let (_emulation, provider) = provider(&args, &notes).await?;
     let engine = engine(&args, provider, &clock, &progress);
     let mut context = RunContext {

@@ -1,64 +1,48 @@
 //! `lmbatch show`: prints one run with its batches, from its record.
 
-use lmbatch_core::{BatchId, Certainty, Closed, RunRecord, ShardRecord, ShardState, format_time};
+use lmbatch_core::{
+    BatchId, BatchSnapshot, Certainty, Closed, RunRecord, ShardRecord, ShardState, format_time,
+};
 use lmbatch_engine::{RunState, ShardPhase, has_failed, is_refused};
+use lmbatch_ledger::LiveCounts;
 use serde_json::{Value, json};
 
 use super::end::{after_refusal, noted_failure};
+use super::run_facts::facts;
 use super::run_settings::Shown;
 use super::state;
 use crate::args::ShowArgs;
 use crate::exit::{Exit, Failure};
+use crate::live::{self, Live};
 use crate::session::Session;
-use crate::terminal::Table;
+use crate::table::{Cell, Column, Table, coloured, column};
 use crate::{format, summary, terminal};
 
 pub(crate) async fn show(session: &Session, args: ShowArgs) -> Result<Exit, Failure> {
-    let ledger = state::ledger(session, &args.run.state).await?;
-    let run = state::find(&*ledger, &args.run.run).await?;
+    let mut reader = state::live(session, &args.run.state).await?;
+    let run = state::find(reader.ledger(), &args.run.run).await?;
     hide_key(&run);
     let known = Shown::of(&run);
-    let shards = ledger.shards(&run.id).await?;
+    let (live, shards, noted) = reader.read(&run).await?;
     if args.json {
-        let batches: Vec<Value> = shards.iter().map(shard_json).collect();
-        let mut shown = run_json(&run, &known, &shards);
-        shown["batches"] = batches.into();
+        let batches = shards.iter().map(|shard| shard_json(shard, noted.as_ref()));
+        let mut shown = run_json(&run, &known, &shards, &live);
+        shown["batches"] = batches.collect();
         terminal::json(&shown);
         return Ok(ended(&run, &shards));
     }
-    terminal::out(&format!(
+    terminal::clean(&format!(
         "run {} {}, {} to {}, attempt {}",
-        run.id,
-        RunState::of(&run, &shards),
+        terminal::plain(&run.id),
+        coloured(live.state.as_str(), terminal::look()),
         format::count(u64::from(run.requests), "request", "requests"),
-        known.model_in_full(),
+        terminal::plain(&known.model_in_full()),
         run.attempt + 1
     ));
-    let mut table = Table::with_header([
-        "#",
-        "attempt",
-        "requests",
-        "state",
-        "id",
-        "certainty",
-        "evidence",
-        "label",
-    ]);
-    for shard in &shards {
-        let (phase, batch) = (ShardPhase::of(shard).as_str(), shard.state.batch());
-        let (certainty, evidence) = proof(shard);
-        table.row([
-            (shard.key.shard + 1).to_string(),
-            (shard.attempt + 1).to_string(),
-            shard.count.to_string(),
-            phase.to_owned(),
-            batch.map_or("", BatchId::as_str).to_owned(),
-            certainty.to_owned(),
-            evidence.to_owned(),
-            shard.label.to_string(),
-        ]);
+    if live.is_open() {
+        terminal::out(&facts(&run, &live).to_string());
     }
-    terminal::out(&table.to_string());
+    batches(&shards, noted.as_ref()).print();
     for line in reasons(&run, &shards) {
         terminal::message(&line);
     }
@@ -68,8 +52,48 @@ pub(crate) async fn show(session: &Session, args: ShowArgs) -> Result<Exit, Fail
     Ok(ended(&run, &shards))
 }
 
+const BATCH: [Column; 11] = [
+    column("#"),
+    column("attempt").rank(3),
+    column("requests"),
+    column("answered"),
+    column("failed"),
+    column("state"),
+    column("expires").rank(2),
+    column("id").cut_start(12),
+    column("certainty").rank(4),
+    column("evidence").cut_end(16).rank(6),
+    column("label").cut_start(14).rank(5),
+];
+
+/// Returns the table of a run's batches.
+fn batches(shards: &[ShardRecord], noted: Option<&LiveCounts>) -> Table {
+    let mut table = Table::new(BATCH);
+    for shard in shards {
+        let (phase, batch) = (ShardPhase::of(shard).as_str(), shard.state.batch());
+        let (certainty, evidence) = proof(shard);
+        let counts = live::counts(shard, noted);
+        let polled = live::noted_batch(shard, noted);
+        table.row([
+            (shard.key.shard + 1).into(),
+            (shard.attempt + 1).into(),
+            shard.count.into(),
+            counts.succeeded.into(),
+            (counts.finished() - counts.succeeded).into(),
+            // The word of the provider says more than that the batch has not ended.
+            Cell::state(polled.map_or(phase, |batch| batch.status.as_str())),
+            polled.and_then(|batch| batch.expires_at).into(),
+            batch.map(BatchId::as_str).into(),
+            certainty.into(),
+            evidence.into(),
+            shard.label.to_string().into(),
+        ]);
+    }
+    table
+}
+
 /// Returns the exit code of a command that shows a run.
-fn ended(run: &RunRecord, shards: &[ShardRecord]) -> Exit {
+pub(super) fn ended(run: &RunRecord, shards: &[ShardRecord]) -> Exit {
     match has_failed(run, shards) {
         true => Exit::Failed,
         false => Exit::Usable,
@@ -114,7 +138,12 @@ fn proof(shard: &ShardRecord) -> (&'static str, &str) {
 }
 
 /// Formats a run as JSON. The value of `format` changes whenever the members do.
-pub(super) fn run_json(run: &RunRecord, shown: &Shown, shards: &[ShardRecord]) -> Value {
+pub(super) fn run_json(
+    run: &RunRecord,
+    shown: &Shown,
+    shards: &[ShardRecord],
+    live: &Live,
+) -> Value {
     let failure = noted_failure(run).filter(|_| has_failed(run, shards));
     let failure =
         failure.map(|(message, said)| json!({"message": message, "provider_message": said}));
@@ -122,15 +151,20 @@ pub(super) fn run_json(run: &RunRecord, shown: &Shown, shards: &[ShardRecord]) -
         "format": 1, "run": run.id, "name": run.name, "state": RunState::of(run, shards).as_str(), "failure": failure, "requests": run.requests,
         "attempt": run.attempt + 1, "provider": shown.provider, "known_provider": shown.is_known, "model": shown.model,
         "created_at": run.created_at.map(format_time), "output": shown.output,
+        "progress": live.json(),
     })
 }
 
-fn shard_json(shard: &ShardRecord) -> Value {
+fn shard_json(shard: &ShardRecord, noted: Option<&LiveCounts>) -> Value {
     let (phase, batch) = (ShardPhase::of(shard).as_str(), shard.state.batch());
     let (certainty, evidence) = proof(shard);
+    let polled = live::noted_batch(shard, noted);
+    let expires_at = polled.and_then(|batch: &BatchSnapshot| batch.expires_at);
     let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     json!({
         "number": shard.key.shard + 1, "attempt": shard.attempt + 1, "requests": shard.count, "state": phase,
         "batch": batch, "certainty": said(certainty), "evidence": said(evidence), "label": shard.label,
+        "counts": live::counts(shard, noted), "status": polled.map(|batch| batch.status.as_str()),
+        "expires_at": expires_at.map(format_time),
     })
 }
