@@ -10,6 +10,7 @@ use lmbatch_engine::SystemClock;
 
 use crate::format::{self, number};
 use crate::live::percent;
+use crate::screen;
 use crate::terminal::{self, plain};
 
 /// Number of requests of a run, and the number that were done at the last poll of its batches.
@@ -49,12 +50,9 @@ const QUIET: Duration = Duration::from_secs(300);
 impl Board {
     pub(crate) fn new(quiet: bool) -> Self {
         let bar = (!quiet && terminal::is_interactive()).then(|| {
-            let bar = ProgressBar::new_spinner();
             // `wide_msg` cuts a message to the width of the terminal.
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(120));
+            let style = ProgressStyle::with_template("{spinner} {wide_msg}");
+            let bar = screen::spinner(style.ok());
             terminal::show_live(bar.clone());
             bar
         });

@@ -22,6 +22,7 @@ mod progress_line;
 mod providers;
 mod recorder;
 mod rendering;
+mod screen;
 mod session;
 mod settings;
 mod signals;

@@ -108,7 +108,7 @@ impl Live {
         match self.eta {
             _ if !self.is_open() => "-".to_owned(),
             Some(at) if at > now => format::relative(at, now),
-            Some(_) => "later than usual".to_owned(),
+            Some(_) => "overdue".to_owned(),
             None => "unknown".to_owned(),
         }
     }
@@ -281,7 +281,7 @@ mod tests {
 
     fn run(requests: u32, finished: bool) -> RunRecord {
         serde_json::from_value(json!({
-            "id": "r-1", "name": null, "digest": "d", "provider": "openai", "account": "a", "ids": "generated",
+            "id": "r-1", "name": null, "digest": "d", "provider": "openai", "account": "a", "ids": "verbatim",
             "nonce": "abcdefghijkl", "requests": requests, "attempt": 0, "finished": finished, "notes": {},
         }))
         .unwrap()
@@ -365,7 +365,7 @@ mod tests {
         let live = Live::of(&run, &shards[..2], Some(&noted), usual, None);
         assert_eq!(live.eta, Some(at(2_500)));
         assert_eq!(live.eta(at(2_000)), "in 8 min");
-        assert_eq!(live.eta(at(3_000)), "later than usual");
+        assert_eq!(live.eta(at(3_000)), "overdue");
         assert_eq!(live.polled_at, Some(at(2_000)));
         let live = Live::of(&run, &shards, None, None, None);
         assert_eq!((live.answered, live.failed), (97, 3));

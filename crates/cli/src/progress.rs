@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use lmbatch_core::{BatchId, BatchSnapshot, Clock as _, Error, Label};
@@ -14,6 +14,7 @@ use crate::board::Board;
 use crate::format::{self, number};
 use crate::hints;
 use crate::progress_line::{Line, Phase};
+use crate::screen;
 use crate::session::Session;
 use crate::target::Target;
 use crate::terminal::{self, plain};
@@ -81,19 +82,19 @@ struct Facts {
     requests: u64,
     /// Usual duration of a batch of the account.
     usual: Option<Duration>,
-    /// Time of the first create, since the start of the command.
-    created: Option<Duration>,
+    /// Time at which the first batch was created.
+    created_at: Option<SystemTime>,
     /// Time and number of done requests at the first poll.
     first: Option<(Duration, u64)>,
 }
 
 impl Facts {
     /// Returns the line as of now.
-    fn at(&self, now: Duration) -> Line {
+    fn at(&self, now: SystemTime) -> Line {
         let mut line = self.line.clone();
         line.left = line.left.or_else(|| {
-            let end = self.created?.saturating_add(self.usual?);
-            end.checked_sub(now)
+            let end = self.created_at?.checked_add(self.usual?)?;
+            Some(end.duration_since(now).unwrap_or_default())
         });
         line
     }
@@ -140,10 +141,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn style(line: &Arc<Mutex<Facts>>, clock: &SystemClock) -> Option<ProgressStyle> {
     let (line, clock) = (Arc::clone(line), clock.clone());
     let draw = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
-        // The spinner and a space come first, and the last column stays free.
-        let columns = terminal::error_columns().unwrap_or(80).saturating_sub(3);
-        let now = clock.elapsed();
-        let text = locked(&line).at(now).within(columns, now);
+        let line = locked(&line).at(clock.now());
+        let text = line.within(screen::columns(), clock.elapsed());
         // Writing to a text cannot fail.
         let _ = out.write_str(&text);
     };
@@ -157,11 +156,7 @@ impl Progress {
         let show = if quiet {
             Show::Nothing
         } else if terminal::is_interactive() {
-            let bar = ProgressBar::new_spinner();
-            if let Some(style) = style(&line, &clock) {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(120));
+            let bar = screen::spinner(style(&line, &clock));
             terminal::show_live(bar.clone());
             Show::Live(bar)
         } else {
@@ -259,6 +254,7 @@ impl Progress {
             (Show::Together(board), Some(run)) => board.count(run, done),
             (Show::Live(_), _) => {
                 let mut facts = locked(&self.line);
+                facts.created_at = facts.created_at.or(snapshot.created_at);
                 facts.count(self.clock.elapsed(), &batches);
                 let is_done = facts.line.total > 0 && facts.line.done == facts.line.total;
                 facts.line.phase = match is_done {
@@ -398,7 +394,7 @@ impl Progress {
             ));
         }
         let mut line = locked(&self.line);
-        line.created.get_or_insert(self.clock.elapsed());
+        line.created_at.get_or_insert(self.clock.now());
         drop(line);
         self.phase(Phase::Waiting("created".to_owned()));
         let is_one_of_few = locked(&self.batches).len() <= FEW;

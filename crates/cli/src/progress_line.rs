@@ -67,7 +67,7 @@ pub(crate) struct Line {
     pub(crate) failed: u64,
     /// Requests per second since the first poll.
     pub(crate) rate: Option<f64>,
-    /// Time until the expected end.
+    /// Time until the expected end; zero if it has passed.
     pub(crate) left: Option<Duration>,
 }
 

@@ -33,7 +33,7 @@ pub(crate) async fn list(args: ListArgs) -> Result<Exit, Failure> {
 }
 
 const BATCH: [Column; 7] = [
-    column("batch").cut_start(14),
+    column("batch").cut_start(24),
     column("status"),
     column("requests"),
     column("done"),

@@ -8,7 +8,7 @@ use crate::exit::{Exit, Failure};
 use crate::providers;
 use crate::table::{Cell, Column, Table, column};
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 11] = [
     column("provider"),
     column("route"),
     column("requests"),
@@ -18,7 +18,8 @@ const COLUMNS: [Column; 10] = [
     column("fence").rank(4),
     column("ids").rank(5),
     column("results kept").rank(1),
-    column("key").cut_end(18),
+    column("key variable").cut_end(12),
+    column("key"),
 ];
 
 #[expect(clippy::unnecessary_wraps, reason = "every command has the same shape")]
@@ -27,13 +28,13 @@ pub(crate) fn providers() -> Result<Exit, Failure> {
     for provider in providers::all() {
         let is_set = |name: &&&str| std::env::var_os(name).is_some_and(|key| !key.is_empty());
         let set = provider.key_variables().iter().find(is_set);
-        let key = set.map_or_else(
-            || format!("{} is not set", provider.key_variables()[0]),
-            |name| format!("{name} is set"),
-        );
+        let key = match set {
+            Some(name) => [*name, "set"],
+            None => [provider.key_variables()[0], "not set"],
+        };
         for route in provider.routes() {
             let codec = provider.codec(route);
-            table.row(capabilities(provider.id(), route, &*codec, &key));
+            table.row(capabilities(provider.id(), route, &*codec, key));
         }
     }
     table.print();
@@ -41,7 +42,7 @@ pub(crate) fn providers() -> Result<Exit, Failure> {
 }
 
 /// Returns the table row of a provider and one of its routes.
-fn capabilities(provider: &str, route: &str, codec: &dyn BatchCodec, key: &str) -> [Cell; 10] {
+fn capabilities(provider: &str, route: &str, codec: &dyn BatchCodec, key: [&str; 2]) -> [Cell; 11] {
     let can = codec.capabilities();
     let view = RequestView::Generate(GenerateView {
         model: "m".into(),
@@ -90,6 +91,7 @@ fn capabilities(provider: &str, route: &str, codec: &dyn BatchCodec, key: &str) 
         yes(can.fence).into(),
         ids.into(),
         kept.into(),
-        key.into(),
+        key[0].into(),
+        key[1].into(),
     ]
 }

@@ -95,16 +95,16 @@ pub(super) struct RunTable {
 
 const RUN: [Column; 11] = [
     column("run"),
-    column("name").cut_end(6).rank(4),
+    column("name").cut_end(10).rank(4),
     column("state"),
     column("requests"),
-    column("answered").rank(5),
+    column("answered").rank(7),
     column("failed"),
     column("done"),
     column("eta"),
     column("started"),
-    column("model").cut_end(14).rank(6),
-    column("output").cut_start(14).rank(7),
+    column("model").cut_end(14).rank(5),
+    column("output").cut_start(20).rank(6),
 ];
 
 impl RunTable {
@@ -159,7 +159,7 @@ pub(super) fn eta_cell(live: &Live) -> Cell {
     match live.eta {
         _ if !live.is_open() => Cell::Empty,
         Some(at) if at > clock().now() => at.into(),
-        Some(_) => "late".into(),
+        Some(_) => "overdue".into(),
         None => "unknown".into(),
     }
 }
@@ -224,7 +224,7 @@ mod tests {
 
     fn run(id: &str, name: Option<&str>) -> RunRecord {
         serde_json::from_value(json!({
-            "id": id, "name": name, "digest": "d", "provider": "openai", "account": "a", "ids": "generated",
+            "id": id, "name": name, "digest": "d", "provider": "openai", "account": "a", "ids": "verbatim",
             "nonce": "abcdefghijkl", "requests": 5_000, "attempt": 0, "finished": false, "notes": {
                 "model": "gpt-5.4-mini", "output": "/home/user/projects/tickets/tickets.openai.gpt-5.4-mini.jsonl",
             },
@@ -267,12 +267,21 @@ mod tests {
             })
         };
         let at_80 = "\
-run       name    state     requests  failed  done  eta      started
-r-b7h0xn  nightl… running      5,000      23    8%  unknown  3 min ago
-r-zbkrkq  -       finished     5,000      23  100%  -        3 min ago";
+run       name              state     requests  failed  done  eta      started
+r-b7h0xn  nightly-summari…  running      5,000      23    8%  unknown  3 min ago
+r-zbkrkq  -                 finished     5,000      23  100%  -        3 min ago";
         assert_eq!(shown(80), at_80);
         let at_120 = "\
-run";
+run       name              state     requests  failed  done  eta      started    model             output
+r-b7h0xn  nightly-summari…  running      5,000      23    8%  unknown  3 min ago  openai/gpt-5.4-…  ….gpt-5.4-mini.jsonl
+r-zbkrkq  -                 finished     5,000      23  100%  -        3 min ago  openai/gpt-5.4-…  ….gpt-5.4-mini.jsonl";
         assert_eq!(shown(120), at_120);
+        let output = "/home/user/projects/tickets/tickets.openai.gpt-5.4-mini.jsonl";
+        let in_a_pipe = format!(
+            "run\tname\tstate\trequests\tanswered\tfailed\tdone\teta\tstarted\tmodel\toutput
+r-b7h0xn\tnightly-summaries\trunning\t5000\t414\t23\t8\tunknown\t1970-01-01T00:16:40Z\topenai/gpt-5.4-mini\t{output}
+r-zbkrkq\t\tfinished\t5000\t4977\t23\t100\t\t1970-01-01T00:16:40Z\topenai/gpt-5.4-mini\t{output}"
+        );
+        assert_eq!(table.within(Look::Pipe), in_a_pipe);
     }
 }

@@ -60,7 +60,7 @@ const BATCH: [Column; 11] = [
     column("failed"),
     column("state"),
     column("expires").rank(2),
-    column("id").cut_start(12),
+    column("id").cut_start(24),
     column("certainty").rank(4),
     column("evidence").cut_end(16).rank(6),
     column("label").cut_start(14).rank(5),
@@ -167,4 +167,91 @@ fn shard_json(shard: &ShardRecord, noted: Option<&LiveCounts>) -> Value {
         "counts": live::counts(shard, noted), "status": polled.map(|batch| batch.status.as_str()),
         "expires_at": expires_at.map(format_time),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use lmbatch_core::{BatchClass, BatchStatus, Label, Progress, Proof, RequestCounts, ShardKey};
+
+    use super::*;
+    use crate::terminal::Look;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn shard(number: u32, state: ShardState, proof: Option<Proof>) -> ShardRecord {
+        ShardRecord {
+            key: ShardKey {
+                run: "r-b7h0xnabcdef".into(),
+                shard: number,
+            },
+            label: Label::new(format!("lmbatch-b7h0xnabcdef-{number}")),
+            class: BatchClass::new("/x", "file"),
+            count: 50_000,
+            bytes: 1,
+            checksum: None,
+            tables: None,
+            attempt: 0,
+            epoch: 1,
+            state,
+            progress: Progress::default(),
+            proof,
+            doubted: None,
+            remnants: Vec::new(),
+            sent_twice: false,
+        }
+    }
+
+    #[test]
+    fn the_batches_of_a_run_fit_eighty_and_a_hundred_and_twenty_columns() {
+        let id = BatchId::new("batch_68b7f0c2a1d08190a2d4f7b35c1e9a06");
+        let proof = Proof::proved("its create was answered");
+        let created = ShardState::Created {
+            batch: id.clone(),
+            proof: proof.clone(),
+        };
+        let shards = [
+            shard(0, created, Some(proof)),
+            shard(1, ShardState::Planned, None),
+        ];
+        let polled = BatchSnapshot {
+            counts: RequestCounts {
+                total: Some(50_000),
+                succeeded: 12_345,
+                errored: 67,
+                ..RequestCounts::default()
+            },
+            expires_at: Some(at(80_000)),
+            ..BatchSnapshot::new(id, BatchStatus::InProgress)
+        };
+        let noted = LiveCounts {
+            batches: vec![polled],
+            polled_at: at(500),
+        };
+        let table = batches(&shards, Some(&noted));
+        let shown = |columns| {
+            table.within(Look::Terminal {
+                columns,
+                colour: false,
+                now: at(600),
+            })
+        };
+        let at_80 = "\
+#  requests  answered  failed  state        expires  id
+1    50,000    12,345      67  in progress  in 22 h  …c2a1d08190a2d4f7b35c1e9a06
+2    50,000         0       0  planned      -        -";
+        assert_eq!(shown(80), at_80);
+        let at_120 = "\
+#  attempt  requests  answered  failed  state        expires  id                                      certainty
+1        1    50,000    12,345      67  in progress  in 22 h  batch_68b7f0c2a1d08190a2d4f7b35c1e9a06  proved
+2        1    50,000         0       0  planned      -        -                                       -";
+        assert_eq!(shown(120), at_120);
+        let in_a_pipe = "#\tattempt\trequests\tanswered\tfailed\tstate\texpires\tid\tcertainty\tevidence\tlabel
+1\t1\t50000\t12345\t67\tin_progress\t1970-01-01T22:13:20Z\tbatch_68b7f0c2a1d08190a2d4f7b35c1e9a06\tproved\tits create was answered\tlmbatch-b7h0xnabcdef-0
+2\t1\t50000\t0\t0\tplanned\t\t\t\t\tlmbatch-b7h0xnabcdef-1";
+        assert_eq!(table.within(Look::Pipe), in_a_pipe);
+    }
 }
