@@ -77,7 +77,7 @@ fn polled(emulating: &Emulating, folder: &Path, name: &str) -> Value {
     for _ in 0..200 {
         let status = out(&at(emulating, folder, &["status", name, "--json"]));
         let status: Value = serde_json::from_str(&status).expect("JSON");
-        if !status["progress"]["polled_at"].is_null() {
+        if status["progress"]["done"] == 3 {
             return status["progress"].clone();
         }
         pause();
@@ -286,7 +286,7 @@ fn the_hook_runs_at_the_end_and_its_failure_is_a_warning() {
     );
     assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
     let told = fs::read_to_string(folder.path().join("told")).expect("the hook ran");
-    assert!(told.contains("|1|other.jsonl\n{\"error\":"), "{told}");
+    assert!(told.contains("|1|other.jsonl\n{\"format\":1,"), "{told}");
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn progress_in_a_pipe_is_one_dated_line_for_each_phase() {
         .collect();
     assert_eq!(
         phases.first(),
-        Some(&"read 2 requests, 168 B to send"),
+        Some(&"read 2 requests, 332 B to send"),
         "{told}"
     );
     for phase in [

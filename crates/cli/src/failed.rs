@@ -23,7 +23,7 @@ enum Kind {
     Status(OutcomeStatus, Option<u16>, String),
     /// Answer with a problem.
     Problem(Problem),
-    /// Errors of more kinds than are told apart.
+    /// Errors of the kinds beyond the limit.
     Others,
 }
 

@@ -164,7 +164,7 @@ pub(crate) fn counts(shard: &ShardRecord, noted: Option<&LiveCounts>) -> Request
         ShardState::Sealed {
             snapshot, segments, ..
         } => {
-            // A provider that counts nothing has delivered rows all the same.
+            // A provider without counts has delivered rows.
             let is_counted = snapshot.counts.finished() > 0;
             match is_counted || snapshot.status == BatchStatus::Failed {
                 true => snapshot.counts,

@@ -309,7 +309,7 @@ impl Progress {
         }
     }
 
-    /// Shows a state in words: in the live line, or as a line in a pipe.
+    /// Shows a state as text: in the live line, or as a line in a pipe.
     fn tell(&self, text: &str) {
         self.phase(Phase::Other(text.to_owned()));
         self.line(text, text);

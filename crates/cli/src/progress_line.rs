@@ -30,7 +30,7 @@ pub(crate) enum Phase {
     Downloading(u64, u64),
     /// The outcomes are written to the output.
     Writing,
-    /// Another state, in words.
+    /// Another state, as text.
     Other(String),
 }
 

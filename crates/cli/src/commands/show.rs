@@ -63,7 +63,7 @@ const BATCH: [Column; 11] = [
     column("id").cut_start(24),
     column("certainty").rank(4),
     column("evidence").cut_end(16).rank(6),
-    column("label").cut_start(14).rank(5),
+    column("label").rank(5),
 ];
 
 /// Returns the table of a run's batches.
