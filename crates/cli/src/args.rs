@@ -10,6 +10,7 @@ use lmbatch_core::{Effort, Problem, SchemaMode};
 use lmbatch_engine::BatchLimit;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use crate::connection_args::{ConnectionArgs, StateArgs};
 pub(crate) use crate::max_failed::MaxFailed;
 pub(crate) use crate::watching_args::{OnFinishArgs, RunsArgs, StatusArgs, WaitArgs};
 
@@ -340,15 +341,6 @@ pub(crate) enum OnDoubtArg {
     Abandon,
 }
 
-/// State folder in which runs are recorded.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct StateArgs {
-    /// State folder, in which runs are recorded [default: the nearest .lmbatch made by `lmbatch init`, in this folder
-    /// or above it; else the user's own].
-    #[arg(long, value_name = "FOLDER", env = "LMBATCH_STATE_DIR")]
-    pub(crate) state_dir: Option<PathBuf>,
-}
-
 /// Treatment of outcomes, and reports about them.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct ReportArgs {
@@ -581,16 +573,6 @@ impl SettingsArgs {
         let schema = self.schema.as_deref().map(|path| ("the schema", path));
         system.into_iter().chain(schema).collect()
     }
-}
-
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct ConnectionArgs {
-    /// Base URL of the provider's API [default: the provider's own].
-    #[arg(long, value_name = "URL")]
-    pub(crate) base_url: Option<String>,
-    /// Environment variable that holds the API key [default: the provider's own].
-    #[arg(long, value_name = "NAME")]
-    pub(crate) key_env: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,6 +3,7 @@
 mod args;
 mod board;
 mod commands;
+mod connection_args;
 mod counts;
 mod emulation;
 mod exit;

@@ -1,7 +1,6 @@
 //! Writer of the live counts of runs that this process advances, for `status`, `runs` and `show` in other processes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -90,21 +89,33 @@ impl Recorder {
 
     /// Writes everything that is not written yet.
     pub(crate) fn flush(&self) {
+        for (run, at, batches) in self.due() {
+            // A poll without a change costs no write of the counts.
+            let written = match &batches {
+                Some(batches) => self.live.write(&run, batches, at),
+                None => self.live.touch(&run, at),
+            };
+            // A full disk must not fail the run: the counts are written with those of the next poll.
+            if written.is_err()
+                && let Some(counts) = self.runs().get_mut(&run)
+            {
+                counts.changed = true;
+            }
+        }
+    }
+
+    /// Takes the runs that were polled since the last write: the time of the poll, and the counts if they changed.
+    fn due(&self) -> Vec<(String, SystemTime, Option<Vec<BatchSnapshot>>)> {
+        let mut due = Vec::new();
         for (run, counts) in self.runs().iter_mut() {
             let Some(at) = counts.polled_at.take() else {
                 continue;
             };
-            // A poll without a change costs no write of the counts.
-            if !counts.changed {
-                match self.live.touch(run, at) {
-                    Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    _ => continue,
-                }
-            }
-            let batches: Vec<BatchSnapshot> = counts.batches.values().cloned().collect();
-            // A full disk must not fail the run.
-            counts.changed = self.live.write(run, &batches, at).is_err();
+            let changed = std::mem::take(&mut counts.changed);
+            let batches = changed.then(|| counts.batches.values().cloned().collect());
+            due.push((run.clone(), at, batches));
         }
+        due
     }
 }
 

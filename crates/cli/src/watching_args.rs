@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::args::{ConnectionArgs, StateArgs};
+use crate::connection_args::{ConnectionArgs, StateArgs};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusArgs {

@@ -60,7 +60,7 @@ const BATCH: [Column; 11] = [
     column("failed"),
     column("state"),
     column("expires").rank(2),
-    column("id").cut_start(24),
+    column("id").cut_start(27),
     column("certainty").rank(4),
     column("evidence").cut_end(16).rank(6),
     column("label").rank(5),
