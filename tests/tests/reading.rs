@@ -37,7 +37,7 @@ fn commands_that_only_read_a_record_need_no_key_and_no_claim() {
     for (asked, says) in [
         (&["runs"][..], "mine"),
         (&["show", "mine"], "fetched"),
-        (&["status", "mine"], "fetched"),
+        (&["status", "mine"], "finished"),
         (&["audit", "mine"], "every request has exactly one outcome"),
         (&["retrieve", "mine", "-o", "again.jsonl"], "errored"),
         (&["requeue", "mine", "--dry-run"], "1 request would be sent"),

@@ -12,7 +12,9 @@ const EVIL: &str = "\u{1b}]0;title\u{7}\u{1b}[31m\u{9b}2J\u{9d}x\u{9c}\u{7f}\u{8
 fn assert_plain(what: &str, text: &str) {
     let found: Vec<char> = text
         .chars()
-        .filter(|c| *c != '\n' && (c.is_control() || EVIL.contains(*c) && !c.is_ascii()))
+        .filter(|c| {
+            !matches!(*c, '\n' | '\t') && (c.is_control() || EVIL.contains(*c) && !c.is_ascii())
+        })
         .collect();
     assert!(found.is_empty(), "{what}: {found:?} in {text:?}");
     assert!(!text.contains(KEY), "{what}: {text}");

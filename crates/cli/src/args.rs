@@ -9,9 +9,11 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use lmbatch::{BatchLimit, Effort, Problem, SchemaMode};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use crate::connection_args::{ConnectionArgs, StateArgs};
 pub(crate) use crate::emulator_args::EmulatorArgs;
 pub(crate) use crate::max_failed::MaxFailed;
 use crate::output_format::Rows;
+pub(crate) use crate::watching_args::{OnFinishArgs, RunsArgs, StatusArgs, WaitArgs};
 
 /// Batch inference for language models: exactly one outcome per request, at the batch price.
 #[derive(Debug, Parser)]
@@ -53,8 +55,10 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Create a batch and exit; status and retrieve continue from its id.
     Create(Box<CreateArgs>),
-    /// Show the status of a batch or a run.
+    /// Show the status of runs, from the record, or of a batch at its provider.
     Status(StatusArgs),
+    /// Wait until a run has ended, without advancing it; the exit code is that of the run.
+    Wait(WaitArgs),
     /// Fetch the outcomes of a batch or a run that has ended.
     Retrieve(RetrieveArgs),
     /// List a provider's batches, newest first.
@@ -353,15 +357,6 @@ pub(crate) enum OnDoubtArg {
     Abandon,
 }
 
-/// State folder in which runs are recorded.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct StateArgs {
-    /// State folder, in which runs are recorded [default: the nearest .lmbatch made by `lmbatch init`, in this folder
-    /// or above it; else the user's own].
-    #[arg(long, value_name = "FOLDER", env = "LMBATCH_STATE_DIR")]
-    pub(crate) state_dir: Option<PathBuf>,
-}
-
 /// Treatment of outcomes, and reports about them.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct ReportArgs {
@@ -384,6 +379,8 @@ pub(crate) struct ReportArgs {
     /// Print errors only.
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) on_finish: OnFinishArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -446,24 +443,6 @@ pub(crate) struct ShowArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct RunsArgs {
-    /// Maximum number of runs to list, newest first; 0 for all.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub(crate) limit: usize,
-    /// List emulated runs, which are recorded apart from paid ones.
-    #[arg(long)]
-    pub(crate) emulated: bool,
-    /// List every run.
-    #[arg(long, conflicts_with = "limit")]
-    pub(crate) all: bool,
-    /// Print one JSON object per run.
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) state: StateArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -612,16 +591,6 @@ impl SettingsArgs {
     }
 }
 
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct ConnectionArgs {
-    /// Base URL of the provider's API [default: the provider's own].
-    #[arg(long, value_name = "URL")]
-    pub(crate) base_url: Option<String>,
-    /// Environment variable that holds the API key [default: the provider's own].
-    #[arg(long, value_name = "NAME")]
-    pub(crate) key_env: Option<String>,
-}
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct BatchArgs {
     /// Run, by its id, its name or the beginning of its id; with -p, the id of a batch.
@@ -631,17 +600,6 @@ pub(crate) struct BatchArgs {
     pub(crate) provider: Option<String>,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct StatusArgs {
-    #[command(flatten)]
-    pub(crate) batch: BatchArgs,
-    #[command(flatten)]
-    pub(crate) state: StateArgs,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -5,9 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lmbatch::Error;
+use lmbatch::engine::SystemClock;
+use lmbatch::{Clock as _, Error};
 
 use crate::format::{self, number};
+use crate::live::percent;
+use crate::screen;
 use crate::terminal::{self, plain};
 
 /// Number of requests of a run, and the number that were done at the last poll of its batches.
@@ -21,6 +24,9 @@ struct Counts {
 #[derive(Debug)]
 pub(crate) struct Board {
     bar: Option<ProgressBar>,
+    /// True if the status is printed as lines.
+    has_lines: bool,
+    clock: SystemClock,
     state: Mutex<State>,
 }
 
@@ -34,22 +40,26 @@ struct State {
     elsewhere: u64,
     /// Failures of calls that were repeated, by what failed, and how often each came.
     failures: BTreeMap<String, u64>,
+    /// Time of the last line in a pipe.
+    said_at: Duration,
 }
+
+/// Time between two status lines in a pipe.
+const QUIET: Duration = Duration::from_secs(300);
 
 impl Board {
     pub(crate) fn new(quiet: bool) -> Self {
         let bar = (!quiet && terminal::is_interactive()).then(|| {
-            let bar = ProgressBar::new_spinner();
             // `wide_msg` cuts a message to the width of the terminal.
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(120));
+            let style = ProgressStyle::with_template("{spinner} {wide_msg}");
+            let bar = screen::spinner(style.ok());
             terminal::show_live(bar.clone());
             bar
         });
         Self {
+            has_lines: bar.is_none() && !quiet,
             bar,
+            clock: SystemClock::new(),
             state: Mutex::default(),
         }
     }
@@ -64,6 +74,12 @@ impl Board {
         change(&mut state);
         if let Some(bar) = &self.bar {
             bar.set_message(state.line());
+        }
+        let now = self.clock.elapsed();
+        if self.has_lines && now.saturating_sub(state.said_at) >= QUIET {
+            state.said_at = now;
+            let at = format::time(self.clock.now());
+            terminal::message(&format!("{at} {}", state.line()));
         }
     }
 
@@ -158,7 +174,12 @@ impl State {
         let sum = |of: fn(&Counts) -> u64| self.live.values().map(of).sum::<u64>();
         let (done, all) = (sum(|counts| counts.done), sum(|counts| counts.requests));
         if all > 0 {
-            text.push_str(&format!(" · requests {}/{}", number(done), number(all)));
+            text.push_str(&format!(
+                " · requests {}/{} {}%",
+                number(done),
+                number(all),
+                percent(done, all)
+            ));
         }
         text
     }
@@ -186,9 +207,9 @@ mod tests {
         let line = state.line();
         assert_eq!(
             line,
-            "500 live, 1,200 ended, 12 failed, 5 elsewhere · requests 499,500/1,500,000"
+            "500 live, 1,200 ended, 12 failed, 5 elsewhere · requests 499,500/1,500,000 33%"
         );
-        assert!(line.chars().count() < 78);
+        assert!(line.chars().count() <= 78, "{line}");
     }
 
     #[test]
@@ -199,10 +220,10 @@ mod tests {
         board.count("a", 3);
         // The provider counts more requests than were sent.
         board.count("b", 9);
-        assert_eq!(board.state().line(), "2 live · requests 5/7");
+        assert_eq!(board.state().line(), "2 live · requests 5/7 71%");
         board.release("a");
         board.end(true);
         board.count("a", 4);
-        assert_eq!(board.state().line(), "1 live, 1 failed · requests 2/2");
+        assert_eq!(board.state().line(), "1 live, 1 failed · requests 2/2 100%");
     }
 }

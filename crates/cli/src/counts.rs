@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use lmbatch::engine::AnsweredRequest;
 use lmbatch::{OutcomeStatus, Problem, TokenUsage};
 
+use crate::failed::Failed;
+
 /// Counts of the outcomes of a run, or of some of them.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
@@ -17,6 +19,8 @@ pub(crate) struct Counts {
     pub(crate) malformed: u64,
     /// Numbers of answered and of errored requests, by batch.
     pub(crate) delivered: BTreeMap<String, (u64, u64)>,
+    /// Outcomes that are not usable, by kind.
+    pub(crate) failed: Failed,
 }
 
 impl Counts {
@@ -33,6 +37,7 @@ impl Counts {
         if is_answer && problem.is_none_or(|problem| accept.contains(&problem)) {
             self.usable += 1;
         }
+        self.failed.count(answered, accept);
         self.usage += answered.answer.usage();
         self.malformed += u64::from(answered.answer.is_malformed());
         if let Some(batch) = answered.batch {
@@ -61,6 +66,7 @@ impl Counts {
         }
         self.usage += other.usage;
         self.malformed += other.malformed;
+        self.failed.merge(other.failed);
         for (batch, counts) in other.delivered {
             add(self.delivered.entry(batch).or_default(), counts);
         }

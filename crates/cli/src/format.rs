@@ -40,6 +40,26 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
+/// Formats a time relative to now: `3 min ago`, or `in 22 h` for a later time.
+pub(crate) fn relative(at: SystemTime, now: SystemTime) -> String {
+    match now.duration_since(at) {
+        Ok(past) if past < Duration::from_secs(1) => "just now".to_owned(),
+        Ok(past) => format!("{} ago", coarse(past)),
+        Err(later) => format!("in {}", coarse(later.duration())),
+    }
+}
+
+/// Formats a duration in its largest unit, rounded down: `40 s`, `3 min`, `5 h`, `2 days`. Hours are used below two
+/// days, since batches live for one.
+pub(crate) fn coarse(span: Duration) -> String {
+    match span.as_secs() {
+        seconds @ ..60 => format!("{seconds} s"),
+        seconds @ ..3_600 => format!("{} min", seconds / 60),
+        seconds @ ..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// Formats a wait in whole minutes, or in seconds if it is shorter than two minutes.
 pub(crate) fn wait(wait: Duration) -> String {
     match wait.as_secs_f64().ceil() as u64 {
@@ -71,7 +91,8 @@ pub(crate) fn number(number: u64) -> String {
 
 /// Formats a number with its noun, such as `1 file` or `2 files`.
 pub(crate) fn count(count: u64, one: &str, several: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { several })
+    let noun = if count == 1 { one } else { several };
+    format!("{} {noun}", number(count))
 }
 
 /// Returns the data left at a provider, and until when; `None` if nothing is left.
@@ -100,6 +121,24 @@ pub(crate) fn left(left: &RemainingData) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_printed_in_their_largest_unit() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        for (seconds, past, later) in [
+            (0, "just now", "just now"),
+            (59, "59 s ago", "in 59 s"),
+            (60, "1 min ago", "in 1 min"),
+            (3_599, "59 min ago", "in 59 min"),
+            (3_600, "1 h ago", "in 1 h"),
+            (172_799, "47 h ago", "in 47 h"),
+            (172_800, "2 days ago", "in 2 days"),
+        ] {
+            let span = Duration::from_secs(seconds);
+            assert_eq!(relative(now - span, now), past);
+            assert_eq!(relative(now + span, now), later);
+        }
+    }
 
     #[test]
     fn thousands_are_separated() {

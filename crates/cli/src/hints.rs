@@ -67,6 +67,11 @@ fn quoted(word: &str) -> Cow<'_, str> {
         }
         return (text + "'").into();
     }
+    // A comma has no meaning to a shell outside of braces.
+    let without = word.replace(',', "");
+    if !without.is_empty() && shlex::try_quote(&without).is_ok_and(|quoted| quoted == without) {
+        return Cow::Borrowed(word);
+    }
     shlex::try_quote(word).unwrap_or(Cow::Borrowed(word))
 }
 

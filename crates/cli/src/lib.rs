@@ -3,31 +3,40 @@
 mod args;
 mod board;
 mod commands;
+mod connection_args;
 mod counts;
 mod emulation;
 mod emulator_args;
 mod encoder;
 mod exit;
+mod failed;
 mod format;
 mod hints;
 mod input;
 mod limits;
+mod live;
 mod max_failed;
 mod model;
+mod on_finish;
 mod output_format;
 mod packaging;
 mod plain;
 mod progress;
+mod progress_line;
 mod providers;
+mod recorder;
 mod rendering;
+mod screen;
 mod session;
 mod settings;
 mod signals;
 mod sink;
 mod summary;
+mod table;
 mod target;
 mod terminal;
 mod text_file;
+mod watching_args;
 mod written;
 
 pub use emulation::Emulation;
@@ -289,7 +298,9 @@ async fn dispatch(session: &Arc<Session>, command: Command) -> Result<Exit, Fail
         Command::Show(args) => commands::show::show(session, args).await,
         Command::Audit(args) => commands::audit::audit(session, args).await,
         Command::Purge(args) => commands::purge::purge(session, args).await,
+        Command::Status(args) if args.watch => commands::watch::status(session, &args).await,
         Command::Status(args) => commands::status::status(session, args).await,
+        Command::Wait(args) => commands::watch::wait(session, args).await,
         Command::Retrieve(args) => commands::retrieve::retrieve(session, args).await,
         Command::Validate(args) => commands::validate::validate(args).await,
         Command::Providers => commands::providers::providers(),

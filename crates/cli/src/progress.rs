@@ -1,24 +1,35 @@
 //! Progress of a run: a live line on a terminal, a line on change in a pipe.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use indicatif::{ProgressBar, ProgressStyle};
-use lmbatch::engine::HandleParts;
-use lmbatch::{BatchId, BatchSnapshot, Error, Event, Label, Observer};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use lmbatch::engine::{HandleParts, SystemClock};
+use lmbatch::{BatchId, BatchSnapshot, Clock as _, Error, Event, Label, Observer};
 
 use crate::board::Board;
 use crate::format::{self, number};
 use crate::hints;
+use crate::progress_line::{Line, Phase};
+use crate::screen;
+use crate::session::Session;
+use crate::target::Target;
 use crate::terminal::{self, plain};
+
+/// Minimum time between two lines about the same phase in a pipe.
+const QUIET: Duration = Duration::from_secs(300);
+
+/// Number of batches up to which each batch has lines of its own in a pipe.
+const FEW: usize = 10;
 
 #[derive(Debug)]
 enum Show {
     Live(ProgressBar),
-    Lines(Mutex<String>),
+    /// Times at which a phase was reported last, by the name of the phase.
+    Lines(Mutex<HashMap<String, Duration>>),
     /// Shared status of many runs, for one of them.
     Together(Arc<Board>),
     Nothing,
@@ -37,9 +48,14 @@ struct Handle {
 #[derive(Debug)]
 pub(crate) struct Progress {
     show: Show,
+    /// Session with the writer of live counts; `None` for a command that records none.
+    session: Option<Arc<Session>>,
+    clock: SystemClock,
     handle: Mutex<Option<Handle>>,
     run: Mutex<Option<String>>,
     batches: Mutex<BTreeMap<BatchId, Counted>>,
+    /// Facts of the live line.
+    line: Arc<Mutex<Facts>>,
     /// Number of occurrences of each failure of a repeated call.
     failures: Mutex<BTreeMap<String, u64>>,
     /// Set once results were missing although the provider's counts say that they have ended.
@@ -54,46 +70,144 @@ const MOST_FAILURES: usize = 256;
 struct Counted {
     has_ended: bool,
     done: u64,
+    failed: u64,
     total: u64,
+}
+
+/// Facts of the live line, and what the expected end is computed from.
+#[derive(Debug, Default)]
+struct Facts {
+    line: Line,
+    /// Number of requests of the run, once it is known.
+    requests: u64,
+    /// Usual duration of a batch of the account.
+    usual: Option<Duration>,
+    /// Time at which the first batch was created.
+    created_at: Option<SystemTime>,
+    /// Time and number of done requests at the first poll.
+    first: Option<(Duration, u64)>,
+}
+
+impl Facts {
+    /// Returns the line as of now.
+    fn at(&self, now: SystemTime) -> Line {
+        let mut line = self.line.clone();
+        line.left = line.left.or_else(|| {
+            let end = self.created_at?.checked_add(self.usual?)?;
+            Some(end.duration_since(now).unwrap_or_default())
+        });
+        line
+    }
+
+    /// Takes the sums of all batches at a poll.
+    fn count(&mut self, now: Duration, batches: &BTreeMap<BatchId, Counted>) {
+        let sum = |of: fn(&Counted) -> u64| batches.values().map(of).sum::<u64>();
+        let line = &mut self.line;
+        line.done = sum(|batch| batch.done);
+        line.failed = sum(|batch| batch.failed);
+        // Batches that were created in an earlier attempt are not polled: their requests are not counted here.
+        line.total = match sum(|batch| batch.total) {
+            0 => self.requests,
+            total => total,
+        };
+        line.done = line.done.min(line.total);
+        let ended = batches.values().filter(|batch| batch.has_ended).count();
+        line.batches = (ended as u64, batches.len() as u64);
+        let mut ids = batches.keys();
+        line.batch = match (ids.next(), ids.next()) {
+            (Some(only), None) => Some(only.to_string()),
+            _ => None,
+        };
+        let (first_at, first_done) = *self.first.get_or_insert((now, line.done));
+        let (spent, more) = (
+            now.saturating_sub(first_at).as_secs_f64(),
+            line.done.saturating_sub(first_done),
+        );
+        (line.rate, line.left) = (None, None);
+        if more > 0 && spent >= 1.0 {
+            let rate = more as f64 / spent;
+            line.rate = Some(rate);
+            let seconds = (line.total - line.done) as f64 / rate;
+            line.left = Duration::try_from_secs_f64(seconds).ok();
+        }
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Returns the style of the live line, which is formatted anew at each draw: time passes between two events.
+fn style(line: &Arc<Mutex<Facts>>, clock: &SystemClock) -> Option<ProgressStyle> {
+    let (line, clock) = (Arc::clone(line), clock.clone());
+    let draw = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let line = locked(&line).at(clock.now());
+        let text = line.within(screen::columns(), clock.elapsed());
+        // Writing to a text cannot fail.
+        let _ = out.write_str(&text);
+    };
+    let style = ProgressStyle::with_template("{spinner} {status}").ok()?;
+    Some(style.with_key("status", draw))
+}
+
 impl Progress {
     pub(crate) fn new(quiet: bool) -> Self {
+        let (line, clock) = (Arc::default(), SystemClock::new());
         let show = if quiet {
             Show::Nothing
         } else if terminal::is_interactive() {
-            let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} · {elapsed}") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(120));
+            let bar = screen::spinner(style(&line, &clock));
             terminal::show_live(bar.clone());
             Show::Live(bar)
         } else {
             Show::Lines(Mutex::default())
         };
-        Self::shown(show)
+        Self::shown(show, line, clock)
     }
 
     /// Returns the progress of one of many runs, whose status `board` shows together.
     pub(crate) fn of_many(board: Arc<Board>, run: &str) -> Self {
-        let progress = Self::shown(Show::Together(board));
+        let progress = Self::shown(Show::Together(board), Arc::default(), SystemClock::new());
         progress.keep_run(run);
         progress
     }
 
-    fn shown(show: Show) -> Self {
+    /// Returns the progress with live counts that the session writes for other processes.
+    pub(crate) fn recording(mut self, session: &Arc<Session>) -> Self {
+        self.session = Some(Arc::clone(session));
+        self
+    }
+
+    fn shown(show: Show, line: Arc<Mutex<Facts>>, clock: SystemClock) -> Self {
         Self {
             show,
+            session: None,
+            clock,
             handle: Mutex::default(),
             run: Mutex::default(),
             batches: Mutex::default(),
+            line,
             failures: Mutex::default(),
             awaits: AtomicBool::new(false),
+        }
+    }
+
+    /// Reports whether a live line is shown.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.show, Show::Live(_))
+    }
+
+    /// Sets the number of requests of the run, and the usual duration of a batch.
+    pub(crate) fn expect(&self, requests: u64, usual: Option<Duration>) {
+        let mut line = locked(&self.line);
+        (line.requests, line.usual) = (requests, usual);
+    }
+
+    /// Reports that the outcomes are written. A live line would be mixed with outcomes on the same terminal.
+    pub(crate) fn writing(&self, target: &Target) {
+        match target {
+            Target::File { .. } => self.phase(Phase::Writing),
+            _ => self.finish(),
         }
     }
 
@@ -105,6 +219,7 @@ impl Progress {
     /// Sets the observed run, once it is recorded.
     pub(crate) fn keep_run(&self, run: &str) {
         *locked(&self.run) = Some(run.to_owned());
+        locked(&self.line).line.run = Some(run.to_owned());
     }
 
     /// Returns the id of the run, if it is recorded.
@@ -118,31 +233,42 @@ impl Progress {
         batches.get(batch).map_or(0, |counted| counted.done)
     }
 
-    /// Formats the progress of all batches; `None` for a single batch.
-    fn of_several(&self, snapshot: &BatchSnapshot) -> Option<String> {
-        let mut batches = locked(&self.batches);
+    /// Takes the status of a batch that was polled.
+    fn polled(&self, snapshot: &BatchSnapshot) {
+        let run = self.run();
+        let recorder = self.session.as_ref().and_then(|session| session.recorder());
+        if let (Some(recorder), Some(run)) = (recorder, &run) {
+            recorder.polled(run, snapshot);
+        }
         let counts = snapshot.counts;
         let counted = Counted {
             has_ended: snapshot.status.is_terminal(),
             done: counts.finished(),
+            failed: counts.finished() - counts.succeeded,
             total: counts.total.unwrap_or_default().max(counts.finished()),
         };
+        let mut batches = locked(&self.batches);
         batches.insert(snapshot.id.clone(), counted);
         let done: u64 = batches.values().map(|batch| batch.done).sum();
-        if let (Show::Together(board), Some(run)) = (&self.show, self.run()) {
-            board.count(&run, done);
+        match (&self.show, &run) {
+            (Show::Together(board), Some(run)) => board.count(run, done),
+            (Show::Live(_), _) => {
+                let mut facts = locked(&self.line);
+                facts.created_at = facts.created_at.or(snapshot.created_at);
+                facts.count(self.clock.elapsed(), &batches);
+                let is_done = facts.line.total > 0 && facts.line.done == facts.line.total;
+                facts.line.phase = match is_done {
+                    true => Phase::AwaitingResults,
+                    false => Phase::Waiting(snapshot.status.to_string()),
+                };
+            }
+            (Show::Lines(_), _) => {
+                let (phase, text) = polled_line(snapshot, &batches);
+                drop(batches);
+                self.line(&phase, &text);
+            }
+            _ => {}
         }
-        if batches.len() < 2 {
-            return None;
-        }
-        let ended = batches.values().filter(|batch| batch.has_ended).count();
-        let total: u64 = batches.values().map(|batch| batch.total).sum();
-        Some(format!(
-            "batches {ended}/{} · requests {}/{}",
-            batches.len(),
-            number(done),
-            number(total)
-        ))
     }
 
     pub(crate) fn finish(&self) {
@@ -152,19 +278,41 @@ impl Progress {
         }
     }
 
-    fn tell(&self, text: &str) {
-        let text = plain(text);
-        match &self.show {
-            Show::Live(bar) => bar.set_message(text),
-            Show::Lines(last) => {
-                let mut last = locked(last);
-                if *last != text {
-                    terminal::message(&text);
-                    *last = text;
-                }
-            }
-            Show::Together(_) | Show::Nothing => {}
+    /// Shows a phase in the live line.
+    fn phase(&self, phase: Phase) {
+        if self.is_live() {
+            locked(&self.line).line.phase = phase;
         }
+    }
+
+    /// Prints a line in a pipe: the first of its phase, and one in five minutes of the others.
+    fn line(&self, phase: &str, text: &str) {
+        let Show::Lines(said) = &self.show else {
+            return;
+        };
+        let now = self.clock.elapsed();
+        let mut said = locked(said);
+        let is_due = said
+            .get(phase)
+            .is_none_or(|at| now.saturating_sub(*at) >= QUIET);
+        if is_due {
+            terminal::message(&format!(
+                "{} {}",
+                format::time(self.clock.now()),
+                plain(text)
+            ));
+            // Words of a provider end no phase, and could fill the memory.
+            if said.len() >= MOST_FAILURES {
+                said.clear();
+            }
+            said.insert(phase.to_owned(), now);
+        }
+    }
+
+    /// Shows a state as text: in the live line, or as a line in a pipe.
+    fn tell(&self, text: &str) {
+        self.phase(Phase::Other(text.to_owned()));
+        self.line(text, text);
     }
 
     fn warn(&self, text: &str) {
@@ -192,9 +340,7 @@ impl Progress {
             "the provider did not confirm the create of {batch}: searching for it for up to {}; until then the create is not repeated{next}",
             format::wait(patience)
         ));
-        if let Show::Live(bar) = &self.show {
-            bar.set_message(format!("searching for {batch}"));
-        }
+        self.phase(Phase::Other(format!("searching for {batch}")));
     }
 
     /// Reports that a call failed. The same failure is reported again when it has occurred 2, 4, 8 and so on times,
@@ -247,11 +393,56 @@ impl Progress {
                 path.display()
             ));
         }
-        self.tell(&format!(
-            "{} batch {batch}",
-            if found { "found" } else { "created" }
-        ));
+        let mut line = locked(&self.line);
+        line.created_at.get_or_insert(self.clock.now());
+        drop(line);
+        self.phase(Phase::Waiting("created".to_owned()));
+        let is_one_of_few = locked(&self.batches).len() <= FEW;
+        let text = format!("{} batch {batch}", if found { "found" } else { "created" });
+        let phase = if is_one_of_few || found {
+            &text
+        } else {
+            "created"
+        };
+        self.line(phase, &text);
     }
+}
+
+/// Returns the phase of a run in a pipe, and the line about it.
+fn polled_line(snapshot: &BatchSnapshot, batches: &BTreeMap<BatchId, Counted>) -> (String, String) {
+    let sum = |of: fn(&Counted) -> u64| batches.values().map(of).sum::<u64>();
+    let (done, failed, total) = (
+        sum(|batch| batch.done),
+        sum(|batch| batch.failed),
+        sum(|batch| batch.total),
+    );
+    let failed = match failed {
+        0 => String::new(),
+        failed => format!(", {} failed", number(failed)),
+    };
+    if batches.len() < 2 {
+        let counts = match snapshot.counts.total {
+            Some(_) => format!(" · {} of {}{failed}", number(done), number(total)),
+            None => String::new(),
+        };
+        // A batch whose requests are all done may still be writing its results.
+        let status = snapshot.status.to_string();
+        return (status.clone(), format!("{status}{counts}"));
+    }
+    let ended = batches.values().filter(|batch| batch.has_ended).count();
+    // Each tenth of many batches is a change worth a line.
+    let step = match batches.len() {
+        ..=FEW => ended,
+        all => ended * 10 / all,
+    };
+    let text = format!(
+        "batches {}/{} · requests {}/{}{failed}",
+        number(ended as u64),
+        number(batches.len() as u64),
+        number(done),
+        number(total)
+    );
+    (format!("batches {step} of {}", batches.len()), text)
 }
 
 fn write_handle(
@@ -281,35 +472,32 @@ fn write_handle(
 impl Observer for Progress {
     fn observe(&self, event: &Event<'_>) {
         match event {
-            Event::Planned { requests, bytes } => self.tell(&format!(
-                "read {}, {} to send",
-                format::count(*requests, "request", "requests"),
-                size(*bytes)
-            )),
+            Event::Planned { requests, bytes } => {
+                let mut line = locked(&self.line);
+                line.requests = line.requests.max(*requests);
+                drop(line);
+                self.tell(&format!(
+                    "read {}, {} to send",
+                    format::count(*requests, "request", "requests"),
+                    size(*bytes)
+                ));
+            }
             Event::SchemaChanged { notes } if !matches!(self.show, Show::Nothing) => {
                 terminal::message(&schema_note(notes));
             }
-            Event::Staging { bytes, .. } => self.tell(&format!("sending {}", size(*bytes))),
-            Event::Creating { .. } => self.tell("creating the batch"),
+            Event::Staging { bytes, .. } => {
+                self.phase(Phase::Uploading(*bytes));
+                self.line("uploading", &format!("uploading {}", size(*bytes)));
+            }
+            Event::Creating { .. } => {
+                self.phase(Phase::Creating);
+                self.line("creating", "creating the batch");
+            }
             Event::Doubt { label, patience } => self.searching(label, *patience),
             Event::Created { batch, found, .. } => self.created(batch, *found),
-            Event::Polled { snapshot, .. } => {
-                if let Some(text) = self.of_several(snapshot) {
-                    return self.tell(&text);
-                }
-                let counts = snapshot.counts;
-                // A batch whose requests are all done may still be writing its results.
-                let progress = counts
-                    .total
-                    .map(|total| format!(" · {} of {total}", counts.finished()))
-                    .unwrap_or_default();
-                self.tell(&format!("{}{progress}", snapshot.status));
-            }
+            Event::Polled { snapshot, .. } => self.polled(snapshot),
             Event::Retrying { error, wait } => self.retrying(error, *wait),
-            Event::Fetching { rows, bytes } if matches!(self.show, Show::Live(_)) => {
-                let rows = format::count(*rows, "row", "rows");
-                self.tell(&format!("reading results · {rows}, {}", size(*bytes)));
-            }
+            Event::Fetching { rows, bytes } => self.phase(Phase::Downloading(*rows, *bytes)),
             Event::Requeued { requests, attempt } => self.tell(&format!(
                 "retrying {} (attempt {attempt})",
                 format::count(*requests, "request", "requests"),
@@ -324,7 +512,9 @@ impl Observer for Progress {
             }),
             Event::Fetched { rows } => {
                 let rows = format::count(*rows, "row", "rows");
-                self.tell(&format!("read {rows} of results"));
+                let is_one_of_few = locked(&self.batches).len() <= FEW;
+                let text = format!("read {rows} of results");
+                self.line(if is_one_of_few { &text } else { "read" }, &text);
             }
             Event::Warning { message } => self.warn(message),
             _ => {}

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use lmbatch::Clock;
-use lmbatch::durable::SqliteLedger;
+use lmbatch::durable::{LiveFolder, SqliteLedger};
+use lmbatch::engine::SystemClock;
 use lmbatch::record::Ledger as _;
 
+use crate::recorder::Recorder;
 use crate::terminal;
 
 /// Maximum wait for the ledgers to close when the command ends.
@@ -20,6 +22,8 @@ pub(crate) struct Session {
     opened: Mutex<Vec<SqliteLedger>>,
     /// State folder that the command writes to, once it has opened one.
     folder: OnceLock<PathBuf>,
+    /// Writer of the live counts in that folder.
+    recorder: OnceLock<Arc<Recorder>>,
 }
 
 impl Session {
@@ -30,7 +34,14 @@ impl Session {
 
     /// Keeps the first state folder that is opened for writing.
     pub(crate) fn use_folder(&self, path: &Path) {
-        self.folder.get_or_init(|| path.to_owned());
+        let folder = self.folder.get_or_init(|| path.to_owned());
+        let start = || Recorder::start(LiveFolder::new(folder), Arc::new(SystemClock::new()));
+        self.recorder.get_or_init(start);
+    }
+
+    /// Returns the writer of live counts, once the command has opened a state folder for writing.
+    pub(crate) fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.get().map(|recorder| &**recorder)
     }
 
     /// Keeps a ledger, so that it is closed when the command ends. Prints a note if opening it has upgraded its file,
@@ -46,8 +57,11 @@ impl Session {
         Arc::new(ledger)
     }
 
-    /// Closes the ledgers, so that the file of each is complete on its own.
+    /// Writes the last live counts, and closes the ledgers, so that the file of each is complete on its own.
     pub(crate) async fn close(&self, clock: &dyn Clock) {
+        if let Some(recorder) = self.recorder() {
+            recorder.flush();
+        }
         let all = {
             let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *opened)

@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use crate::counts::Counts;
 use crate::exit::Exit;
+use crate::failed::{self, Failed};
 use crate::format::number;
-use crate::terminal::Table;
+use crate::table::Facts;
 use crate::{format, plain};
 
 /// Maximum number of reasons shown for a failed batch.
@@ -25,6 +26,8 @@ pub(crate) struct Summary {
     pub(crate) usable: u64,
     statuses: BTreeMap<OutcomeStatus, u64>,
     problems: BTreeMap<Problem, u64>,
+    /// Outcomes that are not usable, by kind.
+    failed: Failed,
     usage: TokenUsage,
     billed: Billed,
     provider: String,
@@ -171,6 +174,7 @@ impl Summary {
             usable: 0,
             statuses: BTreeMap::new(),
             problems: BTreeMap::new(),
+            failed: Failed::default(),
             usage: TokenUsage::default(),
             billed: Billed::default(),
             provider: provider.to_owned(),
@@ -213,6 +217,7 @@ impl Summary {
         self.usable += counts.usable;
         self.statuses = counts.statuses;
         self.problems = counts.problems;
+        self.failed = counts.failed;
         self.usage += counts.usage;
         self.malformed += counts.malformed;
         self.delivered = counts.delivered;
@@ -274,6 +279,12 @@ impl Summary {
             .collect()
     }
 
+    /// Returns lines about the outcomes that are not usable, and the next command.
+    pub(crate) fn unusable(&self) -> Vec<String> {
+        let run = self.run.as_deref();
+        self.failed.lines(self.requests, run, failed::columns())
+    }
+
     /// Formats the problems of succeeded outcomes, such as `2 truncated, 1 refused`.
     fn problems(&self) -> String {
         let problems = self.problems.iter();
@@ -295,14 +306,14 @@ impl Summary {
     }
 
     pub(crate) fn table(&self) -> String {
-        let mut table = Table::new();
-        let mut row = |name: &str, value: String| table.row([name, &value]);
-        row("requests", self.requests.to_string());
+        let mut table = Facts::new();
+        let mut row = |name: &str, value: String| table.row(name, &value);
+        row("requests", number(self.requests));
         if self.usable < self.requests {
-            row("usable", self.usable.to_string());
+            row("usable", number(self.usable));
         }
         for (status, count) in &self.statuses {
-            let mut count = count.to_string();
+            let mut count = number(*count);
             if *status == OutcomeStatus::Succeeded && !self.problems.is_empty() {
                 count.push_str(&format!(", with problems: {}", self.problems()));
             }
@@ -334,7 +345,7 @@ impl Summary {
         }
         match self.batches.as_slice() {
             [only] => row("batch", only.clone()),
-            several => row("batches", several.len().to_string()),
+            several => row("batches", number(several.len() as u64)),
         }
         if let Some(said) = self.remote.as_ref().and_then(|remote| remote.said.clone()) {
             row(&format!("retained by {}", self.provider), said);
@@ -349,7 +360,7 @@ impl Summary {
 fn tokens(usage: &TokenUsage, answers: u64) -> String {
     match (usage.input_tokens, usage.output_tokens) {
         (0, 0) if answers > 0 => "not reported by the provider".to_owned(),
-        (input, output) => format!("{input} in, {output} out"),
+        (input, output) => format!("{} in, {} out", number(input), number(output)),
     }
 }
 

@@ -6,9 +6,11 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
-use comfy_table::presets::NOTHING;
 use indicatif::ProgressBar;
+use lmbatch::Clock as _;
+use lmbatch::engine::SystemClock;
 use serde::Serialize;
 
 use crate::exit::Failure;
@@ -95,6 +97,27 @@ pub(crate) fn out(text: &str) {
     stdout(&plain_lines(text));
 }
 
+/// Prints lines on standard output whose parts from outside lmbatch were made safe before.
+pub(crate) fn clean(text: &str) {
+    stdout(text);
+}
+
+/// Replaces the last lines on standard output, a terminal, by other ones; returns the number of lines that it now
+/// shows. Lines that the screen has no room for are left out.
+pub(crate) fn redraw(text: &str, lines: usize) -> usize {
+    let rows = console::Term::stdout()
+        .size_checked()
+        .map(|(rows, _)| usize::from(rows));
+    let most = rows.unwrap_or(24).saturating_sub(1).max(1);
+    let shown: Vec<&str> = text.lines().take(most).collect();
+    let back = match lines {
+        0 => String::new(),
+        lines => format!("\u{1b}[{lines}A\u{1b}[J"),
+    };
+    stdout(&format!("{back}{}", shown.join("\n")));
+    shown.len()
+}
+
 /// Prints one JSON object as one line on standard output, or on standard error if standard output receives
 /// outcomes.
 pub(crate) fn json(value: &impl Serialize) {
@@ -140,10 +163,12 @@ pub(crate) fn error(failure: &Failure) {
     stderr(&lines.join("\n"));
 }
 
-/// Reports whether a progress line can be shown on standard error.
+/// Reports whether a progress line can be shown on standard error: it is a terminal that can move its cursor, and not
+/// the log of a build (`CI`).
 pub(crate) fn is_interactive() -> bool {
-    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    io::stderr().is_terminal() && !is_dumb
+    let of_build =
+        std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+    io::stderr().is_terminal() && !is_dumb() && !of_build
 }
 
 /// Writer of log lines to standard error.
@@ -165,94 +190,39 @@ impl io::Write for Log {
     }
 }
 
-/// Content of an empty cell in a table with a header, so that every line has as many words as columns.
-const EMPTY: &str = "-";
-
-/// Table without ruled lines, with cells of one line each. In a pipe its columns are at least two spaces apart, and
-/// its width is unlimited. A table that is wider than the terminal is printed as a block of lines per row, so that
-/// no cell is cut or wrapped.
-#[derive(Debug, Default)]
-pub(crate) struct Table {
-    names: Vec<String>,
-    rows: Vec<Vec<String>>,
+/// Place where a table is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Terminal of a width in columns, with or without colour.
+    Terminal {
+        columns: usize,
+        colour: bool,
+        now: SystemTime,
+    },
+    /// Pipe or file.
+    Pipe,
 }
 
-impl Table {
-    /// Returns a table without a header.
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    /// Returns a table with column names.
-    pub(crate) fn with_header<const N: usize>(names: [&str; N]) -> Self {
-        Self {
-            names: names.map(str::to_owned).into(),
-            rows: Vec::new(),
-        }
-    }
-
-    /// Adds a row.
-    pub(crate) fn row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) {
-        let cells = cells.into_iter().map(|cell| plain(cell.as_ref()));
-        self.rows.push(cells.collect());
-    }
-
-    /// Reports whether the table has no rows.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// Formats the table in columns, or as a block of lines per row if it is wider than the terminal.
-    fn within(&self, columns: Option<usize>) -> String {
-        let across = self.across();
-        let is_wide = |line: &str| columns.is_some_and(|most| line.chars().count() > most);
-        if self.names.is_empty() || !across.lines().any(is_wide) {
-            return across;
-        }
-        let blocks = self.rows.iter().map(|row| {
-            let named = self.names.iter().zip(row);
-            let said = named.filter(|(_, cell)| !cell.is_empty());
-            let lines: Vec<_> = said
-                .map(|(name, cell)| vec![name.clone(), cell.clone()])
-                .collect();
-            styled(&[], &lines)
-        });
-        blocks.collect::<Vec<_>>().join("\n\n")
-    }
-
-    /// Formats the table in columns.
-    fn across(&self) -> String {
-        if self.names.is_empty() {
-            return styled(&[], &self.rows);
-        }
-        let filled = |cell: &String| match cell.is_empty() {
-            true => EMPTY.to_owned(),
-            false => cell.clone(),
-        };
-        let rows: Vec<Vec<String>> = self
-            .rows
-            .iter()
-            .map(|row| row.iter().map(filled).collect())
-            .collect();
-        styled(&self.names, &rows)
+/// Returns the place where tables are shown: the terminal at standard output, or a pipe.
+pub(crate) fn look() -> Look {
+    let Some(columns) = columns() else {
+        return Look::Pipe;
+    };
+    Look::Terminal {
+        columns,
+        colour: is_coloured(),
+        now: SystemClock::new().now(),
     }
 }
 
-/// Formats cells in columns.
-fn styled(names: &[String], rows: &[Vec<String>]) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_style(NOTHING);
-    if !names.is_empty() {
-        table.set_header(names);
-    }
-    table.add_rows(rows);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    // Trailing spaces of the last column would only make lines wider.
-    let text = table.to_string();
-    let lines = text.lines().map(str::trim_end);
-    lines.collect::<Vec<_>>().join("\n")
+/// Reports whether standard output is a terminal that may show colours (`NO_COLOR`, `TERM`).
+fn is_coloured() -> bool {
+    let is_set = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    io::stdout().is_terminal() && !is_set && !is_dumb()
+}
+
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// Returns the width of the terminal at standard output, or the value of `COLUMNS`; `None` without a terminal.
@@ -262,52 +232,18 @@ fn columns() -> Option<usize> {
     }
     let set = std::env::var("COLUMNS").ok();
     let set = set.and_then(|columns| columns.trim().parse().ok());
-    let wide = || comfy_table::Table::new().width().map(usize::from);
+    let wide = || {
+        console::Term::stdout()
+            .size_checked()
+            .map(|(_, columns)| usize::from(columns))
+    };
     let columns = set.filter(|columns| *columns > 0).or_else(wide);
     Some(columns.unwrap_or(80).max(20))
 }
 
-impl std::fmt::Display for Table {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.within(columns()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_that_is_too_wide_is_printed_row_by_row_without_broken_cells() {
-        let mut table = Table::with_header(["run", "name", "output"]);
-        let path = "/a/path/that/is/as/long/as/paths/are/out.jsonl";
-        table.row(["r-1", "mine", path]);
-        table.row(["r-2", "", "out\n2"]);
-        let across = table.within(Some(80));
-        assert_eq!(across.lines().count(), 3, "{across}");
-        let blocks = table.within(Some(56));
-        assert!(
-            blocks.lines().all(|line| line.chars().count() <= 56),
-            "{blocks}"
-        );
-        assert_eq!(blocks.lines().count(), 6, "{blocks}");
-        assert!(blocks.contains(path), "{blocks}");
-        assert_eq!(blocks.matches("name").count(), 1, "{blocks}");
-    }
-
-    #[test]
-    fn a_wide_table_in_a_pipe_has_one_line_per_row() {
-        let mut table = Table::with_header(["run", "name", "output"]);
-        table.row(["r-1", "", &"long/".repeat(100)]);
-        table.row(["r-22", "mine", "out.jsonl"]);
-        let text = table.within(None);
-        let lines: Vec<Vec<&str>> = text
-            .lines()
-            .map(|line| line.split_whitespace().collect())
-            .collect();
-        assert_eq!(lines[0], ["run", "name", "output"]);
-        assert_eq!(lines[1], ["r-1", "-", &*"long/".repeat(100)]);
-        assert_eq!(lines[2], ["r-22", "mine", "out.jsonl"]);
-        assert!(text.lines().all(|line| !line.starts_with(' ')), "{text}");
-    }
+/// Returns the width of the terminal at standard error; `None` without a terminal.
+pub(crate) fn error_columns() -> Option<usize> {
+    let size = console::Term::stderr().size_checked();
+    let columns = size.map(|(_, columns)| usize::from(columns));
+    columns.filter(|columns| *columns > 0 && io::stderr().is_terminal())
 }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use etcetera::base_strategy::{BaseStrategy as _, choose_native_strategy};
 use lmbatch_core::{Error, ErrorKind, Result};
 
+use crate::live::LiveFolder;
+use crate::lock::{Locks, RunHolder};
 use crate::{SqliteLedger, owner};
 
 /// Name of a state folder that is found from the working directory.
@@ -16,8 +18,8 @@ const NAME: &str = ".lmbatch";
 /// Name of the file that marks a state folder as created on purpose.
 const MARKER: &str = "state";
 
-/// State folder: the record of runs (`ledger.db`), the claims of processes (`locks/`) and the bytes of runs
-/// (`spool/`). Only its user can read it.
+/// State folder: the record of runs (`ledger.db`), the claims of processes (`locks/`), the bytes of runs
+/// (`spool/`) and their live counts (`live/`). Only its user can read it.
 ///
 /// Any number of processes may use a folder at the same time. A run is advanced by the process that claims
 /// it. The claim lasts as long as the run is advanced, and does not depend on this value.
@@ -154,6 +156,17 @@ impl StateFolder {
     /// Returns the path of the folder with the bytes of runs.
     pub fn spool(&self) -> PathBuf {
         self.folder.join("spool")
+    }
+
+    /// Returns the files with the live counts of runs.
+    pub fn live(&self) -> LiveFolder {
+        LiveFolder::new(&self.folder)
+    }
+
+    /// Returns the process that advances a run; `None` where no process does. The claim is neither taken nor
+    /// waited for.
+    pub fn holder(&self, run: &str) -> Option<RunHolder> {
+        Locks::new(&self.folder).holder(run)
     }
 
     /// Returns whether other users could read the folder before it was opened.

@@ -5,6 +5,7 @@
 //! each run is advanced by the process that holds its claim.
 
 mod folder;
+mod live;
 mod lock;
 mod migrate;
 mod owner;
@@ -16,4 +17,6 @@ mod seal;
 mod sqlite;
 
 pub use folder::{FoundFolder, StateFolder, marked_runs};
+pub use live::{LiveCounts, LiveFolder};
+pub use lock::RunHolder;
 pub use sqlite::SqliteLedger;

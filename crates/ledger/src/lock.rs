@@ -57,6 +57,13 @@ struct Held {
     process: Arc<Process>,
 }
 
+/// Process that holds the claim of a run, and advances the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunHolder {
+    /// Id of the process in the operating system; `None` where it is not known.
+    pub process: Option<u32>,
+}
+
 /// State of a claim that another process may hold.
 enum Claim {
     Free,
@@ -88,6 +95,23 @@ impl Locks {
                 let doing = format!("claiming the run {run} by {}", link.display());
                 Err(Error::local(doing, error))
             }
+        }
+    }
+
+    /// Returns the holder of a run's claim; `None` where no process that lives holds it. Changes nothing.
+    pub(crate) fn holder(&self, run: &str) -> Option<RunHolder> {
+        let link = self.folder.join(format!("{run}.lock"));
+        let (path, process) = match named(&link).ok()? {
+            Named::Nothing => return None,
+            Named::File => (link, None),
+            Named::Process(process) => (self.folder.join(&process), process_id(&process)),
+        };
+        let file = File::open(path).ok()?;
+        // A lock that is shared for an instant looks to a process that claims the run like the lock of another
+        // process that probes: it tries again.
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Some(RunHolder { process }),
+            _ => None,
         }
     }
 
@@ -372,6 +396,20 @@ mod tests {
         drop(other);
         // Released claims leave no files behind.
         assert_eq!(fs::read_dir(&locks.folder).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_holder_of_a_claim_is_reported_without_a_claim() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (Locks::new(folder.path()), Locks::new(folder.path()));
+        assert_eq!(other.holder("r-1"), None);
+        let claim = one.claim("r-1").unwrap();
+        let process = Some(std::process::id());
+        assert_eq!(other.holder("r-1"), Some(RunHolder { process }));
+        assert_eq!(other.holder("r-2"), None);
+        drop(claim);
+        assert_eq!(other.holder("r-1"), None);
+        assert!(other.claim("r-1").is_ok());
     }
 
     #[test]

@@ -130,7 +130,9 @@ pub mod durable {
     use std::sync::Arc;
 
     pub use lmbatch_engine::FolderSpool;
-    pub use lmbatch_ledger::{FoundFolder, SqliteLedger, StateFolder, marked_runs};
+    pub use lmbatch_ledger::{
+        FoundFolder, LiveCounts, LiveFolder, RunHolder, SqliteLedger, StateFolder, marked_runs,
+    };
 
     /// Records runs in a state folder.
     pub trait Durable: Sized {

@@ -16,8 +16,9 @@ use crate::format;
 use crate::output_format::{Compression, Rows};
 use crate::session::Session;
 use crate::summary::Billed;
+use crate::table::{Cell, Column, Facts, Table, column};
 use crate::target::Target;
-use crate::terminal::{self, Table};
+use crate::terminal;
 use crate::written::{self, Found};
 
 /// Numbers of an audit.
@@ -53,10 +54,10 @@ pub(crate) async fn audit(session: &Session, mut args: ShowArgs) -> Result<Exit,
         terminal::json(&shown);
     } else {
         terminal::out(&audit.table());
-        terminal::out(&batches(&audit.numbers.accounts));
+        batches(&audit.numbers.accounts).print();
         let models = by_model(&audit.numbers.accounts);
         if models.len() > 1 {
-            terminal::out(&model_table(&models));
+            model_table(&models).print();
         }
     }
     if let Some(warning) = audit.billed.warning() {
@@ -111,7 +112,7 @@ impl Audit {
     }
 
     fn table(&self) -> String {
-        let mut table = Table::new();
+        let mut table = Facts::new();
         let billed = &self.billed;
         for (what, count) in [
             ("requests", self.numbers.requests),
@@ -129,13 +130,13 @@ impl Audit {
             ("billed tokens in", billed.usage.input_tokens),
             ("billed tokens out", billed.usage.output_tokens),
         ] {
-            table.row([what, &count.to_string()]);
+            table.row(what, &format::number(count));
         }
         if let Some(lines) = self.lines {
-            table.row(["output lines", &lines.to_string()]);
+            table.row("output lines", &format::number(lines));
         }
         if let Some(file) = self.file() {
-            table.row(["output file", file]);
+            table.row("output file", file);
         }
         table.to_string()
     }
@@ -179,42 +180,40 @@ fn batch_json(account: &BatchAccount) -> Value {
     })
 }
 
-/// Formats the batches of a run as a table, one batch per row.
-fn batches(accounts: &[BatchAccount]) -> String {
-    let mut table = Table::with_header([
-        "#",
-        "attempt",
-        "batch",
-        "status",
-        "model",
-        "counted",
-        "answers",
-        "superseded",
-        "not delivered",
-        "tokens in",
-        "tokens out",
-    ]);
+const BATCH: [Column; 11] = [
+    column("#"),
+    column("attempt").rank(5),
+    column("batch").cut_start(12),
+    column("status"),
+    column("model").cut_end(12).rank(4),
+    column("counted").rank(6),
+    column("answers"),
+    column("superseded").rank(3),
+    column("not delivered").rank(2),
+    column("tokens in"),
+    column("tokens out"),
+];
+
+/// Returns the table of a run's batches, one batch per row.
+fn batches(accounts: &[BatchAccount]) -> Table {
+    let mut table = Table::new(BATCH);
     for account in accounts {
         let usage = account.answered.usage;
         table.row([
-            (account.shard + 1).to_string(),
-            (account.attempt + 1).to_string(),
-            account
-                .batch
-                .as_ref()
-                .map_or("", BatchId::as_str)
-                .to_owned(),
-            account.status.to_string(),
-            model(account),
-            account.counts.succeeded.to_string(),
-            account.answered.count.to_string(),
-            account.superseded.count.to_string(),
-            account.undelivered().to_string(),
-            usage.input_tokens.to_string(),
-            usage.output_tokens.to_string(),
+            (account.shard + 1).into(),
+            (account.attempt + 1).into(),
+            account.batch.as_ref().map(BatchId::as_str).into(),
+            Cell::state(&account.status.to_string()),
+            model(account).into(),
+            account.counts.succeeded.into(),
+            account.answered.count.into(),
+            account.superseded.count.into(),
+            account.undelivered().into(),
+            usage.input_tokens.into(),
+            usage.output_tokens.into(),
         ]);
     }
-    table.to_string()
+    table
 }
 
 /// Returns the model of a batch: the one that answered, or else the one that was requested.
@@ -241,17 +240,24 @@ fn by_model(accounts: &[BatchAccount]) -> BTreeMap<String, Answers> {
     models
 }
 
-fn model_table(models: &BTreeMap<String, Answers>) -> String {
-    let mut table = Table::with_header(["model", "answers", "tokens in", "tokens out"]);
+const MODEL: [Column; 4] = [
+    column("model").cut_end(12),
+    column("answers"),
+    column("tokens in"),
+    column("tokens out"),
+];
+
+fn model_table(models: &BTreeMap<String, Answers>) -> Table {
+    let mut table = Table::new(MODEL);
     for (model, answers) in models {
         table.row([
-            model.clone(),
-            answers.count.to_string(),
-            answers.usage.input_tokens.to_string(),
-            answers.usage.output_tokens.to_string(),
+            model.as_str().into(),
+            answers.count.into(),
+            answers.usage.input_tokens.into(),
+            answers.usage.output_tokens.into(),
         ]);
     }
-    table.to_string()
+    table
 }
 
 /// Returns the number of lines of an output file, and its comparison with the output of the run. Both are `None`

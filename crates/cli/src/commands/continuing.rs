@@ -59,7 +59,7 @@ pub(super) async fn open(
         Some(emulation) => emulation.connect(notes.provider, notes.route)?,
         None => connect(notes.provider, &notes.connection, notes.route)?,
     };
-    let progress = Arc::new(Progress::new(args.report.quiet));
+    let progress = Arc::new(Progress::new(args.report.quiet).recording(session));
     let mut engine = Engine::new(provider)
         .with_observer(progress.clone())
         .with_clock(Arc::clone(&clock))

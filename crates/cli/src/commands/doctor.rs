@@ -18,7 +18,7 @@ use super::state;
 use crate::args::DoctorArgs;
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
-use crate::terminal::Table;
+use crate::table::{Cell, Column, Table, column};
 use crate::{format, hints, model, terminal};
 
 /// Maximum number of batches without a label whose first row is read, with two calls each.
@@ -109,20 +109,26 @@ async fn clean(
     Ok(())
 }
 
-fn table<'a>(batches: impl IntoIterator<Item = &'a BatchSnapshot>) -> String {
-    let mut table = Table::with_header(["batch", "label", "status", "requests", "created"]);
+const BATCH: [Column; 5] = [
+    column("batch").cut_start(14),
+    column("label").cut_start(14),
+    column("status"),
+    column("requests"),
+    column("created"),
+];
+
+fn table<'a>(batches: impl IntoIterator<Item = &'a BatchSnapshot>) -> Table {
+    let mut table = Table::new(BATCH);
     for snapshot in batches {
-        let label = snapshot.label.as_ref().map(ToString::to_string);
-        let total = snapshot.counts.total.map(|total| total.to_string());
         table.row([
-            snapshot.id.to_string(),
-            label.unwrap_or_default(),
-            snapshot.status.to_string(),
-            total.unwrap_or_default(),
-            snapshot.created_at.map(format::time).unwrap_or_default(),
+            snapshot.id.as_str().into(),
+            snapshot.label.as_ref().map(ToString::to_string).into(),
+            Cell::state(snapshot.status.as_str()),
+            snapshot.counts.total.into(),
+            snapshot.created_at.into(),
         ]);
     }
-    table.to_string()
+    table
 }
 
 fn snapshots(batches: &[Labelled]) -> impl Iterator<Item = &BatchSnapshot> {
@@ -132,7 +138,7 @@ fn snapshots(batches: &[Labelled]) -> impl Iterator<Item = &BatchSnapshot> {
 fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
     let found = &findings.orphans;
     if !found.unknown.is_empty() {
-        terminal::out(&table(snapshots(&found.unknown)));
+        table(snapshots(&found.unknown)).print();
         terminal::message(
             "not recorded in this state directory; the record of a run can be rebuilt from its input:",
         );
@@ -152,7 +158,7 @@ fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
     recognised(&found.recognised, provider);
     let twins = snapshots(&found.duplicates).chain(&found.unlabelled_duplicates);
     if !found.duplicates.is_empty() || !found.unlabelled_duplicates.is_empty() {
-        terminal::out(&table(twins));
+        table(twins).print();
         terminal::message(
             "extra batches of recorded runs: their creates succeeded although the responses were lost, and they are",
         );
@@ -163,13 +169,13 @@ fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
         terminal::message(&format!("  {cancel}"));
     }
     if !found.unused.is_empty() {
-        terminal::out(&files(&found.unused));
+        files(&found.unused).print();
         terminal::message(
             "no batch and no run of this state directory needs these inputs; delete them with --clean",
         );
     }
     if !found.young.is_empty() {
-        terminal::out(&files(&found.young));
+        files(&found.young).print();
         let age = format::span(args.older_than);
         terminal::message(&format!(
             "uploaded less than {age} ago; may be in use on another machine (see --older-than)"
@@ -234,7 +240,7 @@ fn recognised(recognised: &Recognised, provider: &str) {
         runs.entry(nonce.as_str()).or_default().push(snapshot);
     }
     for batches in runs.values() {
-        terminal::out(&table(batches.iter().copied()));
+        table(batches.iter().copied()).print();
         let ids: Vec<&str> = batches.iter().map(|batch| batch.id.as_str()).collect();
         terminal::message(
             "not recorded in this state directory; the ids of the rows belong to one run of lmbatch, whose record can be rebuilt from its input:",
@@ -262,18 +268,25 @@ fn recognised(recognised: &Recognised, provider: &str) {
     }
 }
 
-fn files(uploads: &[UnusedUpload]) -> String {
-    let mut table = Table::with_header(["file", "label", "size", "uploaded"]);
+const UPLOAD: [Column; 4] = [
+    column("file").cut_start(14),
+    column("label").cut_start(14),
+    column("size"),
+    column("uploaded"),
+];
+
+fn files(uploads: &[UnusedUpload]) -> Table {
+    let mut table = Table::new(UPLOAD);
     for UnusedUpload { upload, .. } in uploads {
         let (Remnant::File(name), bytes) = (&upload.remnant, upload.bytes) else {
             continue;
         };
         table.row([
-            name.to_string(),
-            upload.label.to_string(),
-            bytes.map(format::bytes).unwrap_or_default(),
-            upload.created_at.map(format::time).unwrap_or_default(),
+            name.to_string().into(),
+            upload.label.to_string().into(),
+            bytes.map_or(Cell::Empty, Cell::Bytes),
+            upload.created_at.into(),
         ]);
     }
-    table.to_string()
+    table
 }

@@ -10,10 +10,11 @@ use super::run_settings::absolute_path;
 use super::{appear, write};
 use crate::args::Cleanup;
 use crate::exit::{Exit, Failure};
+use crate::on_finish::{self, Ended};
 use crate::signals::Handling;
 use crate::sink::Place;
 use crate::summary::Summary;
-use crate::{format, hints, terminal, written};
+use crate::{format, hints, live, terminal, written};
 
 /// Name of the note that holds the reason for which a run's create was refused.
 pub(crate) const FAILURE: &str = "failure";
@@ -25,6 +26,12 @@ pub(crate) async fn until_stopped(
     place: Place,
     work: impl Future<Output = CoreResult<RunResults>>,
 ) -> Result<Exit, Failure> {
+    if context.progress.is_live()
+        && let Ok(Some(run)) = recorded(context, engine).await
+        && let Ok(usual) = live::usual(&**engine.ledger(), &run).await
+    {
+        context.progress.expect(u64::from(run.requests), usual);
+    }
     let mut handling = Handling::new();
     let finished = tokio::select! {
         finished = work => finished,
@@ -40,19 +47,39 @@ pub(crate) async fn until_stopped(
         }
     };
     drop(handling);
-    context.progress.finish();
     match finished {
-        Ok(finished) => outcomes(context, engine, &finished, place).await,
-        Err(error) => stopped_short(context, engine, error).await,
+        Ok(finished) => {
+            context.progress.writing(&place.target);
+            outcomes(context, engine, &finished, place).await
+        }
+        Err(error) => {
+            context.progress.finish();
+            stopped_short(context, engine, error).await
+        }
     }
 }
 
-/// Ends a command whose run did not end: the run is in progress, or failed.
+/// Ends a command whose run did not end: the run is in progress, or failed. A failure runs the hook of the command.
 pub(super) async fn stopped_short(
     context: &RunContext,
     engine: &Engine,
     error: Error,
 ) -> Result<Exit, Failure> {
+    let ended = stopped_at(context, engine, error).await;
+    if let (Err(failure), Some(command)) = (&ended, &context.report.on_finish.on_finish) {
+        let run = context.progress.run();
+        let ended = Ended {
+            run: run.as_deref(),
+            exit: failure.exit,
+            output: context.notes.output.display().to_string(),
+            summary: failure.json(),
+        };
+        on_finish::run(command, ended).await;
+    }
+    ended
+}
+
+async fn stopped_at(context: &RunContext, engine: &Engine, error: Error) -> Result<Exit, Failure> {
     let (run, shards) = match recorded_shards(context, engine).await {
         Ok(Some(read)) => read,
         Ok(None) => return Err(error.into()),
@@ -284,9 +311,9 @@ pub(crate) async fn outcomes(
         Some(turns) => Some(turns.output(&place).await),
         None => None,
     };
-    let (mut summary, complete) = write(engine, finished, notes.form(), place, summary, accept)
-        .await
-        .map_err(|failure| unwritten(failure, run.as_ref()))?;
+    let written = write(engine, finished, notes.form(), place, summary, accept).await;
+    context.progress.finish();
+    let (mut summary, complete) = written.map_err(|failure| unwritten(failure, run.as_ref()))?;
     // Recorded before the file appears: a later command refuses a file that is not recorded as the run's own.
     if let Some(run) = run.as_ref().filter(|_| finished.is_whole())
         && let Some(new) = complete.written(written::version(run, notes))
@@ -304,6 +331,11 @@ pub(crate) async fn outcomes(
         _ => None,
     };
     drop(turn);
+    if let (Some(run), Some(recorder)) = (&run, context.session.recorder())
+        && finished.is_whole()
+    {
+        recorder.forget(&run.id);
+    }
     summary.bill(accounts.as_deref(), &batches);
     summary.finish(engine.clock().elapsed() - context.start);
     if let Some(left) = clean(context, engine).await {
@@ -316,18 +348,29 @@ pub(crate) async fn outcomes(
         (Some(_), Some(run)) => {
             let run = named(run);
             terminal::message(&format!("{run}: {}", summary.line()));
-            for line in summary.troubles() {
+            for line in summary.troubles().iter().chain(&summary.unusable()) {
                 terminal::message(&format!("{run}: {}", line.trim_start()));
             }
         }
         _ => {
             terminal::message(&summary.table());
-            for line in summary.troubles() {
-                terminal::message(&line);
+            for line in summary.troubles().iter().chain(&summary.unusable()) {
+                terminal::message(line);
             }
         }
     }
-    Ok(summary.exit(notes.kept.max_failed()))
+    let exit = summary.exit(notes.kept.max_failed());
+    if let Some(command) = &report.on_finish.on_finish {
+        let ended = Ended {
+            run: run.as_ref().map(|run| &*run.id),
+            exit,
+            output: notes.output.display().to_string(),
+            // Maps with text keys, numbers and lists always serialise.
+            summary: serde_json::to_value(&summary).unwrap_or_default(),
+        };
+        on_finish::run(command, ended).await;
+    }
+    Ok(exit)
 }
 
 /// Formats a run by its id and name, for a line about one of many runs.

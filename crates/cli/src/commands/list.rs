@@ -6,8 +6,8 @@ use lmbatch::{BatchSnapshot, Engine};
 use super::connect;
 use crate::args::ListArgs;
 use crate::exit::{Exit, Failure};
-use crate::terminal::Table;
-use crate::{format, model, terminal};
+use crate::table::{Cell, Column, Table, column};
+use crate::{model, terminal};
 
 pub(crate) async fn list(args: ListArgs) -> Result<Exit, Failure> {
     let provider = model::find(&args.provider)?;
@@ -26,30 +26,34 @@ pub(crate) async fn list(args: ListArgs) -> Result<Exit, Failure> {
     } else if batches.is_empty() {
         terminal::message(&format!("{} lists no batches", provider.id()));
     } else {
-        terminal::out(&rows(&batches));
+        rows(&batches).print();
     }
     Ok(Exit::Usable)
 }
 
-fn rows(batches: &[BatchSnapshot]) -> String {
-    let mut table = Table::with_header(["batch", "status", "done", "created", "model", "label"]);
+const BATCH: [Column; 7] = [
+    column("batch").cut_start(24),
+    column("status"),
+    column("requests"),
+    column("done"),
+    column("created"),
+    column("model").cut_end(12).rank(1),
+    column("label").cut_start(14).rank(2),
+];
+
+fn rows(batches: &[BatchSnapshot]) -> Table {
+    let mut table = Table::new(BATCH);
     for batch in batches {
         let counts = batch.counts;
-        let done = counts.total.map_or_else(String::new, |total| {
-            format!("{} of {total}", counts.finished())
-        });
         table.row([
-            batch.id.to_string(),
-            batch.status.to_string(),
-            done,
-            batch.created_at.map(format::time).unwrap_or_default(),
-            batch.model.clone().unwrap_or_default(),
-            batch
-                .label
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
+            batch.id.as_str().into(),
+            Cell::state(batch.status.as_str()),
+            counts.total.into(),
+            counts.total.map(|_| counts.finished()).into(),
+            batch.created_at.into(),
+            batch.model.clone().into(),
+            batch.label.as_ref().map(ToString::to_string).into(),
         ]);
     }
-    table.to_string()
+    table
 }

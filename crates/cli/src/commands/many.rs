@@ -161,7 +161,8 @@ impl Many {
             return Ok(End::Gone);
         };
         let (engine, cleanings) = self.account(&RunSettings::read(&run)?)?;
-        let progress = Arc::new(Progress::of_many(Arc::clone(&self.board), &id));
+        let progress = Progress::of_many(Arc::clone(&self.board), &id);
+        let progress = Arc::new(progress.recording(&self.session));
         let engine = engine.with_observer(progress.clone());
         let engine = match engine.claim(&id).await {
             Err(error) if error.kind() == ErrorKind::Conflict => return Ok(End::Elsewhere(error)),

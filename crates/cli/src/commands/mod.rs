@@ -23,6 +23,7 @@ pub(crate) mod resume;
 pub(crate) mod retrieve;
 pub(crate) mod run;
 pub(crate) mod run_context;
+pub(crate) mod run_facts;
 pub(crate) mod run_settings;
 pub(crate) mod runs;
 pub(crate) mod schema;
@@ -31,6 +32,7 @@ pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod turns;
 pub(crate) mod validate;
+pub(crate) mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

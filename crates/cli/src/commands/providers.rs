@@ -7,40 +7,43 @@ use lmbatch::adapter::{BatchCodec, CreateProof, GenerateView, Limits, RequestVie
 
 use crate::exit::{Exit, Failure};
 use crate::providers;
-use crate::terminal::{self, Table};
+use crate::table::{Cell, Column, Table, column};
+
+const COLUMNS: [Column; 11] = [
+    column("provider"),
+    column("route"),
+    column("requests"),
+    column("megabytes"),
+    column("models").rank(3),
+    column("lost create found by").rank(2),
+    column("fence").rank(4),
+    column("ids").rank(5),
+    column("results kept").rank(1),
+    column("key variable").cut_end(12),
+    column("key"),
+];
 
 #[expect(clippy::unnecessary_wraps, reason = "every command has the same shape")]
 pub(crate) fn providers() -> Result<Exit, Failure> {
-    let mut table = Table::with_header([
-        "provider",
-        "route",
-        "requests",
-        "megabytes",
-        "models",
-        "a lost create is found by",
-        "fence",
-        "ids",
-        "results kept",
-        "key",
-    ]);
+    let mut table = Table::new(COLUMNS);
     for provider in providers::all() {
         let is_set = |name: &&&str| std::env::var_os(name).is_some_and(|key| !key.is_empty());
         let set = provider.key_variables().iter().find(is_set);
-        let key = set.map_or_else(
-            || format!("{} is not set", provider.key_variables()[0]),
-            |name| format!("{name} is set"),
-        );
+        let key = match set {
+            Some(name) => [*name, "set"],
+            None => [provider.key_variables()[0], "not set"],
+        };
         for route in provider.routes() {
             let codec = provider.codec(route);
-            table.row(capabilities(provider.id(), route, &*codec, &key));
+            table.row(capabilities(provider.id(), route, &*codec, key));
         }
     }
-    terminal::out(&table.to_string());
+    table.print();
     Ok(Exit::Usable)
 }
 
 /// Returns the table row of a provider and one of its routes.
-fn capabilities(provider: &str, route: &str, codec: &dyn BatchCodec, key: &str) -> Vec<String> {
+fn capabilities(provider: &str, route: &str, codec: &dyn BatchCodec, key: [&str; 2]) -> [Cell; 11] {
     let can = codec.capabilities();
     let view = RequestView::Generate(GenerateView {
         model: "m".into(),
@@ -54,7 +57,7 @@ fn capabilities(provider: &str, route: &str, codec: &dyn BatchCodec, key: &str) 
     });
     let class = codec.class(&view).ok();
     let limits = class.as_ref().map(|class| codec.limits(class));
-    let number = |of: fn(Limits) -> u64| limits.map_or_else(String::new, |l| of(l).to_string());
+    let number = |of: fn(Limits) -> u64| Cell::from(limits.map(of));
     let yes = |yes| if yes { "yes" } else { "no" };
     let ids = can.wire_ids;
     let ids = format!(
@@ -69,24 +72,27 @@ fn capabilities(provider: &str, route: &str, codec: &dyn BatchCodec, key: &str) 
     let kept = can.retention.map_or("unknown".to_owned(), |time| {
         format!("{} days", time.as_secs() / 86_400)
     });
-    vec![
-        provider.to_owned(),
-        route.to_owned(),
+    let models = if class.is_some_and(|class| class.model.is_some()) {
+        "one"
+    } else {
+        "any"
+    };
+    let proof = match can.create {
+        CreateProof::Token => "token",
+        CreateProof::Labelled => "label",
+        CreateProof::CountAndTime => "count and time",
+    };
+    [
+        provider.into(),
+        route.into(),
         number(|limits| u64::from(limits.max_requests)),
         number(|limits| limits.max_bytes / 1_000_000),
-        if class.is_some_and(|class| class.model.is_some()) {
-            "one".to_owned()
-        } else {
-            "any".to_owned()
-        },
-        match can.create {
-            CreateProof::Token => "token".to_owned(),
-            CreateProof::Labelled => "label".to_owned(),
-            CreateProof::CountAndTime => "count and time".to_owned(),
-        },
-        yes(can.fence).to_owned(),
-        ids,
-        kept,
-        key.to_owned(),
+        models.into(),
+        proof.into(),
+        yes(can.fence).into(),
+        ids.into(),
+        kept.into(),
+        key[0].into(),
+        key[1].into(),
     ]
 }

@@ -15,7 +15,7 @@ use super::{clock, connect};
 use crate::args::PurgeArgs;
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
-use crate::terminal::Table;
+use crate::table::{Table, column};
 use crate::{format, hints, terminal};
 
 pub(crate) async fn purge(session: &Session, mut args: PurgeArgs) -> Result<Exit, Failure> {
@@ -26,7 +26,13 @@ pub(crate) async fn purge(session: &Session, mut args: PurgeArgs) -> Result<Exit
     let ledger = session.opened(folder.ledger().await?);
     let chosen = chosen(&args, &ledger).await?;
     let local = args.local || !args.remote;
-    let mut table = Table::with_header(["run", "started", "requests", "here", "at the provider"]);
+    let mut table = Table::new([
+        column("run"),
+        column("started"),
+        column("requests"),
+        column("here"),
+        column("at the provider").cut_end(20),
+    ]);
     let mut exit = Exit::Usable;
     for run in &chosen {
         // Another process may advance the run, and another purge may have deleted it.
@@ -69,6 +75,8 @@ pub(crate) async fn purge(session: &Session, mut args: PurgeArgs) -> Result<Exit
         };
         if local && !args.dry_run {
             forget_run(&*ledger, run, &files).await?;
+            // Live counts that stay behind hold no prompt and no answer.
+            let _ = folder.live().remove(&run.id);
         }
         let count = files.len() as u64;
         if args.json {
@@ -93,11 +101,11 @@ pub(crate) async fn purge(session: &Session, mut args: PurgeArgs) -> Result<Exit
                 None => "stays".to_owned(),
             };
             table.row([
-                run.id.to_string(),
-                run.created_at.map(format::time).unwrap_or_default(),
-                run.requests.to_string(),
-                here,
-                there,
+                (&*run.id).into(),
+                run.created_at.into(),
+                run.requests.into(),
+                here.into(),
+                there.into(),
             ]);
         }
         drop(claim);
@@ -107,7 +115,7 @@ pub(crate) async fn purge(session: &Session, mut args: PurgeArgs) -> Result<Exit
         return Ok(Exit::Usable);
     }
     if !table.is_empty() {
-        terminal::out(&table.to_string());
+        table.print();
     }
     if args.dry_run {
         terminal::message("nothing was deleted: --dry-run");

@@ -73,7 +73,7 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
     // Invalid options are reported before a key is needed and before the input is read.
     let options = settings::options(&args.settings, &*model.provider.codec(route), &model.name)?;
     notes.properties = output_format::properties(options.schema.as_ref());
-    let progress = Arc::new(Progress::new(args.report.quiet));
+    let progress = Arc::new(Progress::new(args.report.quiet).recording(session));
     let (emulation, provider) = provider(&args, &notes).await?;
     if let Some(emulation) = &emulation {
         notes.connection.base_url = Some(emulation.base_url().to_owned());

@@ -1,67 +1,49 @@
 //! `lmbatch show`: prints one run with its batches, from its record.
 
-use lmbatch::BatchId;
 use lmbatch::adapter::{Certainty, format_time};
+use lmbatch::durable::LiveCounts;
 use lmbatch::engine::{RunState, ShardPhase, has_failed, is_refused};
 use lmbatch::record::{Closed, RunRecord, ShardRecord, ShardState};
+use lmbatch::{BatchId, BatchSnapshot};
 use serde_json::{Value, json};
 
 use super::end::{after_refusal, noted_failure};
+use super::run_facts::facts;
 use super::run_settings::Shown;
 use super::state;
 use crate::args::ShowArgs;
 use crate::exit::{Exit, Failure};
+use crate::live::{self, Live};
 use crate::session::Session;
-use crate::terminal::Table;
+use crate::table::{Cell, Column, Table, coloured, column};
 use crate::{format, summary, terminal};
 
 pub(crate) async fn show(session: &Session, mut args: ShowArgs) -> Result<Exit, Failure> {
     args.run.state = state::holding(session, &args.run.state, &args.run.run).await?;
-    let ledger = state::ledger(session, &args.run.state).await?;
-    let run = state::find(&*ledger, &args.run.run).await?;
+    let mut reader = state::live(session, &args.run.state).await?;
+    let run = state::find(reader.ledger(), &args.run.run).await?;
     hide_key(&run);
     let known = Shown::of(&run);
-    let shards = ledger.shards(&run.id).await?;
+    let (live, shards, noted) = reader.read(&run).await?;
     if args.json {
-        let batches: Vec<Value> = shards.iter().map(shard_json).collect();
-        let mut shown = run_json(&run, &known, &shards);
-        shown["batches"] = batches.into();
+        let batches = shards.iter().map(|shard| shard_json(shard, noted.as_ref()));
+        let mut shown = run_json(&run, &known, &shards, &live);
+        shown["batches"] = batches.collect();
         terminal::json(&shown);
         return Ok(ended(&run, &shards));
     }
-    terminal::out(&format!(
+    terminal::clean(&format!(
         "run {} {}, {} to {}, attempt {}",
-        run.id,
-        RunState::of(&run, &shards),
+        terminal::plain(&run.id),
+        coloured(live.state.as_str(), terminal::look()),
         format::count(u64::from(run.requests), "request", "requests"),
-        known.model_in_full(),
+        terminal::plain(&known.model_in_full()),
         run.attempt + 1
     ));
-    let mut table = Table::with_header([
-        "#",
-        "attempt",
-        "requests",
-        "state",
-        "id",
-        "certainty",
-        "evidence",
-        "label",
-    ]);
-    for shard in &shards {
-        let (phase, batch) = (ShardPhase::of(shard).as_str(), shard.state.batch());
-        let (certainty, evidence) = proof(shard);
-        table.row([
-            (shard.key.shard + 1).to_string(),
-            (shard.attempt + 1).to_string(),
-            shard.count.to_string(),
-            phase.to_owned(),
-            batch.map_or("", BatchId::as_str).to_owned(),
-            certainty.to_owned(),
-            evidence.to_owned(),
-            shard.label.to_string(),
-        ]);
+    if live.is_open() {
+        terminal::out(&facts(&run, &live).to_string());
     }
-    terminal::out(&table.to_string());
+    batches(&shards, noted.as_ref()).print();
     for line in reasons(&run, &shards) {
         terminal::message(&line);
     }
@@ -71,8 +53,48 @@ pub(crate) async fn show(session: &Session, mut args: ShowArgs) -> Result<Exit, 
     Ok(ended(&run, &shards))
 }
 
+const BATCH: [Column; 11] = [
+    column("#"),
+    column("attempt").rank(3),
+    column("requests"),
+    column("answered"),
+    column("failed"),
+    column("state"),
+    column("expires").rank(2),
+    column("id").cut_start(27),
+    column("certainty").rank(4),
+    column("evidence").cut_end(16).rank(6),
+    column("label").rank(5),
+];
+
+/// Returns the table of a run's batches.
+fn batches(shards: &[ShardRecord], noted: Option<&LiveCounts>) -> Table {
+    let mut table = Table::new(BATCH);
+    for shard in shards {
+        let (phase, batch) = (ShardPhase::of(shard).as_str(), shard.state.batch());
+        let (certainty, evidence) = proof(shard);
+        let counts = live::counts(shard, noted);
+        let polled = live::noted_batch(shard, noted);
+        table.row([
+            (shard.key.shard + 1).into(),
+            (shard.attempt + 1).into(),
+            shard.count.into(),
+            counts.succeeded.into(),
+            (counts.finished() - counts.succeeded).into(),
+            // The word of the provider says more than that the batch has not ended.
+            Cell::state(polled.map_or(phase, |batch| batch.status.as_str())),
+            polled.and_then(|batch| batch.expires_at).into(),
+            batch.map(BatchId::as_str).into(),
+            certainty.into(),
+            evidence.into(),
+            shard.label.to_string().into(),
+        ]);
+    }
+    table
+}
+
 /// Returns the exit code of a command that shows a run.
-fn ended(run: &RunRecord, shards: &[ShardRecord]) -> Exit {
+pub(super) fn ended(run: &RunRecord, shards: &[ShardRecord]) -> Exit {
     match has_failed(run, shards) {
         true => Exit::Failed,
         false => Exit::Usable,
@@ -117,7 +139,12 @@ fn proof(shard: &ShardRecord) -> (&'static str, &str) {
 }
 
 /// Formats a run as JSON. The value of `format` changes whenever the members do.
-pub(super) fn run_json(run: &RunRecord, shown: &Shown, shards: &[ShardRecord]) -> Value {
+pub(super) fn run_json(
+    run: &RunRecord,
+    shown: &Shown,
+    shards: &[ShardRecord],
+    live: &Live,
+) -> Value {
     let failure = noted_failure(run).filter(|_| has_failed(run, shards));
     let failure =
         failure.map(|(message, said)| json!({"message": message, "provider_message": said}));
@@ -125,15 +152,110 @@ pub(super) fn run_json(run: &RunRecord, shown: &Shown, shards: &[ShardRecord]) -
         "format": 1, "run": run.id, "name": run.name, "state": RunState::of(run, shards).as_str(), "failure": failure, "requests": run.requests,
         "attempt": run.attempt + 1, "provider": shown.provider, "known_provider": shown.is_known, "model": shown.model,
         "created_at": run.created_at.map(format_time), "output": shown.output,
+        "progress": live.json(),
     })
 }
 
-fn shard_json(shard: &ShardRecord) -> Value {
+fn shard_json(shard: &ShardRecord, noted: Option<&LiveCounts>) -> Value {
     let (phase, batch) = (ShardPhase::of(shard).as_str(), shard.state.batch());
     let (certainty, evidence) = proof(shard);
+    let polled = live::noted_batch(shard, noted);
+    let expires_at = polled.and_then(|batch: &BatchSnapshot| batch.expires_at);
     let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     json!({
         "number": shard.key.shard + 1, "attempt": shard.attempt + 1, "requests": shard.count, "state": phase,
         "batch": batch, "certainty": said(certainty), "evidence": said(evidence), "label": shard.label,
+        "counts": live::counts(shard, noted), "status": polled.map(|batch| batch.status.as_str()),
+        "expires_at": expires_at.map(format_time),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use lmbatch::adapter::Proof;
+    use lmbatch::record::{Progress, ShardKey};
+    use lmbatch::{BatchClass, BatchStatus, Label, RequestCounts};
+
+    use super::*;
+    use crate::terminal::Look;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn shard(number: u32, state: ShardState, proof: Option<Proof>) -> ShardRecord {
+        ShardRecord {
+            key: ShardKey {
+                run: "r-b7h0xnabcdef".into(),
+                shard: number,
+            },
+            label: Label::new(format!("lmbatch-b7h0xnabcdef-{number}")),
+            class: BatchClass::new("/x", "file"),
+            count: 50_000,
+            bytes: 1,
+            checksum: None,
+            tables: None,
+            attempt: 0,
+            epoch: 1,
+            state,
+            progress: Progress::default(),
+            proof,
+            doubted: None,
+            remnants: Vec::new(),
+            sent_twice: false,
+        }
+    }
+
+    #[test]
+    fn the_batches_of_a_run_fit_eighty_and_a_hundred_and_twenty_columns() {
+        let id = BatchId::new("batch_68b7f0c2a1d08190a2d4f7b35c1e9a06");
+        let proof = Proof::proved("its create was answered");
+        let created = ShardState::Created {
+            batch: id.clone(),
+            proof: proof.clone(),
+        };
+        let shards = [
+            shard(0, created, Some(proof)),
+            shard(1, ShardState::Planned, None),
+        ];
+        let polled = {
+            let mut snapshot = BatchSnapshot::new(id, BatchStatus::InProgress);
+            snapshot.counts = RequestCounts {
+                total: Some(50_000),
+                succeeded: 12_345,
+                errored: 67,
+                ..RequestCounts::default()
+            };
+            snapshot.expires_at = Some(at(80_000));
+            snapshot
+        };
+        let noted = LiveCounts {
+            batches: vec![polled],
+            polled_at: at(500),
+        };
+        let table = batches(&shards, Some(&noted));
+        let shown = |columns| {
+            table.within(Look::Terminal {
+                columns,
+                colour: false,
+                now: at(600),
+            })
+        };
+        let at_80 = "\
+#  requests  answered  failed  state        expires  id
+1    50,000    12,345      67  in progress  in 22 h  …c2a1d08190a2d4f7b35c1e9a06
+2    50,000         0       0  planned      -        -";
+        assert_eq!(shown(80), at_80);
+        let at_120 = "\
+#  attempt  requests  answered  failed  state        expires  id                                      certainty
+1        1    50,000    12,345      67  in progress  in 22 h  batch_68b7f0c2a1d08190a2d4f7b35c1e9a06  proved
+2        1    50,000         0       0  planned      -        -                                       -";
+        assert_eq!(shown(120), at_120);
+        let in_a_pipe = "#\tattempt\trequests\tanswered\tfailed\tstate\texpires\tid\tcertainty\tevidence\tlabel
+1\t1\t50000\t12345\t67\tin_progress\t1970-01-01T22:13:20Z\tbatch_68b7f0c2a1d08190a2d4f7b35c1e9a06\tproved\tits create was answered\tlmbatch-b7h0xnabcdef-0
+2\t1\t50000\t0\t0\tplanned\t\t\t\t\tlmbatch-b7h0xnabcdef-1";
+        assert_eq!(table.within(Look::Pipe), in_a_pipe);
+    }
 }

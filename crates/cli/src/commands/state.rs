@@ -12,6 +12,7 @@ use super::run_settings::RunSettings;
 use super::{offline, warning};
 use crate::args::StateArgs;
 use crate::exit::{Exit, Failure};
+use crate::live::LiveReader;
 use crate::session::Session;
 use crate::{hints, terminal};
 
@@ -187,6 +188,26 @@ pub(crate) async fn ledger_if_any(
     }
     let state = StateFolder::read(folder(args)?)?;
     Ok(Some(session.opened(state.ledger().await?)))
+}
+
+/// Returns a reader of the progress of runs.
+pub(crate) async fn live(session: &Session, args: &StateArgs) -> Result<LiveReader, Failure> {
+    match live_if_any(session, args).await? {
+        Some(reader) => Ok(reader),
+        None => Err(Failure::usage(no_runs(args)?)),
+    }
+}
+
+/// Returns a reader of the progress of runs, if the folder has a record.
+pub(crate) async fn live_if_any(
+    session: &Session,
+    args: &StateArgs,
+) -> Result<Option<LiveReader>, Failure> {
+    let ledger = ledger_if_any(session, args).await?;
+    Ok(match ledger {
+        Some(ledger) => Some(LiveReader::new(ledger, StateFolder::read(folder(args)?)?)),
+        None => None,
+    })
 }
 
 /// Returns an engine that reads the record while another process may advance its runs.

@@ -1,31 +1,89 @@
-//! `lmbatch status`: prints the state of one batch from its provider, or of a run from its record.
+//! `lmbatch status`: prints the state of one batch from its provider, or of runs from their record.
 
 use std::time::SystemTime;
 
 use lmbatch::BatchSnapshot;
 use lmbatch::adapter::format_time;
+use lmbatch::engine::is_refused;
+use lmbatch::record::Ledger as _;
 
 use super::batch::engine;
-use super::show;
-use crate::args::{OneRunArgs, ShowArgs, StatusArgs};
+use super::run_facts::{block, open_runs};
+use super::run_settings::Shown;
+use super::runs::RunTable;
+use super::show::{ended, hide_key, run_json};
+use super::{clock, end, state};
+use crate::args::{BatchArgs, StatusArgs};
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
-use crate::terminal::Table;
-use crate::{plain, terminal};
+use crate::table::Facts;
+use crate::{format, plain, terminal};
 
 pub(crate) async fn status(session: &Session, args: StatusArgs) -> Result<Exit, Failure> {
-    if args.batch.provider.is_none() {
-        let run = args.batch.batch;
-        let state = args.state;
-        let (run, json) = (OneRunArgs { run, state }, args.json);
-        return show::show(session, ShowArgs { run, json }).await;
+    match (&args.provider, &args.batch) {
+        (Some(_), _) => of_batch(args).await,
+        (None, Some(run)) => of_run(session, run, &args).await,
+        (None, None) => of_open_runs(session, &args).await,
     }
-    let (_, engine, batch) = engine(&args.batch)?;
+}
+
+/// Prints the status of a run.
+async fn of_run(session: &Session, run: &str, args: &StatusArgs) -> Result<Exit, Failure> {
+    let state = state::holding(session, &args.state, run).await?;
+    let mut reader = state::live(session, &state).await?;
+    let run = state::find(reader.ledger(), run).await?;
+    hide_key(&run);
+    let (live, shards, _) = reader.read(&run).await?;
+    if args.json {
+        terminal::json(&run_json(&run, &Shown::of(&run), &shards, &live));
+        return Ok(ended(&run, &shards));
+    }
+    terminal::clean(&block(&run, &live));
+    if is_refused(&shards) && !run.cancelled {
+        terminal::message(&end::after_refusal(&run));
+    }
+    Ok(ended(&run, &shards))
+}
+
+/// Prints the status of every run that has not ended.
+async fn of_open_runs(session: &Session, args: &StatusArgs) -> Result<Exit, Failure> {
+    let Some(mut reader) = state::live_if_any(session, &args.state).await? else {
+        if !args.json {
+            terminal::message(&state::no_runs(&args.state)?);
+        }
+        return Ok(Exit::Usable);
+    };
+    let runs = reader.ledger().all_runs(open_runs()).await?;
+    let mut table = RunTable::new();
+    for run in &runs {
+        hide_key(run);
+        let (live, shards, _) = reader.read(run).await?;
+        let shown = Shown::of(run);
+        match args.json {
+            true => terminal::json(&run_json(run, &shown, &shards, &live)),
+            false => table.add(run, &shown, &live, None),
+        }
+    }
+    if runs.is_empty() {
+        terminal::message("every run has ended");
+    } else if !args.json {
+        table.print();
+    }
+    Ok(Exit::Usable)
+}
+
+async fn of_batch(args: StatusArgs) -> Result<Exit, Failure> {
+    let args_of_batch = BatchArgs {
+        batch: args.batch.unwrap_or_default(),
+        provider: args.provider,
+        connection: args.connection,
+    };
+    let (_, engine, batch) = engine(&args_of_batch)?;
     let snapshot = engine.status(&batch).await?;
     if args.json {
         terminal::json(&snapshot);
     } else {
-        terminal::out(&table(&snapshot));
+        terminal::out(&batch_facts(&snapshot).to_string());
     }
     Ok(if snapshot.status.is_terminal() {
         Exit::Usable
@@ -34,19 +92,23 @@ pub(crate) async fn status(session: &Session, args: StatusArgs) -> Result<Exit, 
     })
 }
 
-/// Formats a batch as a table with one fact per line; facts that the provider does not give are left out.
-fn table(snapshot: &BatchSnapshot) -> String {
-    let mut table = Table::new();
+/// Returns the status of a batch, one fact a line; facts that the provider does not give are left out.
+fn batch_facts(snapshot: &BatchSnapshot) -> Facts {
+    let now = clock().now();
+    let mut table = Facts::new();
     let counts = snapshot.counts;
-    let count = |number: u64| (number > 0).then(|| number.to_string());
-    let time = |at: Option<SystemTime>| at.map(format_time);
-    let usage = snapshot
-        .usage
-        .map(|usage| format!("{} in, {} out", usage.input_tokens, usage.output_tokens));
+    let count = |number: u64| (number > 0).then(|| format::number(number));
+    let time = |at: Option<SystemTime>| {
+        at.map(|at| format!("{} ({})", format_time(at), format::relative(at, now)))
+    };
+    let usage = snapshot.usage.map(|usage| {
+        let [input, output] = [usage.input_tokens, usage.output_tokens].map(format::number);
+        format!("{input} in, {output} out")
+    });
     for (name, value) in [
         ("batch", Some(snapshot.id.to_string())),
         ("status", Some(snapshot.status.to_string())),
-        ("requests", counts.total.map(|total| total.to_string())),
+        ("requests", counts.total.map(format::number)),
         ("succeeded", count(counts.succeeded)),
         ("errored", count(counts.errored)),
         ("expired", count(counts.expired)),
@@ -59,16 +121,16 @@ fn table(snapshot: &BatchSnapshot) -> String {
         ("tokens", usage),
     ] {
         if let Some(value) = value {
-            table.row([name, &value]);
+            table.row(name, &value);
         }
     }
     for problem in &snapshot.problems {
         let line = problem.line.map(|line| format!(" at request {line}"));
         let why = format!("{}{}", problem.error, line.unwrap_or_default());
-        table.row(["problem", &why]);
+        table.row("problem", &why);
         if let Some(said) = problem.error.message().and_then(plain::provider_text) {
-            table.row(["provider said", &said]);
+            table.row("provider said", &said);
         }
     }
-    table.to_string()
+    table
 }
