@@ -348,6 +348,7 @@ mod tests {
             cache_write_tokens: 456,
             output_tokens: 0,
             thinking_tokens: u64::MAX,
+            ..TokenUsage::default()
         };
         let mut out = Vec::new();
         usage_of(&usage, &mut out);
