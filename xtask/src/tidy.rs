@@ -169,6 +169,9 @@ fn forbidden(from: &str, from_is_provider: bool, to: &str) -> Option<&'static st
         ("lmbatch-lines", to) if to.starts_with("lmbatch-") && to != "lmbatch-core" => {
             Some("lines know core only")
         }
+        ("lmbatch-prices", to) if to.starts_with("lmbatch-") && to != "lmbatch-core" => {
+            Some("prices know core only")
+        }
         ("lmbatch-contract", to)
             if to.starts_with("lmbatch")
                 && !["lmbatch-core", "lmbatch-engine", "lmbatch-testing"].contains(&to) =>
@@ -358,6 +361,8 @@ mod tests {
             ("lmbatch-core", false, "serde", false),
             ("lmbatch-engine", false, "lmbatch-http", true),
             ("lmbatch-engine", false, "lmbatch-core", false),
+            ("lmbatch-prices", false, "lmbatch-lines", true),
+            ("lmbatch-prices", false, "lmbatch-core", false),
             ("lmbatch-acme", true, "lmbatch-engine", true),
             ("lmbatch-acme", true, "lmbatch-http", false),
             ("lmbatch-acme", true, "reqwest", true),
