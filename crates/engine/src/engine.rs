@@ -17,6 +17,7 @@ use crate::event::Observer;
 use crate::memory::MemoryLedger;
 use crate::plan::Plan;
 use crate::plan::error::PlanError;
+use crate::plan::planned_request::PlannedRequest;
 use crate::policy::{
     BatchLimit, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy, RunOptions, StepLimits,
 };
@@ -157,6 +158,20 @@ impl Engine {
     /// Reads and encodes every request. Sends nothing. lmbatch assigns the ids on the wire.
     pub async fn plan(&self, source: Box<dyn RequestSource>) -> Result<Plan, PlanError> {
         self.context.plan(source).await
+    }
+
+    /// Plans as [`plan`](Self::plan) does, and passes each valid request to `visit`, in the order
+    /// of the source, before the plan is complete. Where the input has invalid requests, those
+    /// after the first invalid one are not passed.
+    ///
+    /// # Errors
+    /// [`PlanError`] for an input that cannot be read or that has invalid requests.
+    pub async fn plan_each(
+        &self,
+        source: Box<dyn RequestSource>,
+        visit: impl FnMut(&PlannedRequest<'_>) + Send + 'static,
+    ) -> Result<Plan, PlanError> {
+        self.context.plan_each(source, Box::new(visit)).await
     }
 
     /// Plans under the nonce of an earlier plan. The same input gives the same plan again.

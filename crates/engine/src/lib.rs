@@ -45,7 +45,8 @@ pub use plan::error::{BadInput, BadRequest, PlanError, SHOWN};
 pub use plan::handle_parts::HandleParts;
 pub use plan::handles::CreatedHandle;
 pub use plan::ids::{former_run_id, run_id};
-pub use plan::{Checked, Plan, check, check_within};
+pub use plan::planned_request::PlannedRequest;
+pub use plan::{Checked, Plan, check, check_each, check_within};
 pub use policy::{
     BatchLimit, DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, MAX_STATUS_CHECK_INTERVAL,
     OnDoubt, PollingPolicy, RetryPolicy, RunOptions, StepLimits,
