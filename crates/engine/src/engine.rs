@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use lmbatch_core::{
-    AccountMatch, BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Ledger, Nonce,
+    AccountMatch, BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Ledger, Nonce, Prices,
     RequestId, RequestSource, Result, Rng, RunClaim, RunRecord, Spool, Upload,
 };
 
 use crate::context::Context;
+use crate::cost::CostLimit;
 use crate::event::Observer;
 use crate::memory::MemoryLedger;
 use crate::plan::Plan;
@@ -102,6 +103,24 @@ impl Engine {
     pub fn with_limits(mut self, limits: StepLimits) -> Self {
         self.context.limits = limits;
         self
+    }
+    /// Sets a table of prices, from which the costs of answers are computed.
+    pub fn with_prices(mut self, prices: Arc<dyn Prices>) -> Self {
+        self.context.prices = Some(prices);
+        self
+    }
+    /// Sets a limit on the cost of each run, by a table of prices. A create whose largest cost does
+    /// not fit is not sent: the run waits until other batches cost less than was reserved, or else
+    /// ends with [`ErrorKind::CostLimit`](lmbatch_core::ErrorKind::CostLimit) after the results of
+    /// its batches are fetched. It can be [resumed](Self::resume) with a higher limit.
+    ///
+    /// Before anything is sent, a run is refused with
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the price of a model
+    /// is unknown, or where a request sets no maximum number of output tokens and the limit
+    /// [expects](CostLimit::expecting) none.
+    pub fn with_cost_limit(mut self, limit: CostLimit, prices: Arc<dyn Prices>) -> Self {
+        self.context.cost_limit = Some(limit);
+        self.with_prices(prices)
     }
     /// Sets the source of time.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {

@@ -10,6 +10,7 @@ pub(crate) mod former;
 pub(crate) mod handle_parts;
 pub(crate) mod handles;
 pub(crate) mod ids;
+pub(crate) mod largest;
 pub(crate) mod local_file;
 pub(crate) mod order;
 pub(crate) mod planned;

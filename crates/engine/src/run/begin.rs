@@ -100,6 +100,8 @@ impl Context {
         name: Option<&str>,
         notes: BTreeMap<Box<str>, Box<str>>,
     ) -> Result<RunRecord> {
+        self.check_bounds(&plan.files, &plan.tables, plan.shards.clone())
+            .await?;
         let run = RunRecord {
             name: name.map(Into::into),
             ..plan.record(&*self.clock)

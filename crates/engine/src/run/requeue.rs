@@ -57,6 +57,9 @@ impl Job<'_> {
         if requests == 0 {
             return Ok(0);
         }
+        self.context
+            .check_bounds(&self.plan.files, &self.plan.tables, new.clone())
+            .await?;
         let attempt = self.run.attempt + 1;
         self.context.tell(&Event::Requeued {
             requests,
