@@ -10,7 +10,9 @@ use lmbatch_core::{Effort, Problem, SchemaMode};
 use lmbatch_engine::BatchLimit;
 use serde::{Deserialize, Serialize};
 
+use crate::estimate_args::{EachModel, EstimateOptions};
 pub(crate) use crate::max_failed::MaxFailed;
+use crate::paying_args::PayingArgs;
 
 /// Batch inference for language models: exactly one outcome per request, at the batch price.
 #[derive(Debug, Parser)]
@@ -83,9 +85,11 @@ pub(crate) enum Command {
     Adopt(Box<AdoptArgs>),
     /// Check an input file offline, as `run` would; nothing is sent.
     Validate(Box<ValidateArgs>),
+    /// Estimate what the requests of a file cost with one model or several, offline; nothing is sent.
+    Estimate(Box<EstimateArgs>),
     /// List the providers and their capabilities.
     Providers,
-    /// Print the JSON Schema of input lines, output lines, the summary or the plan of a dry run.
+    /// Print the JSON Schema of input lines, output lines, the summary, the plan of a dry run or an estimate.
     Schema {
         /// Format that the schema describes.
         of: SchemaOf,
@@ -115,6 +119,7 @@ pub(crate) enum SchemaOf {
     Output,
     Summary,
     DryRun,
+    Estimate,
 }
 
 #[derive(Debug, clap::Args)]
@@ -172,6 +177,8 @@ pub(crate) struct RunArgs {
     /// Write each result row unchanged, as the provider sent it, as {"id", "raw"}.
     #[arg(long)]
     pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) paying: PayingArgs,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
 }
@@ -493,6 +500,16 @@ pub(crate) struct ValidateArgs {
     pub(crate) input: PathBuf,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EstimateArgs {
+    /// Requests, one JSON object per line; `-` is standard input.
+    pub(crate) input: PathBuf,
+    #[command(flatten)]
+    pub(crate) each: EachModel<SettingsArgs>,
+    #[command(flatten)]
+    pub(crate) options: EstimateOptions,
 }
 
 #[derive(Debug, clap::Args)]

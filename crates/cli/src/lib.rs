@@ -5,6 +5,8 @@ mod board;
 mod commands;
 mod counts;
 mod emulation;
+mod estimate_args;
+mod estimator;
 mod exit;
 mod format;
 mod hints;
@@ -13,7 +15,9 @@ mod limits;
 mod max_failed;
 mod model;
 mod packaging;
+mod paying_args;
 mod plain;
+mod pretty;
 mod progress;
 mod providers;
 mod rendering;
@@ -288,6 +292,7 @@ async fn dispatch(session: &Arc<Session>, command: Command) -> Result<Exit, Fail
         Command::Purge(args) => commands::purge::purge(session, args).await,
         Command::Status(args) => commands::status::status(session, args).await,
         Command::Retrieve(args) => commands::retrieve::retrieve(session, args).await,
+        Command::Estimate(args) => commands::estimate::estimate(&args),
         Command::Validate(args) => commands::validate::validate(args).await,
         Command::Providers => commands::providers::providers(),
         Command::Schema { of } => commands::schema::schema(of),
@@ -337,6 +342,7 @@ impl Command {
             Self::Runs(runs) => runs.json,
             Self::Purge(purge) => purge.json,
             Self::Show(show) | Self::Audit(show) => show.json,
+            Self::Estimate(estimate) => estimate.options.json,
             _ => false,
         }
     }

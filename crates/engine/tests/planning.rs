@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lmbatch_core::{
-    ContentView, Error, ErrorKind, GenerateView, MessageView, RequestView, Role, Spool, SpoolFile,
-    SpoolWriter, Text,
+    BatchProvider as _, ContentView, Error, ErrorKind, GenerateView, MessageView, RequestView,
+    Role, Spool, SpoolFile, SpoolWriter, Text,
 };
 use lmbatch_engine::{
     BatchLimit, Engine, Entry, IdView, PlanError, RequestSource, Sourced, check_each,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lmbatch_core::{BatchProvider, Clock, Connection, RunClaim, RunRecord};
 use lmbatch_engine::{Changes, DoubtPolicy, Engine, Plan, PollingPolicy, RunOptions};
 
+use super::before_paying::{self, Estimating, Sizes};
 use super::end::until_stopped;
 use super::kept::Kept;
 use super::known::{Known, known, superseded, warn_of_twin};
@@ -62,6 +63,7 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
     }
     // Invalid options are reported before a key is needed and before the input is read.
     settings::options(&args.settings, &*model.provider.codec(route), &model.name)?;
+    let estimating = Estimating::new(&args.paying, &notes)?;
     let progress = Arc::new(Progress::new(args.report.quiet));
     let (_emulation, provider) = provider(&args, &notes).await?;
     let engine = engine(&args, provider, &clock, &progress);
@@ -89,20 +91,21 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
         ..RunOptions::default()
     };
     if args.emulate {
-        let Some(plan) = planned(&args, &engine).await? else {
+        let Some(plan) = planned(&args, &engine, &estimating).await? else {
             return empty(&context, &engine);
         };
+        print_plan(&estimating, &context.notes, &plan, true);
         let place = ready(&args, &context.notes, &engine, &model).await?;
         let run_options = context.remaining(&engine, run_options);
         return until_stopped(&context, &engine, place, engine.run(plan, run_options)).await;
     }
     let (_state, engine) = state::durable(session, engine, &args.state, args.report.quiet).await?;
-    let Some(plan) = planned(&args, &engine).await? else {
+    let Some(plan) = planned(&args, &engine, &estimating).await? else {
         return empty(&context, &engine);
     };
     let mut handling = Handling::new();
     let decided = tokio::select! {
-        decided = decided(&args, &context.notes, &engine, &plan, &model) => decided,
+        decided = decided(&args, &context.notes, &engine, &plan, &model, &estimating) => decided,
         (exit, name) = handling.stopped() => Err(stopped(exit, name)),
     };
     drop(handling);
@@ -151,8 +154,9 @@ async fn decided(
     engine: &Engine,
     plan: &Plan,
     model: &Model,
+    estimating: &Estimating,
 ) -> Result<Decided, Failure> {
-    let mut checked = None;
+    let (mut checked, mut is_confirmed) = (None, false);
     loop {
         match (known(args, notes, engine, plan).await?, checked.take()) {
             (Known::Nothing { refused, twin }, Some((begin, place))) => {
@@ -167,11 +171,18 @@ async fn decided(
             (Known::Same(run), _) => return Ok(Decided::Same(run)),
             (Known::Changed { run, refused }, checked) => {
                 drop(checked);
+                // What has not changed is not paid for again, so that the price of all requests is a bound.
+                before_paying::confirm(&args.paying, estimating, &args.input).await?;
                 superseded(args, engine, &refused).await?;
                 return Ok(Decided::Changed(run));
             }
         }
         let place = ready(args, notes, engine, model).await?;
+        // Asked without the claim, for which other processes would wait, and once.
+        if !std::mem::replace(&mut is_confirmed, true) {
+            print_plan(estimating, notes, plan, false);
+            before_paying::confirm(&args.paying, estimating, &args.input).await?;
+        }
         checked = Some((engine.claim_begin().await?, place));
     }
 }
@@ -196,15 +207,24 @@ async fn ready(
     Ok(Place::new(target, args.report.force))
 }
 
+/// Prints a plan whose state folder was printed when it was opened.
+fn print_plan(estimating: &Estimating, notes: &RunSettings, plan: &Plan, emulated: bool) {
+    let sizes = Sizes {
+        requests: plan.requests(),
+        batches: u64::from(plan.batches()),
+        bytes: plan.bytes(),
+    };
+    before_paying::print(&estimating.lock(), notes, sizes, None, emulated);
+}
+
 /// Reads the input; `None` if it has no requests and `--allow-empty` is set.
-async fn planned(args: &RunArgs, engine: &Engine) -> Result<Option<Plan>, Failure> {
-    match plan_unless_empty(&args.input, &args.settings, engine).await {
-        Ok(plan) => {
-            if plan.batches() > 1 {
-                terminal::message(&format!("{} batches are needed", plan.batches()));
-            }
-            Ok(Some(plan))
-        }
+async fn planned(
+    args: &RunArgs,
+    engine: &Engine,
+    estimating: &Estimating,
+) -> Result<Option<Plan>, Failure> {
+    match plan_unless_empty(&args.input, &args.settings, engine, estimating.adding()).await {
+        Ok(plan) => Ok(Some(plan)),
         Err(Unplanned::Empty) if args.allow_empty => Ok(None),
         Err(Unplanned::Empty) => Err(Unplanned::Empty
             .failure(&args.input)
