@@ -10,6 +10,7 @@ use lmbatch_core::{Effort, Problem, SchemaMode};
 use lmbatch_engine::BatchLimit;
 use serde::{Deserialize, Serialize};
 
+use crate::cost_args::{ContinuingCostArgs, CostArgs};
 use crate::estimate_args::{EachModel, EstimateOptions};
 pub(crate) use crate::max_failed::MaxFailed;
 use crate::paying_args::PayingArgs;
@@ -43,8 +44,9 @@ Exit codes:
   2    usage or input; nothing was sent
   3    finished, and some outputs are unusable
   4    not finished; continue with resume
-  5    busy: another process holds the run
+  5    stopped by the cost limit; continue with resume --max-cost
   6    submission status unknown
+  7    busy: another process holds the run
   141  the reader of the output closed its end
   129, 130, 143  stopped by HUP, INT, TERM; continue with resume";
 
@@ -179,6 +181,8 @@ pub(crate) struct RunArgs {
     pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) paying: PayingArgs,
+    #[command(flatten)]
+    pub(crate) cost: CostArgs,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
 }
@@ -381,9 +385,9 @@ pub(crate) struct ReportArgs {
 pub(crate) struct ResumeArgs {
     /// Id or name of the run, or at least the first 4 characters of its id [default: the only unfinished run].
     pub(crate) run: Option<String>,
-    /// Resume all unfinished runs concurrently. The exit code is the worst of theirs, in the order 1, 2, 6, 3, 5,
+    /// Resume all unfinished runs concurrently. The exit code is the worst of theirs, in the order 1, 2, 6, 5, 3, 7,
     /// 4, 0.
-    #[arg(long, conflicts_with_all = ["run", "output"])]
+    #[arg(long, conflicts_with_all = ["run", "output", "max_cost"])]
     pub(crate) all: bool,
     /// With --all: keep looking for unfinished runs until INT or TERM. A run that fails is tried again after a
     /// minute, and then at growing intervals of up to ten minutes.
@@ -414,6 +418,8 @@ pub(crate) struct ResumeOptions {
     /// [default: the run's own setting, or 3].
     #[arg(long, value_name = "N")]
     pub(crate) max_attempts: Option<u32>,
+    #[command(flatten)]
+    pub(crate) paying: ContinuingCostArgs,
     #[command(flatten)]
     pub(crate) doubt: DoubtArgs,
     #[command(flatten)]

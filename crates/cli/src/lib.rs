@@ -3,6 +3,8 @@
 mod args;
 mod board;
 mod commands;
+mod cost_args;
+mod cost_summary;
 mod counts;
 mod emulation;
 mod estimate_args;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use lmbatch_core::{
     BatchSnapshot, BatchStatus, OutcomeStatus, Problem, RequestCounts, TokenUsage, format_time,
 };
-use lmbatch_engine::{BatchAccount, Left, undelivered};
+use lmbatch_engine::{BatchAccount, Costs, Engine, Left, undelivered};
 use serde::Serialize;
 
+use crate::cost_summary::CostSummary;
 use crate::counts::Counts;
 use crate::exit::Exit;
 use crate::format::number;
@@ -28,6 +29,9 @@ pub(crate) struct Summary {
     problems: BTreeMap<Problem, u64>,
     usage: TokenUsage,
     billed: Billed,
+    /// Cost of the billed answers; `None` without prices, as for emulated answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<CostSummary>,
     provider: String,
     model: String,
     /// The first of the batches.
@@ -49,6 +53,9 @@ pub(crate) struct Summary {
     /// Number of billed answers that cannot be read.
     #[serde(skip)]
     malformed: u64,
+    /// Costs of the answers that were written, by model.
+    #[serde(skip)]
+    costs: BTreeMap<String, Costs>,
     /// Numbers of answered and of errored requests, by batch.
     #[serde(skip)]
     delivered: BTreeMap<String, (u64, u64)>,
@@ -174,6 +181,7 @@ impl Summary {
             problems: BTreeMap::new(),
             usage: TokenUsage::default(),
             billed: Billed::default(),
+            cost: None,
             provider: provider.to_owned(),
             model: model.to_owned(),
             batch: ids.first().cloned(),
@@ -189,6 +197,7 @@ impl Summary {
             emulated,
             remote: None,
             malformed: 0,
+            costs: BTreeMap::new(),
             delivered: BTreeMap::new(),
         }
     }
@@ -216,6 +225,7 @@ impl Summary {
         self.problems = counts.problems;
         self.usage += counts.usage;
         self.malformed += counts.malformed;
+        self.costs = counts.costs;
         self.delivered = counts.delivered;
     }
 
@@ -239,6 +249,18 @@ impl Summary {
                 }
             }
         };
+    }
+
+    /// Adds the cost of the billed answers by the prices of an engine: from the accounts if requests were sent more than
+    /// once, else from the outcomes.
+    pub(crate) fn price(&mut self, accounts: Option<&[BatchAccount]>, engine: &Engine) {
+        let Some(prices) = engine.prices() else {
+            return;
+        };
+        self.cost = Some(match accounts {
+            Some(accounts) => CostSummary::of_accounts(prices.as_of(), accounts),
+            None => CostSummary::of_models(prices.as_of(), &self.costs),
+        });
     }
 
     pub(crate) fn finish(&mut self, elapsed: Duration) {
@@ -328,6 +350,9 @@ impl Summary {
                     tokens(&billed.usage, billed.answers)
                 ),
             );
+        }
+        for (name, value) in self.cost.iter().flat_map(CostSummary::rows) {
+            row(&name, value);
         }
         row("elapsed", format!("{:.1} s", self.elapsed_seconds));
         if let Some(run) = &self.run {

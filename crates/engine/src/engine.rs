@@ -169,6 +169,11 @@ impl Engine {
         &self.context.provider
     }
 
+    /// Returns the table of prices, if one is set.
+    pub fn prices(&self) -> Option<&Arc<dyn Prices>> {
+        self.context.prices.as_ref()
+    }
+
     /// Returns the ledger of runs.
     pub fn ledger(&self) -> &Arc<dyn Ledger> {
         &self.context.ledger

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::continuing::unfinished;
 use super::state;
 use crate::args::ShowArgs;
+use crate::cost_summary::{Amount, CostSummary};
 use crate::exit::{Exit, Failure};
 use crate::format;
 use crate::session::Session;
@@ -23,6 +24,7 @@ use crate::written::{self, Found};
 struct Audit {
     numbers: RunAudit,
     billed: Billed,
+    cost: CostSummary,
     /// Number of lines of the output file, if there is one.
     lines: Option<u64>,
     /// Comparison of the output file with the record, if both exist.
@@ -36,7 +38,9 @@ pub(crate) async fn audit(session: &Session, args: ShowArgs) -> Result<Exit, Fai
     };
     let version = written::version(&run, notes.raw);
     let (lines, file) = output(&notes.output, &written::recorded(&run), &version)?;
+    let as_of = engine.prices().map_or("", |prices| prices.as_of());
     let audit = Audit {
+        cost: CostSummary::of_accounts(as_of, &numbers.accounts),
         billed: Billed::of(&numbers.accounts),
         numbers,
         lines,
@@ -126,6 +130,9 @@ impl Audit {
         ] {
             table.row([what, &count.to_string()]);
         }
+        for (name, value) in &self.cost.rows() {
+            table.row([name, value]);
+        }
         if let Some(lines) = self.lines {
             table.row(["output lines", &lines.to_string()]);
         }
@@ -148,7 +155,7 @@ impl Audit {
                 "total": numbers.rows, "duplicate": numbers.duplicates, "unknown": numbers.foreign,
                 "malformed": numbers.malformed,
             },
-            "usage": numbers.usage, "billed": self.billed, "models": models,
+            "usage": numbers.usage, "billed": self.billed, "cost": self.cost, "models": models,
             "output": {"lines": self.lines, "file": self.file()},
             "batches": accounts.iter().map(batch_json).collect::<Vec<_>>(),
         })
@@ -156,7 +163,7 @@ impl Audit {
 }
 
 fn answers_json(answers: &Answers) -> Value {
-    json!({"answers": answers.count, "usage": answers.usage})
+    json!({"answers": answers.count, "usage": answers.usage, "cost": Amount::of(&answers.costs)})
 }
 
 fn batch_json(account: &BatchAccount) -> Value {
@@ -171,6 +178,7 @@ fn batch_json(account: &BatchAccount) -> Value {
         "counted": account.counts, "rows": account.rows, "answers": account.answered.count,
         "superseded": account.superseded.count, "errored": account.errored,
         "undelivered": account.undelivered(), "usage": account.answered.usage, "models": models,
+        "cost": Amount::of(&account.answered.costs), "superseded_cost": Amount::of(&account.superseded.costs),
     })
 }
 
@@ -188,6 +196,7 @@ fn batches(accounts: &[BatchAccount]) -> String {
         "not delivered",
         "tokens in",
         "tokens out",
+        "cost",
     ]);
     for account in accounts {
         let usage = account.answered.usage;
@@ -207,6 +216,7 @@ fn batches(accounts: &[BatchAccount]) -> String {
             account.undelivered().to_string(),
             usage.input_tokens.to_string(),
             usage.output_tokens.to_string(),
+            Amount::of(&account.answered.costs).shown(),
         ]);
     }
     table.to_string()
@@ -231,19 +241,21 @@ fn by_model(accounts: &[BatchAccount]) -> BTreeMap<String, Answers> {
             let sum = models.entry(model.to_owned()).or_default();
             sum.count += answers.count;
             sum.usage += answers.usage;
+            sum.costs += answers.costs;
         }
     }
     models
 }
 
 fn model_table(models: &BTreeMap<String, Answers>) -> String {
-    let mut table = Table::with_header(["model", "answers", "tokens in", "tokens out"]);
+    let mut table = Table::with_header(["model", "answers", "tokens in", "tokens out", "cost"]);
     for (model, answers) in models {
         table.row([
             model.clone(),
             answers.count.to_string(),
             answers.usage.input_tokens.to_string(),
             answers.usage.output_tokens.to_string(),
+            Amount::of(&answers.costs).shown(),
         ]);
     }
     table.to_string()

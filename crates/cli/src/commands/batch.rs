@@ -1,10 +1,13 @@
 //! Access to one batch by its id, for the commands that name a batch.
 
+use std::sync::Arc;
+
 use lmbatch_core::BatchId;
 use lmbatch_engine::Engine;
 
 use super::{connect, warning};
 use crate::args::BatchArgs;
+use crate::cost_args::usual_table;
 use crate::exit::Failure;
 use crate::model;
 use crate::providers::Provider;
@@ -18,6 +21,6 @@ pub(super) fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, Bat
     };
     let provider = model::find(name)?;
     let provider_of_batch = connect(provider, &args.connection, provider.routes()[0])?;
-    let engine = warning(Engine::new(provider_of_batch));
+    let engine = warning(Engine::new(provider_of_batch)).with_prices(Arc::new(usual_table()?));
     Ok((provider, engine, BatchId::new(args.batch.as_str())))
 }

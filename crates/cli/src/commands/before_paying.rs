@@ -30,7 +30,8 @@ impl Estimating {
     /// Usage, if the table of prices that the command names cannot be used.
     pub(crate) fn new(args: &PayingArgs, notes: &RunSettings) -> Result<Self, Failure> {
         let table = args.prices.table()?;
-        let estimator = Estimator::new(table, notes.provider.id(), clock().now(), None);
+        let expected = notes.kept.cost().expect_output;
+        let estimator = Estimator::new(table, notes.provider.id(), clock().now(), expected);
         Ok(Self(Arc::new(Mutex::new(estimator))))
     }
 

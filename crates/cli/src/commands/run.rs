@@ -45,7 +45,8 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
         settings: Some(args.settings.clone()),
         raw: args.raw,
         connection: args.connection.clone(),
-        kept: Kept::said(args.max_attempts, &args.report, args.limit.clone()),
+        kept: Kept::said(args.max_attempts, &args.report, args.limit.clone())
+            .with_cost(args.cost.clone()),
     };
     // A wrong path is reported before anything is read or sent.
     if args.input != Path::new("-") {
@@ -66,7 +67,15 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
     let estimating = Estimating::new(&args.paying, &notes)?;
     let progress = Arc::new(Progress::new(args.report.quiet));
     let (_emulation, provider) = provider(&args, &notes).await?;
-    let engine = engine(&args, provider, &clock, &progress);
+    let mut engine = engine(&args, provider, &clock, &progress);
+    let mut notes = notes;
+    // Emulated answers are not billed.
+    if !args.emulate || args.cost.max_cost.is_some() {
+        engine = engine.with_prices(Arc::new(args.paying.prices.table()?));
+    }
+    let cost = args.cost.clone().priced_by(&engine);
+    engine = cost.limiting(engine);
+    notes.kept = notes.kept.with_cost(cost);
     let mut context = RunContext {
         session: Arc::clone(session),
         notes,

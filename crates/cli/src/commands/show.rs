@@ -1,10 +1,13 @@
 //! `lmbatch show`: prints one run with its batches, from its record.
 
-use lmbatch_core::{BatchId, Certainty, Closed, RunRecord, ShardRecord, ShardState, format_time};
+use lmbatch_core::{
+    BatchId, Certainty, Closed, Cost, RunRecord, ShardRecord, ShardState, format_time,
+};
 use lmbatch_engine::{RunState, ShardPhase, has_failed, is_refused};
 use serde_json::{Value, json};
 
 use super::end::{after_refusal, noted_failure};
+use super::kept::Kept;
 use super::run_settings::Shown;
 use super::state;
 use crate::args::ShowArgs;
@@ -59,6 +62,9 @@ pub(crate) async fn show(session: &Session, args: ShowArgs) -> Result<Exit, Fail
         ]);
     }
     terminal::out(&table.to_string());
+    if let Some(costs) = costs(&run, &shards) {
+        terminal::out(&costs);
+    }
     for line in reasons(&run, &shards) {
         terminal::message(&line);
     }
@@ -129,8 +135,49 @@ fn shard_json(shard: &ShardRecord) -> Value {
     let (phase, batch) = (ShardPhase::of(shard).as_str(), shard.state.batch());
     let (certainty, evidence) = proof(shard);
     let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    json!({
+    let mut shown = json!({
         "number": shard.key.shard + 1, "attempt": shard.attempt + 1, "requests": shard.count, "state": phase,
         "batch": batch, "certainty": said(certainty), "evidence": said(evidence), "label": shard.label,
-    })
+    });
+    if let Some(cost) = &shard.cost {
+        shown["cost"] = json!({
+            "reserved_usd": cost.reserved, "doubted_usd": cost.doubted, "settled_usd": cost.settled,
+            "prices_as_of": cost.prices_as_of,
+        });
+    }
+    shown
+}
+
+/// Formats what the batches of a run with a cost limit have cost or may cost, one batch per row; `None` for a run without
+/// a limit.
+fn costs(run: &RunRecord, shards: &[ShardRecord]) -> Option<String> {
+    let max = Kept::read(run).cost().max_cost?;
+    let mut table = Table::with_header([
+        "#",
+        "attempt",
+        "reserved",
+        "settled",
+        "create unknown",
+        "prices of",
+    ]);
+    let mut sum = Cost::ZERO;
+    for shard in shards {
+        let Some(cost) = &shard.cost else {
+            continue;
+        };
+        sum = sum.saturating_add(cost.most());
+        table.row([
+            (shard.key.shard + 1).to_string(),
+            (shard.attempt + 1).to_string(),
+            cost.reserved.to_string(),
+            cost.settled
+                .map(|cost| cost.to_string())
+                .unwrap_or_default(),
+            cost.doubted.to_string(),
+            cost.prices_as_of.to_string(),
+        ]);
+    }
+    Some(format!(
+        "cost limit {max}, of which {sum} is spent or reserved\n{table}"
+    ))
 }
