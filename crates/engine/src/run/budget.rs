@@ -26,7 +26,7 @@ use crate::spool::Files;
 pub(crate) struct Budget {
     limit: CostLimit,
     pricer: Pricer,
-    /// What the record says; `None` until it is read.
+    /// Costs according to the record; `None` until it is read.
     view: Mutex<Option<View>>,
 }
 
