@@ -16,7 +16,7 @@ use crate::world::{World, cost};
 const RUNS: u64 = 500;
 
 /// Largest number of processes that work on one run.
-const LIVES: u64 = 12;
+const LIVES: u64 = 8;
 
 /// Numbers that show that the simulation reaches what it is about.
 #[derive(Debug, Default)]
@@ -52,7 +52,10 @@ impl Dice {
             lost_response: some(0.4),
             lost_create: some(0.3),
             refused: some(0.3),
-            blind: some(0.9),
+            blind: match self.is(0.3) {
+                true => 1.0,
+                false => some(0.9),
+            },
             failed: some(0.5),
             unreadable: some(0.2),
         }
@@ -62,11 +65,11 @@ impl Dice {
         let count = 4 + self.below(40);
         let prompts = (0..count).map(|_| {
             let most = 1 + self.below(40);
-            format!(
-                "usage {} {} {most}",
-                1 + self.below(40),
-                self.below(most + 1)
-            )
+            let output = match self.is(0.7) {
+                true => most,
+                false => self.below(most + 1),
+            };
+            format!("usage {} {output} {most}", 1 + self.below(40))
         });
         prompts.collect()
     }
@@ -172,11 +175,11 @@ async fn five_hundred_random_runs_never_exceed_a_dollar_and_print_what_the_bill_
         simulate(seed, &mut seen).await;
     }
     // Each kind of trouble happens often, and the limit is nearly used up.
-    assert!(seen.stopped > 200, "{seen:?}");
+    assert!(seen.stopped > 100, "{seen:?}");
     assert!(seen.finished > 50, "{seen:?}");
-    assert!(seen.deaths > 500, "{seen:?}");
+    assert!(seen.deaths > 400, "{seen:?}");
     assert!(seen.twins > 20, "{seen:?}");
     assert!(seen.requeued > 50, "{seen:?}");
     assert!(seen.unreadable > 100, "{seen:?}");
-    assert!(seen.most > cost("0.85"), "{seen:?}");
+    assert!(seen.most > cost("0.90"), "{seen:?}");
 }
