@@ -204,7 +204,7 @@ pub(crate) fn output_basis(estimate: &Estimate) -> String {
 /// Requests of a plan that are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// All requests.
+    /// All requests of the plan.
     All,
     /// New and changed requests of an update, whose number is not known yet.
     Changed,
