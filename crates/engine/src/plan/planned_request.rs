@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use lmbatch_core::{ContentView, RequestView};
+use memchr::memmem;
 use serde::Deserialize;
 
 use crate::plan::shards::estimated_tokens;
@@ -56,7 +57,12 @@ impl PlannedRequest<'_> {
     pub fn max_output_tokens(&self) -> Option<u32> {
         match self.request {
             RequestView::Generate(generate) => generate.hyperparameters.max_output_tokens,
-            RequestView::Raw(raw) => raw.body.parse::<Limits>().ok()?.most(),
+            // Most bodies without a limit are recognised without parsing them.
+            RequestView::Raw(raw)
+                if memmem::find(raw.body.as_str().as_bytes(), b"max").is_some() =>
+            {
+                raw.body.parse::<Limits>().ok()?.most()
+            }
             _ => None,
         }
     }
