@@ -1,4 +1,4 @@
-//! What a command says before anything is paid for: estimates, the plan of a run, and the question on a terminal.
+//! Reports before anything is paid for: estimates, the plan of a run, and the question on a terminal.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs::{self, File};

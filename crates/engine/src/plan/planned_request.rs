@@ -94,7 +94,7 @@ struct Limits {
     #[serde(alias = "maxOutputTokens")]
     max_output_tokens: Option<u32>,
     #[serde(alias = "generationConfig")]
-    generation_config: Option<Box<Limits>>,
+    generation_config: Option<Box<Self>>,
 }
 
 impl Limits {
