@@ -1,4 +1,4 @@
-//! What a command says before anything is paid for: estimates, the plan of a run, and the question on a terminal.
+//! Reports before anything is paid for: estimates, the plan of a run, and the question on a terminal.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs::{self, File};
@@ -251,8 +251,10 @@ fn a_run_prints_its_plan_before_anything_is_sent() {
         "state: ",
         "requests: 3 in 2 batches, ",
         "input: about ",
-        "price: about $0.",
-        " and $0.006 for output, at most; batch prices of 2026-11-27",
+        "tokens, one for 3 bytes: $0.",
+        "answers: about 1,500 tokens, at the limit of each request: $0.006",
+        "price: about $0.006",
+        " at the batch prices of 2026-11-27",
         "endpoint: /v1/responses, with the key in OPENAI_API_KEY",
         "output: in.openai.m.jsonl",
         "created",

@@ -29,6 +29,7 @@
 //!   real-time list has a step for long requests, the batch rates grow by its factor, and at most to its rates.
 //! * **Unknown stays unknown.** A model that is not listed has no cost, and neither has output without a rate.
 
+mod model;
 mod names;
 mod period;
 mod rate;
@@ -36,7 +37,8 @@ mod rates;
 mod read;
 mod table;
 
+pub use model::ModelPrices;
 pub use rate::{Rate, RateError, RateRange};
 pub use rates::Rates;
 pub use read::TableError;
-pub use table::{ModelPrices, PriceTable};
+pub use table::PriceTable;

@@ -4,10 +4,10 @@ use lmbatch_core::parse_time;
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use crate::model::ModelPrices;
 use crate::names::Names;
 use crate::period::{Day, Period, Published, Step};
 use crate::rate::Rate;
-use crate::table::ModelPrices;
 
 /// Word for the format of a table.
 const SCHEMA: &str = "lmbatch-prices/1";
@@ -182,13 +182,13 @@ pub(crate) fn table(text: &str) -> Result<(Box<str>, Vec<ModelPrices>), TableErr
     let mut models: Vec<ModelPrices> = Vec::new();
     for at in table.need("models")?.list()? {
         let read = model(&at)?;
-        let is_taken = |name: &&Box<str>| {
-            let mut same = models
-                .iter()
-                .filter(|other| other.provider == read.provider);
-            same.any(|other| other.names.eq.contains(*name))
-        };
-        if let Some(name) = read.names.eq.iter().find(is_taken) {
+        let same = models
+            .iter()
+            .filter(|other| other.provider == read.provider);
+        let taken: Vec<&str> = same
+            .flat_map(|other| other.names.eq.iter().map(|name| &**name))
+            .collect();
+        if let Some(name) = read.names.eq.iter().find(|name| taken.contains(&&***name)) {
             return Err(at.error(format!("has the name {name:?} of an earlier model")));
         }
         models.push(read);

@@ -139,3 +139,21 @@ fn a_table_of_ones_own_needs_a_name_and_a_rate() {
     }
     assert_eq!(cost("acme-3", Pricing::RealTime), None);
 }
+
+#[test]
+fn a_rate_that_a_step_leaves_out_grows_at_most_as_input_does() {
+    let table = PriceTable::from_json(
+        r#"{"schema": "lmbatch-prices/1", "as_of": "2026-11-27", "models": [
+            {"provider": "acme", "model": "acme-1", "realtime": [{"in": "1", "cached": "0.2", "out": "4", "long": [{"above_input_tokens": 1000, "in": "5", "out": "9"}]}]}
+        ]}"#,
+    )
+    .unwrap();
+    let at = parse_time("2026-11-27T00:00:00Z").unwrap();
+    let model = table.find("acme", "acme-1").unwrap();
+    let rates = |tokens| model.rates(Pricing::RealTime, at, tokens).unwrap();
+    assert_eq!(rates(1_000).cached.to_string(), "$0.20");
+    assert_eq!(rates(1_000).above_input_tokens, None);
+    assert_eq!(rates(1_001).cached.to_string(), "$0.20 to $1.00");
+    assert_eq!(rates(1_001).input.to_string(), "$5.00");
+    assert_eq!(rates(1_001).above_input_tokens, Some(1_000));
+}

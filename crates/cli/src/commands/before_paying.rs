@@ -93,8 +93,8 @@ pub(crate) fn key_variable(notes: &RunSettings) -> String {
     }
 }
 
-/// Prints the plan of a run: a line each for requests, input, price, endpoint and output, and for the state folder
-/// where the command has not printed it.
+/// Prints the plan of a run: a line each for requests, input, answers, price, endpoint and output, and for the state
+/// folder where the command has not printed it.
 pub(crate) fn print(
     estimator: &Estimator,
     notes: &RunSettings,
@@ -113,9 +113,17 @@ pub(crate) fn print(
         format::count(sizes.batches, "batch", "batches"),
         format::bytes(sizes.bytes)
     ));
+    let cost = |cost: Option<CostRange>| cost.map_or("unknown".to_owned(), CostRange::rounded);
     lines.push(format!(
-        "input: about {} tokens, estimated as one for 3 bytes",
-        format::number(estimate.input_tokens)
+        "input: about {} tokens, one for 3 bytes: {}",
+        format::number(estimate.input_tokens),
+        cost(estimate.input)
+    ));
+    lines.push(format!(
+        "answers: about {} tokens, {}: {}",
+        format::number(estimate.output_tokens),
+        output_basis(estimate),
+        cost(estimate.output)
     ));
     let price = price(estimator, notes);
     lines.push(match emulated {
@@ -171,21 +179,12 @@ pub(crate) fn retiring(estimator: &Estimator, provider: &str) -> Vec<String> {
     warnings.collect()
 }
 
-/// Formats the price, such as `$0.38 for input and $2.25 for output, …`.
+/// Formats the price, such as `about $2.63 at the batch prices of 2026-11-26`.
 fn price(estimator: &Estimator, notes: &RunSettings) -> String {
-    let (estimate, as_of) = (estimator.estimate(), estimator.as_of());
-    match (estimate.input, estimate.output) {
-        (Some(input), Some(output)) => format!(
-            "about {} for input and {} for output, {}; batch prices of {as_of}",
-            input.rounded(),
-            output.rounded(),
-            output_tokens(estimate)
-        ),
-        (Some(input), None) => format!(
-            "about {} for input, unknown for output; batch prices of {as_of}",
-            input.rounded()
-        ),
-        _ => format!(
+    let as_of = estimator.as_of();
+    match estimator.estimate().total() {
+        Some(total) => format!("about {} at the batch prices of {as_of}", total.rounded()),
+        None => format!(
             "unknown; the table of {as_of} has no batch price of {}/{}",
             notes.provider.id(),
             notes.model
@@ -193,14 +192,23 @@ fn price(estimator: &Estimator, notes: &RunSettings) -> String {
     }
 }
 
-/// Returns the number of output tokens for which the cost of the output is estimated.
-pub(crate) fn output_tokens(estimate: &Estimate) -> String {
+/// Returns the number of output tokens that is counted for each request.
+pub(crate) fn output_basis(estimate: &Estimate) -> String {
     let assumed = format::number(u64::from(ASSUMED_OUTPUT));
     match (estimate.expected, estimate.unlimited) {
-        (Some(tokens), _) => format!("at {} tokens each", format::number(u64::from(tokens))),
-        (None, 0) => "at most".to_owned(),
-        (None, _) => format!("if answers without a limit have {assumed} tokens"),
+        (Some(tokens), _) => format!("at {} each", format::number(u64::from(tokens))),
+        (None, 0) => "at the limit of each request".to_owned(),
+        (None, _) => format!("at {assumed} for an answer without a limit"),
     }
+}
+
+/// Requests of a plan that are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All requests of the plan.
+    All,
+    /// New and changed requests of an update, whose number is not known yet.
+    Changed,
 }
 
 /// Asks before a run that may be expensive is sent. Never asks unless both standard input and standard error are
@@ -212,9 +220,10 @@ pub(crate) async fn confirm(
     args: &PayingArgs,
     estimating: &Estimating,
     input: &Path,
+    scope: Scope,
 ) -> Result<(), Failure> {
     let total = estimating.lock().estimate().total();
-    let Some(question) = question(total, args.confirm_above) else {
+    let Some(question) = question(total, args.confirm_above, scope) else {
         return Ok(());
     };
     // Requests from standard input have used up the place of an answer.
@@ -237,11 +246,15 @@ pub(crate) async fn confirm(
 }
 
 /// Returns the question to ask; `None` where the cost is known and not above the amount.
-fn question(total: Option<CostRange>, above: Cost) -> Option<String> {
+fn question(total: Option<CostRange>, above: Cost, scope: Scope) -> Option<String> {
+    let about = match scope {
+        Scope::All => "about",
+        Scope::Changed => "at most about",
+    };
     match total {
         Some(total) if total.high <= above => None,
         Some(total) => Some(format!(
-            "Send requests for about {}? [y/N]",
+            "Send requests for {about} {}? [y/N]",
             total.rounded()
         )),
         None => Some("Send requests whose price is unknown? [y/N]".to_owned()),
@@ -273,10 +286,15 @@ mod tests {
             (range("0", "0"), "0", None),
             (None, "1000", Some("unknown")),
         ] {
-            let question = question(total, cost(above));
+            let question = question(total, cost(above), Scope::All);
             assert_eq!(question.is_some(), asked.is_some(), "{question:?}");
             assert!(question.unwrap_or_default().contains(asked.unwrap_or("")));
         }
+        let changed = question(range("11", "11"), cost("10"), Scope::Changed);
+        assert_eq!(
+            changed.as_deref(),
+            Some("Send requests for at most about $11.00? [y/N]")
+        );
     }
 
     #[test]

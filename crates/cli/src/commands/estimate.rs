@@ -6,7 +6,7 @@ use lmbatch_core::{CostRange, Prices as _};
 use lmbatch_engine::{BatchLimit, Checked};
 use serde_json::{Value, json};
 
-use super::before_paying::{Price, attached, output_tokens, retiring};
+use super::before_paying::{Price, attached, output_basis, retiring};
 use super::{clock, empty_input, validate};
 use crate::args::EstimateArgs;
 use crate::estimator::Estimator;
@@ -95,17 +95,13 @@ fn table_of(all: &[Estimated]) -> Table {
 
 /// Prints the assumptions of the estimates, and warnings about models.
 fn notes(all: &[Estimated], as_of: &str) {
-    let mut assumed: Vec<String> = all
-        .iter()
-        .map(|one| match output_tokens(one.estimator.estimate()) {
-            limit if limit == "at most" => "at the limit of each request".to_owned(),
-            tokens => tokens,
-        })
-        .collect();
-    assumed.dedup();
+    // Each model reads the same requests.
+    let basis = all
+        .first()
+        .map(|one| output_basis(one.estimator.estimate()));
     terminal::message(&format!(
         "batch prices of {as_of}; output {}",
-        assumed.join(", or ")
+        basis.unwrap_or_default()
     ));
     terminal::message(
         "input tokens are estimated as one for 3 bytes as sent; English text has about 4 bytes to a token",

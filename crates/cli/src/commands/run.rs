@@ -8,7 +8,7 @@ use std::time::Duration;
 use lmbatch_core::{BatchProvider, Clock, Connection, RunClaim, RunRecord};
 use lmbatch_engine::{Changes, DoubtPolicy, Engine, Plan, PollingPolicy, RunOptions};
 
-use super::before_paying::{self, Estimating, Sizes};
+use super::before_paying::{self, Estimating, Scope, Sizes};
 use super::end::until_stopped;
 use super::kept::Kept;
 use super::known::{Known, known, superseded, warn_of_twin};
@@ -181,7 +181,8 @@ async fn decided(
             (Known::Changed { run, refused }, checked) => {
                 drop(checked);
                 // What has not changed is not paid for again, so that the price of all requests is a bound.
-                before_paying::confirm(&args.paying, estimating, &args.input).await?;
+                before_paying::confirm(&args.paying, estimating, &args.input, Scope::Changed)
+                    .await?;
                 superseded(args, engine, &refused).await?;
                 return Ok(Decided::Changed(run));
             }
@@ -190,7 +191,7 @@ async fn decided(
         // Asked without the claim, for which other processes would wait, and once.
         if !std::mem::replace(&mut is_confirmed, true) {
             print_plan(estimating, notes, plan, false);
-            before_paying::confirm(&args.paying, estimating, &args.input).await?;
+            before_paying::confirm(&args.paying, estimating, &args.input, Scope::All).await?;
         }
         checked = Some((engine.claim_begin().await?, place));
     }

@@ -49,6 +49,10 @@ impl AnswerCost {
 
 /// Outcome of a request, read back from stored results.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one answer is read at a time, and a box would cost an allocation for each"
+)]
 pub enum AnswerView<'a> {
     /// Outcome of the provider's row. The structured value of a succeeded row is validated, see
     /// [`Structured`].
