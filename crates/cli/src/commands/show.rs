@@ -141,7 +141,7 @@ fn shard_json(shard: &ShardRecord) -> Value {
     });
     if let Some(cost) = &shard.cost {
         shown["cost"] = json!({
-            "reserved_usd": cost.reserved, "doubted_usd": cost.doubted, "settled_usd": cost.settled,
+            "reserved_usd": cost.reserved, "doubted_usd": cost.doubted(), "settled_usd": cost.settled,
             "prices_as_of": cost.prices_as_of,
         });
     }
@@ -173,7 +173,7 @@ fn costs(run: &RunRecord, shards: &[ShardRecord]) -> Option<String> {
             cost.settled
                 .map(|cost| cost.to_string())
                 .unwrap_or_default(),
-            cost.doubted.to_string(),
+            cost.doubted().to_string(),
             cost.prices_as_of.to_string(),
         ]);
     }

@@ -10,9 +10,9 @@ use crate::{Cost, ShardState};
 pub struct ShardCost {
     /// Upper bound of the cost of the create that is under way, or of the batch; zero where there is neither.
     pub reserved: Cost,
-    /// Upper bounds of earlier creates whose outcome stayed unknown. Their batches may exist, and be billed.
-    #[serde(default)]
-    pub doubted: Cost,
+    /// Upper bound of each earlier create whose outcome stayed unknown. Their batches may exist, and be billed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<Cost>,
     /// Cost of the batch by the usage of its answers, once its results are stored. Answers without known usage
     /// or price count with their upper bounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,8 +25,13 @@ impl ShardCost {
     /// Returns the largest cost that the shard can have: what is settled, or else reserved, and earlier creates
     /// whose outcome stayed unknown.
     pub fn most(&self) -> Cost {
-        self.doubted
+        self.doubted()
             .saturating_add(self.settled.unwrap_or(self.reserved))
+    }
+
+    /// Returns the upper bounds of the earlier creates whose outcome stayed unknown, added up.
+    pub fn doubted(&self) -> Cost {
+        self.doubts.iter().copied().sum()
     }
 
     /// Brings the cost up to date with a transition.
@@ -34,8 +39,16 @@ impl ShardCost {
         match (from, to) {
             // The create is given up as unknown, and another one is sent.
             (ShardState::Doubt(_), ShardState::Staged(_)) => {
-                self.doubted = self.doubted.saturating_add(self.reserved);
+                self.doubts.push(self.reserved);
                 self.reserved = Cost::ZERO;
+            }
+            // The batch of an earlier create was found before another create was sent. Which create made it is
+            // unknown, so that the larger bounds stay.
+            (ShardState::Staged(_) | ShardState::Planned, ShardState::Created { .. }) => {
+                let least = self.doubts.iter().copied().min();
+                if let Some(at) = self.doubts.iter().position(|doubt| Some(*doubt) == least) {
+                    self.reserved = self.doubts.swap_remove(at);
+                }
             }
             // The provider did not take the create.
             (ShardState::Posting(_), ShardState::Staged(_) | ShardState::Refused) => {

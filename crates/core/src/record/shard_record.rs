@@ -390,43 +390,54 @@ mod tests {
 
     #[test]
     fn a_reservation_ends_with_a_refusal_and_stays_with_a_create_that_may_have_been_accepted() {
-        let cost = |reserved, doubted| ShardCost {
-            reserved: Cost::from_picodollars(reserved),
-            doubted: Cost::from_picodollars(doubted),
+        let picodollars = Cost::from_picodollars;
+        let cost = |reserved, doubts: &[u128]| ShardCost {
+            reserved: picodollars(reserved),
+            doubts: doubts.iter().copied().map(picodollars).collect(),
             settled: None,
             prices_as_of: "2026-11-26".into(),
         };
         let staged = || ShardState::Staged(Staged::default());
         let posting = || ShardState::Posting(intent());
         let doubt = || ShardState::Doubt(intent());
+        let created = || ShardState::Created {
+            batch: "b".into(),
+            proof: Proof::proved("its label"),
+        };
         let abandoned = || {
             ShardState::Closed(Closed::Abandoned {
                 message: "m".into(),
             })
         };
         for (from, to, expected) in [
-            (staged(), posting(), cost(5, 2)),
-            (posting(), staged(), cost(0, 2)),
-            (posting(), ShardState::Refused, cost(0, 2)),
-            (posting(), doubt(), cost(5, 2)),
-            (doubt(), staged(), cost(0, 7)),
-            (doubt(), abandoned(), cost(5, 2)),
-            (doubt(), ShardState::Closed(Closed::Cancelled), cost(5, 2)),
+            (staged(), posting(), cost(5, &[2])),
+            (staged(), created(), cost(2, &[])),
+            (doubt(), created(), cost(5, &[2])),
+            (posting(), staged(), cost(0, &[2])),
+            (posting(), ShardState::Refused, cost(0, &[2])),
+            (posting(), doubt(), cost(5, &[2])),
+            (doubt(), staged(), cost(0, &[2, 5])),
+            (doubt(), abandoned(), cost(5, &[2])),
+            (
+                doubt(),
+                ShardState::Closed(Closed::Cancelled),
+                cost(5, &[2]),
+            ),
         ] {
             let before = ShardRecord {
                 state: from,
-                cost: Some(cost(5, 2)),
+                cost: Some(cost(5, &[2])),
                 ..record()
             };
             let shown = format!("{:?} to {to:?}", before.state);
             assert_eq!(before.advanced(to).cost, Some(expected), "{shown}");
         }
         let settled = ShardCost {
-            settled: Some(Cost::from_picodollars(3)),
-            ..cost(5, 2)
+            settled: Some(picodollars(3)),
+            ..cost(5, &[2])
         };
-        assert_eq!(settled.most(), Cost::from_picodollars(5));
-        assert_eq!(cost(5, 2).most(), Cost::from_picodollars(7));
+        assert_eq!(settled.most(), picodollars(5));
+        assert_eq!(cost(5, &[2, 4]).most(), picodollars(11));
     }
 
     #[test]

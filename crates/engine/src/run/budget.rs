@@ -182,20 +182,20 @@ impl Budget {
     ) -> Result<Reserved> {
         let (source, of) = (self.source(context, plan), planned.clone());
         let bound = blocking(move || source.bound(&of)).await??;
-        let doubted = match &record.cost {
-            Some(cost) => cost.doubted,
+        let doubts = match &record.cost {
+            Some(cost) => cost.doubts.clone(),
             // The earlier create was sent before the run had a limit.
-            None if record.sent_twice => bound,
-            None => Cost::ZERO,
+            None if record.sent_twice => vec![bound],
+            None => Vec::new(),
         };
         let mut posted = record.clone().advanced(ShardState::Posting(intent.clone()));
         posted.cost = Some(ShardCost {
             reserved: bound,
-            doubted,
+            doubts,
             settled: None,
             prices_as_of: self.pricer.as_of().into(),
         });
-        let own = doubted.saturating_add(bound);
+        let own = posted.cost.as_ref().map_or(bound, ShardCost::most);
         let mut view = self.view.lock().await;
         loop {
             let known = match view.take() {
@@ -209,7 +209,7 @@ impl Budget {
             let others = others.filter(|(shard, _)| **shard != record.key.shard);
             let spent: Cost = others.map(|(_, cost)| *cost).sum();
             if spent.saturating_add(own) > self.limit.max {
-                let spent = spent.saturating_add(doubted);
+                let spent = spent.saturating_add(own.saturating_sub(bound));
                 return Ok(Reserved::NoRoom(self.no_room(bound, spent, intent)));
             }
             let change = Change {
@@ -282,9 +282,9 @@ impl Budget {
                 Some(cost) => cost,
                 None => ShardCost {
                     reserved: Cost::ZERO,
-                    doubted: match record.sent_twice {
-                        true => source.bound(&of)?,
-                        false => Cost::ZERO,
+                    doubts: match record.sent_twice {
+                        true => vec![source.bound(&of)?],
+                        false => Vec::new(),
                     },
                     settled: None,
                     prices_as_of: source.pricer.as_of().into(),
@@ -368,7 +368,7 @@ fn computed(
         state => source.settle(ids, planned, state)?,
     };
     let doubted = match &record.cost {
-        Some(cost) => cost.doubted,
+        Some(cost) => cost.doubted(),
         None if record.sent_twice => source.bound(planned)?,
         None => Cost::ZERO,
     };
