@@ -1,4 +1,5 @@
 //! Tables of users: what is read, and the place that an error names.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use lmbatch_core::{Prices as _, Pricing, TokenUsage, parse_time};
 use lmbatch_prices::PriceTable;

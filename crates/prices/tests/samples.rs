@@ -1,4 +1,5 @@
 //! The bundled table: sample prices, days, thresholds and unpublished rates, each as a whole cost.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::time::SystemTime;
 
