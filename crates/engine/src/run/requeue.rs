@@ -40,7 +40,15 @@ impl Job<'_> {
             }
             Err(error) => return Err(error),
         };
-        self.send(again).await.map(|requests| requests > 0)
+        match self.send(again).await {
+            // Under a cost limit that was set later, a request may have no bound.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                let message = format!("the unanswered requests are not sent again: {error}");
+                self.context.tell(&Event::Warning { message: &message });
+                Ok(false)
+            }
+            sent => sent.map(|requests| requests > 0),
+        }
     }
 
     /// Sends the requests again that the caller has chosen, and returns how many they are.
