@@ -270,12 +270,12 @@ fn a_run_advanced_by_another_process_is_busy() {
         &["requeue", "mine", "--only", "errored", "--json"],
     ] {
         let output = world.at(args);
-        assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(7), "{}", said(&output));
         assert_eq!(one(&output.stdout)["error"]["kind"], "busy");
     }
     drop(held);
     let help = said(&world.at(&["--help"]));
-    assert!(help.contains("5    busy: another process"), "{help}");
+    assert!(help.contains("7    busy: another process"), "{help}");
 }
 
 #[test]

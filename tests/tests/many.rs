@@ -295,7 +295,7 @@ async fn a_run_advanced_by_another_process_is_checked_again() {
     // A prefix of the id names the same run.
     for named in ["mine", &run, &run[..8]] {
         let busy = world.at(&["resume", named, "--once", "--json"]);
-        assert_eq!(busy.status.code(), Some(5), "{}", said(&busy));
+        assert_eq!(busy.status.code(), Some(7), "{}", said(&busy));
         let holder = format!("advanced by process {}", mine.id());
         assert!(said(&busy).contains(&holder), "{}", said(&busy));
         let purged = world.at(&["purge", named, "--force"]);

@@ -296,7 +296,7 @@ fn two_runs_can_wait_in_one_folder_while_other_commands_work() {
     ] {
         let busy = at(&emulating, home.path(), args);
         let said = said(&busy);
-        assert_eq!(busy.status.code(), Some(5), "{args:?}: {said}");
+        assert_eq!(busy.status.code(), Some(7), "{args:?}: {said}");
         let named = format!("is advanced by process {}", first.id());
         assert!(said.contains(&named), "{args:?}: {said}");
     }

@@ -100,7 +100,7 @@ fn a_run_writes_a_table_with_a_column_for_each_property_of_the_schema() {
     let header = &table[0];
     assert_eq!(
         header.join(","),
-        "id,status,problem,text,mood,score,finish_reason,input_tokens,cached_input_tokens,output_tokens,thinking_tokens,error_kind,error_message,batch"
+        "id,status,problem,text,mood,score,finish_reason,input_tokens,cached_input_tokens,output_tokens,thinking_tokens,cost_usd,cost_usd_at_most,error_kind,error_message,batch"
     );
     let column = |name: &str| {
         let at = header.iter().position(|column| column == name).unwrap();

@@ -28,6 +28,7 @@ const MATRIX: &[(&str, &[&str])] = &[
     ("openai", &["lmbatch-http", "lmbatch-openai", "reqwest"]),
     ("durable", &["libsqlite3-sys", "lmbatch-ledger", "sqlx"]),
     ("schema", &["jsonschema"]),
+    ("prices", &["lmbatch-prices"]),
     (
         "all-providers",
         &[

@@ -1,5 +1,5 @@
 //! Tasks of this repository: `cargo xtask test`, `tidy`, `book`, `contract`, `chaos`, `bench`, `interop`, `deny`,
-//! `features`, `api`, `dist`, `wheel`, `ci`.
+//! `features`, `api`, `dist`, `wheel`, `prices`, `ci`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -19,6 +19,7 @@ mod dockerfile;
 mod features;
 mod interop;
 mod language;
+mod prices;
 mod sh;
 mod tidy;
 mod toolchain;
@@ -49,6 +50,8 @@ const HELP: &str = "cargo xtask COMMAND
   dist          the release build of the command, its completions and its manual pages
   wheel         builds the Python wheel that carries the command, installs it and runs it; needs Python
                 [--release]
+  prices        refreshes the table of prices from two packages of the Python registry, and prints what has changed;
+                needs a network and Python. --check only prints
   ci            fmt, clippy, test, tidy, book, features, docs, api, deny";
 
 fn main() -> ExitCode {
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         "api" => api::api(rest),
         "dist" => dist::dist(),
         "wheel" => wheel::wheel(rest),
+        "prices" => prices::prices(rest),
         "ci" => ci(),
         _ => {
             println!("{HELP}");

@@ -5,12 +5,11 @@ use std::fs;
 use serde_json::Value;
 
 use crate::circles::circles;
-use crate::contract;
 use crate::dependencies::unused;
 use crate::dockerfile::dockerfile;
 use crate::language::language;
 use crate::sh::output;
-use crate::toolchain;
+use crate::{contract, toolchain};
 
 /// Words that only adapters, the emulator, the facade and the command may say.
 const PROVIDERS: &[&str] = &[
@@ -168,6 +167,9 @@ fn forbidden(from: &str, from_is_provider: bool, to: &str) -> Option<&'static st
         }
         ("lmbatch-lines", to) if to.starts_with("lmbatch-") && to != "lmbatch-core" => {
             Some("lines know core only")
+        }
+        ("lmbatch-prices", to) if to.starts_with("lmbatch-") && to != "lmbatch-core" => {
+            Some("prices know core only")
         }
         ("lmbatch-contract", to)
             if to.starts_with("lmbatch")
@@ -364,6 +366,8 @@ mod tests {
             ("lmbatch-core", false, "serde", false),
             ("lmbatch-engine", false, "lmbatch-http", true),
             ("lmbatch-engine", false, "lmbatch-core", false),
+            ("lmbatch-prices", false, "lmbatch-lines", true),
+            ("lmbatch-prices", false, "lmbatch-core", false),
             ("lmbatch-acme", true, "lmbatch-engine", true),
             ("lmbatch-acme", true, "lmbatch-http", false),
             ("lmbatch-acme", true, "reqwest", true),

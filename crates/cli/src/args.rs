@@ -10,9 +10,12 @@ use lmbatch::{BatchLimit, Effort, Problem, SchemaMode};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use crate::connection_args::{ConnectionArgs, StateArgs};
+use crate::cost_args::{ContinuingCostArgs, CostArgs};
 pub(crate) use crate::emulator_args::EmulatorArgs;
+use crate::estimate_args::{EachModel, EstimateOptions};
 pub(crate) use crate::max_failed::MaxFailed;
 use crate::output_format::Rows;
+use crate::paying_args::PayingArgs;
 pub(crate) use crate::watching_args::{OnFinishArgs, RunsArgs, StatusArgs, WaitArgs};
 
 /// Batch inference for language models: exactly one outcome per request, at the batch price.
@@ -44,8 +47,9 @@ Exit codes:
   2    usage or input; nothing was sent
   3    finished, and some outputs are unusable
   4    not finished; continue with resume
-  5    busy: another process holds the run
+  5    stopped by the cost limit; continue with resume --max-cost
   6    submission status unknown
+  7    busy: another process holds the run
   141  the reader of the output closed its end
   129, 130, 143  stopped by HUP, INT, TERM; continue with resume";
 
@@ -88,9 +92,11 @@ pub(crate) enum Command {
     Adopt(Box<AdoptArgs>),
     /// Check an input file offline, as `run` would; nothing is sent.
     Validate(Box<ValidateArgs>),
+    /// Estimate what the requests of a file cost with one model or several, offline; nothing is sent.
+    Estimate(Box<EstimateArgs>),
     /// List the providers and their capabilities.
     Providers,
-    /// Print the JSON Schema of input lines, output lines, the summary or the plan of a dry run.
+    /// Print the JSON Schema of input lines, output lines, the summary, the plan of a dry run or an estimate.
     Schema {
         /// Format that the schema describes.
         of: SchemaOf,
@@ -122,6 +128,7 @@ pub(crate) enum SchemaOf {
     Output,
     Summary,
     DryRun,
+    Estimate,
 }
 
 #[derive(Debug, clap::Args)]
@@ -183,6 +190,10 @@ pub(crate) struct RunArgs {
     /// Write each result row unchanged, as the provider sent it, as {"id", "raw"}.
     #[arg(long)]
     pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) paying: PayingArgs,
+    #[command(flatten)]
+    pub(crate) cost: CostArgs,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
 }
@@ -387,9 +398,9 @@ pub(crate) struct ReportArgs {
 pub(crate) struct ResumeArgs {
     /// Id or name of the run, or at least the first 4 characters of its id [default: the only unfinished run].
     pub(crate) run: Option<String>,
-    /// Resume all unfinished runs concurrently. The exit code is the worst of theirs, in the order 1, 2, 6, 3, 5,
+    /// Resume all unfinished runs concurrently. The exit code is the worst of theirs, in the order 1, 2, 6, 5, 3, 7,
     /// 4, 0.
-    #[arg(long, conflicts_with_all = ["run", "output"])]
+    #[arg(long, conflicts_with_all = ["run", "output", "max_cost"])]
     pub(crate) all: bool,
     /// With --all: keep looking for unfinished runs until INT or TERM. A run that fails is tried again after a
     /// minute, and then at growing intervals of up to ten minutes.
@@ -420,6 +431,8 @@ pub(crate) struct ResumeOptions {
     /// [default: the run's own setting, or 3].
     #[arg(long, value_name = "N")]
     pub(crate) max_attempts: Option<u32>,
+    #[command(flatten)]
+    pub(crate) paying: ContinuingCostArgs,
     #[command(flatten)]
     pub(crate) doubt: DoubtArgs,
     #[command(flatten)]
@@ -491,6 +504,16 @@ pub(crate) struct ValidateArgs {
     pub(crate) input: PathBuf,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EstimateArgs {
+    /// Requests, one JSON object per line; `-` is standard input.
+    pub(crate) input: PathBuf,
+    #[command(flatten)]
+    pub(crate) each: EachModel<SettingsArgs>,
+    #[command(flatten)]
+    pub(crate) options: EstimateOptions,
 }
 
 #[derive(Debug, clap::Args)]

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use lmbatch::engine::AnsweredRequest;
+use lmbatch::adapter::OutcomeView;
+use lmbatch::engine::{AnswerView, AnsweredRequest, Costs};
 use lmbatch::{OutcomeStatus, Problem, TokenUsage};
 
 use crate::failed::Failed;
+
+/// Maximum number of models whose costs are counted apart.
+const MODELS: usize = 64;
 
 /// Counts of the outcomes of a run, or of some of them.
 #[derive(Debug, Default)]
@@ -17,6 +21,8 @@ pub(crate) struct Counts {
     pub(crate) usage: TokenUsage,
     /// Number of billed answers that cannot be read.
     pub(crate) malformed: u64,
+    /// Costs of the billed answers, by the model that gave them; `""` if the row names no model.
+    pub(crate) costs: BTreeMap<String, Costs>,
     /// Numbers of answered and of errored requests, by batch.
     pub(crate) delivered: BTreeMap<String, (u64, u64)>,
     /// Outcomes that are not usable, by kind.
@@ -39,7 +45,11 @@ impl Counts {
         }
         self.failed.count(answered, accept);
         self.usage += answered.answer.usage();
-        self.malformed += u64::from(answered.answer.is_malformed());
+        let is_malformed = answered.answer.is_malformed();
+        self.malformed += u64::from(is_malformed);
+        if is_answer || is_malformed {
+            self.charge(answered);
+        }
         if let Some(batch) = answered.batch {
             let one = (
                 u64::from(is_answer),
@@ -50,6 +60,31 @@ impl Counts {
                 None => {
                     self.delivered.insert(batch.as_str().to_owned(), one);
                 }
+            }
+        }
+    }
+
+    /// Adds the cost of an answer.
+    fn charge(&mut self, answered: &AnsweredRequest<'_>) {
+        let model = match &answered.answer {
+            AnswerView::Row {
+                outcome: OutcomeView::Succeeded(output),
+                ..
+            } => output.model.map(|model| model.decode()),
+            _ => None,
+        };
+        let model = model.unwrap_or_default();
+        match self.costs.get_mut(&*model) {
+            Some(known) => known.add(answered.cost),
+            None => {
+                // Few models answer; the costs of others are added up under "".
+                let is_room = self.costs.len() < MODELS;
+                let name = if is_room {
+                    model.into_owned()
+                } else {
+                    String::new()
+                };
+                self.costs.entry(name).or_default().add(answered.cost);
             }
         }
     }
@@ -67,6 +102,9 @@ impl Counts {
         self.usage += other.usage;
         self.malformed += other.malformed;
         self.failed.merge(other.failed);
+        for (model, costs) in other.costs {
+            *self.costs.entry(model).or_default() += costs;
+        }
         for (batch, counts) in other.delivered {
             add(self.delivered.entry(batch).or_default(), counts);
         }

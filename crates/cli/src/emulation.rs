@@ -1,10 +1,9 @@
 //! Providers that answer on this machine, without a key or a bill.
 
 use std::any::Any;
-use std::fmt;
 use std::future::Future;
-use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::{fmt, io};
 
 use futures::future::BoxFuture;
 use lmbatch::adapter::{BatchProvider, Connection};

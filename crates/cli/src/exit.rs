@@ -21,10 +21,12 @@ pub(crate) enum Exit {
     Unusable = 3,
     /// Not finished; the run continues at the provider.
     Unfinished = 4,
-    /// Another process holds the run or the state folder.
-    Busy = 5,
+    /// The cost limit leaves no room for the next batch; the run is not finished.
+    CostLimit = 5,
     /// The status of a create is unknown.
     Held = 6,
+    /// Another process holds the run or the state folder.
+    Busy = 7,
     /// Stopped by HUP.
     Hangup = 129,
     /// Stopped by INT.
@@ -44,10 +46,11 @@ impl Exit {
             Self::Unfinished => 1,
             Self::Busy => 2,
             Self::Unusable => 3,
-            Self::Held => 4,
-            Self::Usage => 5,
-            Self::Failed => 6,
-            Self::Pipe | Self::Hangup | Self::Interrupted | Self::Terminated => 7,
+            Self::CostLimit => 4,
+            Self::Held => 5,
+            Self::Usage => 6,
+            Self::Failed => 7,
+            Self::Pipe | Self::Hangup | Self::Interrupted | Self::Terminated => 8,
         }
     }
 }
@@ -176,6 +179,7 @@ fn message_of(error: &Error) -> String {
     ) {
         (ErrorKind::Local, Some(doing), Some(system)) => format!("{doing}: {system}"),
         (ErrorKind::Local, Some(message), None) => message.to_owned(),
+        (ErrorKind::CostLimit, Some(message), _) => message.to_owned(),
         (ErrorKind::Timeout, Some(message), _) if is_awaited(error) => match error.batch() {
             Some(batch) => format!("{message} (batch {batch})"),
             None => message.to_owned(),
@@ -229,6 +233,7 @@ impl From<Error> for Failure {
                 Exit::Unfinished
             }
             ErrorKind::Doubt => Exit::Held,
+            ErrorKind::CostLimit => Exit::CostLimit,
             // Another process holds the run or the state folder.
             ErrorKind::Conflict => Exit::Busy,
             // The error was found on this machine before anything was sent.
@@ -315,6 +320,7 @@ mod tests {
                 "unfinished",
             ),
             (error(ErrorKind::Doubt), Exit::Held, "doubt"),
+            (error(ErrorKind::CostLimit), Exit::CostLimit, "cost_limit"),
             (error(ErrorKind::Conflict), Exit::Busy, "busy"),
             (
                 error(ErrorKind::Local).with_message("the folder is in use by process 7"),
@@ -354,6 +360,7 @@ mod tests {
             Exit::Unfinished,
             Exit::Busy,
             Exit::Unusable,
+            Exit::CostLimit,
             Exit::Held,
             Exit::Usage,
             Exit::Failed,

@@ -9,10 +9,9 @@ use lmbatch::{OutcomeStatus, Problem};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::hints;
-use crate::plain;
 use crate::table::{Cell, Column, Table, column};
 use crate::terminal::{self, Look};
+use crate::{hints, plain};
 
 /// Maximum number of kinds; failures of further kinds are counted together.
 const MOST: usize = 50;
@@ -232,6 +231,7 @@ mod tests {
             raw: None,
             replaced: 0,
             answer,
+            cost: None,
         }
     }
 

@@ -4,10 +4,14 @@ mod args;
 mod board;
 mod commands;
 mod connection_args;
+mod cost_args;
+mod cost_summary;
 mod counts;
 mod emulation;
 mod emulator_args;
 mod encoder;
+mod estimate_args;
+mod estimator;
 mod exit;
 mod failed;
 mod format;
@@ -20,7 +24,9 @@ mod model;
 mod on_finish;
 mod output_format;
 mod packaging;
+mod paying_args;
 mod plain;
+mod pretty;
 mod progress;
 mod progress_line;
 mod providers;
@@ -302,6 +308,7 @@ async fn dispatch(session: &Arc<Session>, command: Command) -> Result<Exit, Fail
         Command::Status(args) => commands::status::status(session, args).await,
         Command::Wait(args) => commands::watch::wait(session, args).await,
         Command::Retrieve(args) => commands::retrieve::retrieve(session, args).await,
+        Command::Estimate(args) => commands::estimate::estimate(&args),
         Command::Validate(args) => commands::validate::validate(args).await,
         Command::Providers => commands::providers::providers(),
         Command::Schema { of } => commands::schema::schema(of),
@@ -351,6 +358,7 @@ impl Command {
             Self::Runs(runs) => runs.json,
             Self::Purge(purge) => purge.json,
             Self::Show(show) | Self::Audit(show) => show.json,
+            Self::Estimate(estimate) => estimate.options.json,
             _ => false,
         }
     }

@@ -308,6 +308,7 @@ mod tests {
             doubted: None,
             remnants: Vec::new(),
             sent_twice: false,
+            cost: None,
         }
     }
 

@@ -12,12 +12,11 @@ use lmbatch::{BatchId, BatchSnapshot, Clock as _, Error, Event, Label, Observer}
 
 use crate::board::Board;
 use crate::format::{self, number};
-use crate::hints;
 use crate::progress_line::{Line, Phase};
-use crate::screen;
 use crate::session::Session;
 use crate::target::Target;
 use crate::terminal::{self, plain};
+use crate::{hints, screen};
 
 /// Minimum time between two lines about the same phase in a pipe.
 const QUIET: Duration = Duration::from_secs(300);

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use lmbatch::adapter::format_time;
 use lmbatch::engine::{BatchAccount, RemainingData, undelivered};
-use lmbatch::{BatchSnapshot, BatchStatus, OutcomeStatus, Problem, RequestCounts, TokenUsage};
+use lmbatch::{
+    BatchSnapshot, BatchStatus, Costs, Engine, OutcomeStatus, Problem, RequestCounts, TokenUsage,
+};
 use serde::Serialize;
 
+use crate::cost_summary::CostSummary;
 use crate::counts::Counts;
 use crate::exit::Exit;
 use crate::failed::{self, Failed};
@@ -30,6 +33,9 @@ pub(crate) struct Summary {
     failed: Failed,
     usage: TokenUsage,
     billed: Billed,
+    /// Cost of the billed answers; `None` without prices, as for emulated answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<CostSummary>,
     provider: String,
     model: String,
     /// The first of the batches.
@@ -51,6 +57,9 @@ pub(crate) struct Summary {
     /// Number of billed answers that cannot be read.
     #[serde(skip)]
     malformed: u64,
+    /// Costs of the answers that were written, by model.
+    #[serde(skip)]
+    costs: BTreeMap<String, Costs>,
     /// Numbers of answered and of errored requests, by batch.
     #[serde(skip)]
     delivered: BTreeMap<String, (u64, u64)>,
@@ -177,6 +186,7 @@ impl Summary {
             failed: Failed::default(),
             usage: TokenUsage::default(),
             billed: Billed::default(),
+            cost: None,
             provider: provider.to_owned(),
             model: model.to_owned(),
             batch: ids.first().cloned(),
@@ -192,6 +202,7 @@ impl Summary {
             emulated,
             remote: None,
             malformed: 0,
+            costs: BTreeMap::new(),
             delivered: BTreeMap::new(),
         }
     }
@@ -220,6 +231,7 @@ impl Summary {
         self.failed = counts.failed;
         self.usage += counts.usage;
         self.malformed += counts.malformed;
+        self.costs = counts.costs;
         self.delivered = counts.delivered;
     }
 
@@ -243,6 +255,18 @@ impl Summary {
                 }
             }
         };
+    }
+
+    /// Adds the cost of the billed answers by the prices of an engine: from the accounts if requests were sent more than
+    /// once, else from the outcomes.
+    pub(crate) fn price(&mut self, accounts: Option<&[BatchAccount]>, engine: &Engine) {
+        let Some(prices) = engine.prices() else {
+            return;
+        };
+        self.cost = Some(match accounts {
+            Some(accounts) => CostSummary::of_accounts(prices.as_of(), accounts),
+            None => CostSummary::of_models(prices.as_of(), &self.costs),
+        });
     }
 
     pub(crate) fn finish(&mut self, elapsed: Duration) {
@@ -338,6 +362,9 @@ impl Summary {
                     tokens(&billed.usage, billed.answers)
                 ),
             );
+        }
+        for (name, value) in self.cost.iter().flat_map(CostSummary::rows) {
+            row(&name, value);
         }
         row("elapsed", format!("{:.1} s", self.elapsed_seconds));
         if let Some(run) = &self.run {

@@ -3,12 +3,12 @@
 //! Standard output and standard error belong to the process: the state of both is process-wide, and is kept in this
 //! file alone.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressDrawTarget};
 use lmbatch::Clock as _;
 use lmbatch::engine::SystemClock;
 use serde::Serialize;
@@ -169,6 +169,35 @@ pub(crate) fn is_interactive() -> bool {
     let of_build =
         std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
     io::stderr().is_terminal() && !is_dumb() && !of_build
+}
+
+/// Reports whether a question can be asked: standard input and standard error are terminals.
+pub(crate) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks a question on the terminal and returns the line that is typed; an empty text at the end of input. Blocks until
+/// then. The progress line is hidden meanwhile, and other messages can be printed.
+///
+/// # Errors
+/// Any error of the terminal.
+pub(crate) fn ask(question: &str) -> io::Result<String> {
+    let bar = LIVE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let mut err = io::stderr().lock();
+    if let Some(bar) = &bar {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+        // Removes the progress line, on which the cursor is.
+        write!(err, "\r\u{1b}[2K")?;
+    }
+    write!(err, "{} ", plain(question))?;
+    err.flush()?;
+    drop(err);
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    if let Some(bar) = &bar {
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+    }
+    read.map(|_| answer)
 }
 
 /// Writer of log lines to standard error.

@@ -9,10 +9,11 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use lmbatch_core::{
     Account, AccountId, BatchId, BatchProvider, BatchSnapshot, Clock, Error, ErrorKind, Ledger,
-    ListOptions, Result, Rng, RunClaim, RunRecord, ShardRecord, Spool,
+    ListOptions, Prices, Result, Rng, RunClaim, RunRecord, ShardRecord, Spool,
 };
 
 use crate::clock::{SystemClock, SystemRng, within};
+use crate::cost::{CostLimit, Pricer};
 use crate::event::{Event, Observer, Silent};
 use crate::memory::MemoryLedger;
 use crate::pages::items;
@@ -55,6 +56,9 @@ pub(crate) struct Context {
     pub(crate) on_doubt: OnDoubt,
     pub(crate) batch_limit: BatchLimit,
     pub(crate) limits: StepLimits,
+    /// Prices of the provider's models; `None` where costs are not computed.
+    pub(crate) prices: Option<Arc<dyn Prices>>,
+    pub(crate) cost_limit: Option<CostLimit>,
     /// Clock time at which the call began that this context serves.
     pub(crate) started: Option<Duration>,
     pub(crate) trouble: Trouble,
@@ -84,6 +88,8 @@ impl Context {
             on_doubt: OnDoubt::default(),
             batch_limit: BatchLimit::default(),
             limits: StepLimits::default(),
+            prices: None,
+            cost_limit: None,
             started: None,
             trouble: Trouble::default(),
             share: Arc::default(),
@@ -117,6 +123,12 @@ impl Context {
     pub(crate) fn status_page(&self) -> Option<u32> {
         let capabilities = self.provider.codec().capabilities();
         capabilities.status_page.filter(|_| capabilities.list)
+    }
+
+    /// Returns the prices of the provider's models.
+    pub(crate) fn pricer(&self) -> Option<Pricer> {
+        let prices = Arc::clone(self.prices.as_ref()?);
+        Some(Pricer::new(prices, self.provider.codec().id().clone()))
     }
 
     pub(crate) fn is_durable(&self) -> bool {

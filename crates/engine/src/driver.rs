@@ -121,6 +121,8 @@ struct Driver<'c> {
     /// True if a create of the run is known to have been accepted; until then creates are sent one
     /// at a time.
     answered: bool,
+    /// True once the observer was told that a create waits for the cost limit.
+    told_of_budget: bool,
     /// First permanent error. Once it is set, nothing more is created, and the results of existing
     /// batches are fetched.
     failure: Option<Error>,
@@ -161,6 +163,7 @@ impl<'c> Driver<'c> {
             check_cancel_at: now,
             seen_revision: None,
             answered,
+            told_of_budget: false,
             failure: None,
             fatal: None,
         };
@@ -427,8 +430,10 @@ impl<'c> Driver<'c> {
         self.busy[place(kind)] -= 1;
         self.under_way[at] = None;
         self.waiting.retain(|waiting| *waiting != at);
-        self.answered |= step == Step::Post && !matches!(next, Ok(Next::Stuck(_)) | Err(_));
-        let has_ended = step == Step::Poll && matches!(work.record.state, ShardState::Ended(_));
+        let is_unsent = matches!(next, Ok(Next::Stuck(_) | Next::ForBudget(_)) | Err(_));
+        self.answered |= step == Step::Post && !is_unsent;
+        let has_ended = step == Step::Poll && matches!(work.record.state, ShardState::Ended(_))
+            || work.record.state.is_final();
         let is_settled = !matches!(
             work.record.state,
             ShardState::Posting(_) | ShardState::Doubt(_)
@@ -450,6 +455,16 @@ impl<'c> Driver<'c> {
             Ok(Next::ForQuota(error)) => {
                 // Other batches free quota when they end.
                 if self.has_running_batch() {
+                    self.waiting.push(at);
+                    self.schedule(at, now + ROOM);
+                } else {
+                    self.record_failure(at, error);
+                }
+            }
+            Ok(Next::ForBudget(error)) => {
+                // Other batches may cost less than was reserved for them.
+                if self.may_free_budget(at) {
+                    self.tell_of_budget(&error);
                     self.waiting.push(at);
                     self.schedule(at, now + ROOM);
                 } else {
@@ -502,6 +517,11 @@ impl<'c> Driver<'c> {
             context.tell(&Event::Warning { message: &message });
         }
         self.failure.get_or_insert(error);
+        // Nothing more is created, so that nothing waits for room.
+        let now = self.now();
+        for at in std::mem::take(&mut self.waiting) {
+            self.schedule(at, now);
+        }
     }
 }
 
@@ -549,7 +569,9 @@ pub(crate) async fn until(
             Next::In(wait) | Next::Pause(wait) | Next::PausePolls { own: wait, .. } => {
                 context.clock.sleep(wait).await;
             }
-            Next::ForQuota(error) | Next::Stuck(error) => return Err(error),
+            Next::ForQuota(error) | Next::ForBudget(error) | Next::Stuck(error) => {
+                return Err(error);
+            }
             Next::Done => {
                 return Err(Error::new(ErrorKind::Internal)
                     .with_message("the shard ended before its batch existed"));

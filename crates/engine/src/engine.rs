@@ -9,14 +9,16 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use lmbatch_core::{
     AccountId, AccountMatch, BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Ledger,
-    Nonce, RequestId, RequestSource, Result, Rng, RunClaim, RunRecord, Spool, Upload,
+    Nonce, Prices, RequestId, RequestSource, Result, Rng, RunClaim, RunRecord, Spool, Upload,
 };
 
 use crate::context::Context;
+use crate::cost::CostLimit;
 use crate::event::Observer;
 use crate::memory::MemoryLedger;
 use crate::plan::Plan;
 use crate::plan::error::PlanError;
+use crate::plan::planned_request::PlannedRequest;
 use crate::policy::{
     BatchLimit, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy, RunOptions, StepLimits,
 };
@@ -108,6 +110,24 @@ impl Engine {
         self.context.limits = limits;
         self
     }
+    /// Sets a table of prices, from which the costs of answers are computed.
+    pub fn with_prices(mut self, prices: Arc<dyn Prices>) -> Self {
+        self.context.prices = Some(prices);
+        self
+    }
+    /// Sets a limit on the cost of each run, by a table of prices. A create whose largest cost does
+    /// not fit is not sent: the run waits until other batches cost less than was reserved, or else
+    /// ends with [`ErrorKind::CostLimit`](lmbatch_core::ErrorKind::CostLimit) after the results of
+    /// its batches are fetched. It can be [resumed](Self::resume) with a higher limit.
+    ///
+    /// Before anything is sent, a run is refused with
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the price of a model
+    /// is unknown, or where a request sets no maximum number of output tokens and the limit
+    /// [expects](CostLimit::expecting) none.
+    pub fn with_cost_limit(mut self, limit: CostLimit, prices: Arc<dyn Prices>) -> Self {
+        self.context.cost_limit = Some(limit);
+        self.with_prices(prices)
+    }
     /// Sets the source of time.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.context.clock = clock;
@@ -155,6 +175,11 @@ impl Engine {
         &self.context.provider
     }
 
+    /// Returns the table of prices, if one is set.
+    pub fn prices(&self) -> Option<&Arc<dyn Prices>> {
+        self.context.prices.as_ref()
+    }
+
     /// Returns the ledger of runs.
     pub fn ledger(&self) -> &Arc<dyn Ledger> {
         &self.context.ledger
@@ -163,6 +188,20 @@ impl Engine {
     /// Reads and encodes every request. Sends nothing. lmbatch assigns the ids on the wire.
     pub async fn plan(&self, source: Box<dyn RequestSource>) -> Result<Plan, PlanError> {
         self.context.plan(source).await
+    }
+
+    /// Plans as [`plan`](Self::plan) does, and passes each valid request to `visit`, in the order
+    /// of the source, before the plan is complete. Where the input has invalid requests, those
+    /// after the first invalid one are not passed.
+    ///
+    /// # Errors
+    /// [`PlanError`] for an input that cannot be read or that has invalid requests.
+    pub async fn plan_each(
+        &self,
+        source: Box<dyn RequestSource>,
+        visit: impl FnMut(&PlannedRequest<'_>) + Send + 'static,
+    ) -> Result<Plan, PlanError> {
+        self.context.plan_each(source, Box::new(visit)).await
     }
 
     /// Plans under the nonce of an earlier plan. The same input gives the same plan again.

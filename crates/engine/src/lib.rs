@@ -13,6 +13,7 @@ mod blocking;
 mod client;
 mod clock;
 mod context;
+mod cost;
 mod driver;
 mod engine;
 mod event;
@@ -38,6 +39,7 @@ pub use client::requests::{IntoRequests, Requests, form};
 pub use client::run::{Run, RunOutput};
 pub use client::wait::Wait;
 pub use clock::{SystemClock, SystemRng};
+pub use cost::{CostLimit, Costs};
 pub use engine::Engine;
 pub use event::{Event, Observer};
 pub use memory::MemoryLedger;
@@ -45,7 +47,8 @@ pub use plan::error::{BadInput, BadRequest, MAX_SHOWN_REQUESTS, PlanError};
 pub use plan::handle_parts::HandleParts;
 pub use plan::handles::CreatedHandle;
 pub use plan::ids::{former_run_id, run_id};
-pub use plan::{Checked, Plan, check, check_within};
+pub use plan::planned_request::PlannedRequest;
+pub use plan::{Checked, Plan, check, check_each, check_within};
 pub use policy::{
     BatchLimit, DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, MAX_STATUS_CHECK_INTERVAL,
     OnDoubt, PollingPolicy, RetryPolicy, RunOptions, StepLimits,
@@ -68,5 +71,5 @@ pub use spool::folder::FolderSpool;
 pub use spool::temporary::TemporarySpool;
 
 pub use lmbatch_core::{
-    AnswerView, AnsweredRequest, Entry, IdView, RequestSource, Sourced, Structured,
+    AnswerCost, AnswerView, AnsweredRequest, Entry, IdView, RequestSource, Sourced, Structured,
 };

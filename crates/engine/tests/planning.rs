@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lmbatch_core::{
-    ContentView, Error, ErrorKind, GenerateView, MessageView, RequestView, Role, Spool, SpoolFile,
-    SpoolWriter, Text,
+    BatchProvider as _, ContentView, Error, ErrorKind, GenerateView, MessageView, RequestView,
+    Role, Spool, SpoolFile, SpoolWriter, Text,
 };
-use lmbatch_engine::{Engine, Entry, IdView, PlanError, RequestSource, Sourced};
+use lmbatch_engine::{
+    BatchLimit, Engine, Entry, IdView, PlanError, RequestSource, Sourced, check_each,
+};
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock};
 
 /// Spool with room for a given number of bytes in named files.
@@ -147,4 +149,35 @@ fn the_error_of_the_earlier_request_is_reported() {
     // The spool is full before the input breaks off.
     let (error, _) = error(1 << 20, 400);
     assert!(error.to_string().contains("is full"), "{error}");
+}
+
+#[test]
+fn each_request_is_seen_once_as_it_is_sent_and_in_order() {
+    let provider = MemoryProvider::new(Arc::new(TestClock::default()), Script::default());
+    let source = Box::new(Breaking {
+        prompt: "x".repeat(100),
+        readable: 3,
+        place: Arc::new(AtomicU64::new(0)),
+    });
+    let mut seen = Vec::new();
+    let checked = check_each(
+        provider.codec(),
+        source,
+        BatchLimit::default(),
+        &mut |request| {
+            let row = String::from_utf8(request.row().to_vec()).unwrap();
+            assert!(row.contains(&"x".repeat(100)), "{row}");
+            assert_eq!(
+                request.estimated_input_tokens(),
+                (row.len() as u64).div_ceil(3)
+            );
+            assert_eq!(request.model().as_deref(), Some("m"));
+            assert!(!request.has_attachments() && request.max_output_tokens().is_none());
+            assert!(!format!("{request:?}").contains('x'));
+            seen.push((request.place(), request.id().to_owned()));
+        },
+    );
+    assert!(checked.is_err(), "the source breaks off");
+    let wanted = [1, 2, 3].map(|place: u64| (place, place.to_string()));
+    assert_eq!(seen, wanted);
 }

@@ -6,8 +6,8 @@ use std::fmt;
 
 use csv_core::{Writer, WriterBuilder};
 use lmbatch_core::{
-    AnswerView, AnsweredRequest, FailureView, ItemView, Json, OutcomeView, OutputView, Structured,
-    TokenUsage,
+    AnswerView, AnsweredRequest, CostRange, FailureView, ItemView, Json, OutcomeView, OutputView,
+    Structured, TokenUsage,
 };
 use serde_json::value::RawValue;
 
@@ -15,12 +15,14 @@ use serde_json::value::RawValue;
 const FIRST: [&str; 3] = ["status", "problem", "text"];
 
 /// Columns after those of the schema.
-const LAST: [&str; 8] = [
+const LAST: [&str; 10] = [
     "finish_reason",
     "input_tokens",
     "cached_input_tokens",
     "output_tokens",
     "thinking_tokens",
+    "cost_usd",
+    "cost_usd_at_most",
     "error_kind",
     "error_message",
     "batch",
@@ -30,7 +32,8 @@ const LAST: [&str; 8] = [
 ///
 /// The columns are `id`, one for each kept member of the request's metadata, `status`, `problem`, `text`, one for each
 /// top-level property of the schema, `finish_reason`, `input_tokens`, `cached_input_tokens`, `output_tokens`,
-/// `thinking_tokens`, `error_kind`, `error_message` and `batch`. A kept member or a property whose name is taken gets
+/// `thinking_tokens`, `cost_usd`, `cost_usd_at_most` (in place of `cost_usd` where a rate is not published), `error_kind`,
+/// `error_message` and `batch`. A kept member or a property whose name is taken gets
 /// `_2`, `_3` and so on. A string is written as it is, `null` and an absent value as an empty field, and any other
 /// value as JSON. Tool calls and other items of an answer are only in output lines.
 ///
@@ -124,6 +127,7 @@ impl OutcomeTable {
         row.members(&self.properties, value);
         row.text(output.map_or("", |output| output.finish_reason.as_str()));
         row.usage(output.and_then(|output| output.usage.as_ref()));
+        row.cost(answered.cost.map(|cost| cost.charged));
         row.failure(answer);
         row.text(answered.batch.map_or("", |batch| batch.as_str()));
         row.end();
@@ -224,6 +228,18 @@ impl<'o> Row<'o> {
         }
     }
 
+    fn cost(&mut self, cost: Option<CostRange>) {
+        let mut amount = Vec::new();
+        if let Some(cost) = cost {
+            cost.high.write_dollars(&mut amount);
+        }
+        let amount = String::from_utf8(amount).unwrap_or_default();
+        match cost.is_some_and(CostRange::is_exact) {
+            true => [amount.as_str(), ""].map(|field| self.text(field)),
+            false => ["", &amount].map(|field| self.text(field)),
+        };
+    }
+
     fn failure(&mut self, answer: &AnswerView<'_>) {
         let malformed = FailureView::malformed();
         let failure = match answer {
@@ -251,7 +267,9 @@ impl<'o> Row<'o> {
 
 #[cfg(test)]
 mod tests {
-    use lmbatch_core::{BatchId, ErrorKind, FinishReason, Retry, SchemaError, Text};
+    use lmbatch_core::{
+        AnswerCost, BatchId, Cost, ErrorKind, FinishReason, Retry, SchemaError, Text,
+    };
 
     use super::*;
 
@@ -270,6 +288,7 @@ mod tests {
             raw: None,
             replaced: 0,
             answer,
+            cost: None,
         }
     }
 
@@ -303,7 +322,7 @@ mod tests {
             structured: Structured::Absent,
         };
         let value = r#"{"mood":"a \"b\"\nc","tags":["x",1],"more":1}"#;
-        let outcomes = [
+        let mut outcomes = [
             answered(
                 "\"t,1\"",
                 Some(r#"{"author":"Zoë","status":null}"#),
@@ -320,19 +339,29 @@ mod tests {
                 text("", Structured::NotAsked),
             ),
         ];
+        let costs = [(12_300_000_000, 12_300_000_000), (0, 1_000_000_000_000)];
+        for (at, (low, high)) in [(0, costs[0]), (4, costs[1])] {
+            outcomes[at].cost = Some(AnswerCost {
+                charged: CostRange {
+                    low: Cost::from_picodollars(low),
+                    high: Cost::from_picodollars(high),
+                },
+                real_time: None,
+            });
+        }
         let mut out = Vec::new();
         table.write_header(&mut out);
         for outcome in &outcomes {
             table.write_outcome(outcome, &mut out);
         }
         let expected = "\
-id,author,status_2,status,problem,text,mood,tags,finish_reason,input_tokens,cached_input_tokens,output_tokens,thinking_tokens,error_kind,error_message,batch
+id,author,status_2,status,problem,text,mood,tags,finish_reason,input_tokens,cached_input_tokens,output_tokens,thinking_tokens,cost_usd,cost_usd_at_most,error_kind,error_message,batch
 \"t,1\",Zoë,,succeeded,,plain,\"a \"\"b\"\"
-c\",\"[\"\"x\"\",1]\",stop,12,2,3,1,,,b1
-7,,,errored,,,,,,,,,,provider_rate_limit,slow down,b1
-8,,,missing,,,,,,,,,,,,
-9,,,errored,,,,,,,,,,malformed_answer,,b1
-10,,true,succeeded,empty,,,,stop,12,2,3,1,,,b1
+c\",\"[\"\"x\"\",1]\",stop,12,2,3,1,0.0123,,,,b1
+7,,,errored,,,,,,,,,,,,provider_rate_limit,slow down,b1
+8,,,missing,,,,,,,,,,,,,,
+9,,,errored,,,,,,,,,,,,malformed_answer,the row holds no answer that can be read,b1
+10,,true,succeeded,empty,,,,stop,12,2,3,1,,1.00,,,b1
 ";
         let written = String::from_utf8(out).unwrap();
         assert_eq!(

@@ -1,8 +1,8 @@
 //! Writing of outcomes as output lines.
 
 use lmbatch_core::{
-    AnswerView, AnsweredRequest, AttachmentView, FailureView, ItemView, OutcomeView, OutputView,
-    SourceView, Structured, Text, TokenUsage, ToolCallView, write_string,
+    AnswerCost, AnswerView, AnsweredRequest, AttachmentView, CostRange, FailureView, ItemView,
+    OutcomeView, OutputView, SourceView, Structured, Text, TokenUsage, ToolCallView, write_string,
 };
 
 /// Members that the output lines of a run have in common.
@@ -43,7 +43,7 @@ pub fn write_outcome(answered: &AnsweredRequest<'_>, origin: &LineOrigin, out: &
         AnswerView::Row {
             outcome: OutcomeView::Succeeded(output),
             structured,
-        } => succeeded(output, structured, out),
+        } => succeeded(output, structured, answered.cost, out),
         _ if answered.schema_asked => out.extend_from_slice(b",\"structured\":null"),
         _ => {}
     }
@@ -148,7 +148,12 @@ fn list<T>(
     out.push(b']');
 }
 
-fn succeeded(output: &OutputView<'_>, structured: &Structured<'_>, out: &mut Vec<u8>) {
+fn succeeded(
+    output: &OutputView<'_>,
+    structured: &Structured<'_>,
+    cost: Option<AnswerCost>,
+    out: &mut Vec<u8>,
+) {
     key("text", out);
     out.push(b'"');
     for item in &output.items {
@@ -200,6 +205,23 @@ fn succeeded(output: &OutputView<'_>, structured: &Structured<'_>, out: &mut Vec
     if let Some(model) = output.model {
         text("model", model, out);
     }
+    if let Some(cost) = cost {
+        dollars(cost.charged, out);
+    }
+}
+
+/// Appends the cost of an answer in US dollars, as an exact decimal number; the upper bound where a rate is not
+/// published.
+fn dollars(cost: CostRange, out: &mut Vec<u8>) {
+    key(
+        if cost.is_exact() {
+            "cost_usd"
+        } else {
+            "cost_usd_at_most"
+        },
+        out,
+    );
+    cost.high.write_dollars(out);
 }
 
 /// Appends a call after the key of its id.
@@ -337,7 +359,7 @@ pub fn write_failure(failure: &FailureView<'_>, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use lmbatch_core::Json;
+    use lmbatch_core::{Cost, Json};
     use serde_json::Value;
 
     use super::*;
@@ -358,6 +380,7 @@ mod tests {
             raw: None,
             replaced: 0,
             answer,
+            cost: None,
         };
         let mut line = Vec::new();
         write_outcome(&answered, &origin, &mut line);
@@ -379,11 +402,31 @@ mod tests {
             cache_write_tokens: 456,
             output_tokens: 0,
             thinking_tokens: u64::MAX,
+            ..TokenUsage::default()
         };
         let mut out = Vec::new();
         usage_of(&usage, &mut out);
         let expected = format!(",\"usage\":{}", serde_json::to_string(&usage).unwrap());
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn costs_are_exact_numbers_and_ranges_say_at_most() {
+        let cost = |picodollars| Cost::from_picodollars(picodollars);
+        for (low, high, expected) in [
+            (1, 1, r#","cost_usd":0.000000000001"#),
+            (12_300_000_000, 12_300_000_000, r#","cost_usd":0.0123"#),
+            (0, 0, r#","cost_usd":0.00"#),
+            (1, 2_000_000_000_000, r#","cost_usd_at_most":2.00"#),
+        ] {
+            let range = CostRange {
+                low: cost(low),
+                high: cost(high),
+            };
+            let mut out = Vec::new();
+            dollars(range, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
     }
 
     #[test]

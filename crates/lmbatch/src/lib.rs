@@ -19,6 +19,7 @@
 //! |---|---|
 //! | `anthropic`, `google`, `openai`, `all-providers` | providers |
 //! | `durable` | runs that survive their process, recorded on SQLite |
+//! | `prices` | a dated table of prices, for costs and cost limits |
 //! | `schema` | a check of structured answers against their JSON Schema |
 //!
 //! # Calls
@@ -47,7 +48,7 @@
 pub use lmbatch_core::user::*;
 pub use lmbatch_core::{BatchClass, BatchHandle, Clock, FormatVersion, IdRule, JsonBuf, Rng};
 pub use lmbatch_engine::{
-    BatchLimit, BatchOperations, Changes, CountMismatch, Create, CreatedHandle,
+    BatchLimit, BatchOperations, Changes, CostLimit, Costs, CountMismatch, Create, CreatedHandle,
     DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, Engine, Event, IntoRequests, Invoke,
     LMInvoker, List, MAX_STATUS_CHECK_INTERVAL, Observer, OnDoubt, OutcomeStream, Outcomes,
     PollingPolicy, Prepared, Progress, ProgressStream, Requests, RetryPolicy, Run, RunOutput,
@@ -179,6 +180,26 @@ pub mod durable {
         let spool = FolderSpool::new(state.spool());
         Ok((Arc::new(state.ledger().await?), Arc::new(spool)))
     }
+}
+
+/// Dated prices of models, for the cost of answers and for cost limits.
+///
+/// ```no_run
+/// # async fn example(invoker: lmbatch::LMInvoker) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use lmbatch::Cost;
+/// use lmbatch::prices::PriceTable;
+///
+/// let limit: Cost = "5.00".parse()?;
+/// let invoker = invoker.max_output_tokens(300).max_cost(limit, Arc::new(PriceTable::bundled()));
+/// let outcomes = invoker.batch().invoke([("a", "Hello!")]).await?;
+/// println!("{}", outcomes.costs().charged);
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(feature = "prices")]
+pub mod prices {
+    pub use lmbatch_prices::*;
 }
 
 /// Anthropic's message batches.

@@ -17,6 +17,7 @@
 //! | a whole program over HTTP, with the providers' own formats, faults and a bill | the crate `lmbatch-emulator` |
 //!
 //! [`MemoryProvider`], [`MemoryAccount`] and [`MemoryFleet`] answer every prompt with its echo and record each [`Call`].
+//! The answer to a prompt `usage 7 5 9` used 7 input and 5 output tokens, of at most 9; any other answer used one each.
 //! [`schema_table`] writes the table of supported schemas for the documentation of an adapter.
 
 mod account;

@@ -13,7 +13,8 @@ use lmbatch_core::{
     Error, ErrorKind, FailureView, FinishReason, Found, Intent, ItemView, JsonView, Label, Limits,
     ListOptions, Opened, OutcomeView, OutputView, Page, PartRole, ProviderId, Remnant,
     RequestCounts, RequestError, RequestView, Result, ResultPart, ResultSet, RowContent, RowError,
-    RowReader, RowStream, Shard, Staged, Text, TokenUsage, WireId, WireIdRule, read_row,
+    RowReader, RowStream, Shard, Staged, Text, TokenBounds, TokenUsage, WireId, WireIdRule,
+    read_row,
 };
 
 /// Instructions for a provider. Lists are consumed call by call; an empty list means the normal behaviour.
@@ -599,11 +600,7 @@ impl BatchCodec for MemoryCodec {
         OutcomeView::Succeeded(OutputView {
             items: vec![ItemView::Text(text)],
             finish_reason: FinishReason::Stop,
-            usage: Some(TokenUsage {
-                input_tokens: 1,
-                output_tokens: 1,
-                ..TokenUsage::default()
-            }),
+            usage: Some(usage(&text.decode()).0),
             model: None,
             response_id: None,
             problem: None,
@@ -613,4 +610,26 @@ impl BatchCodec for MemoryCodec {
     fn id_members(&self) -> &'static [&'static [&'static str]] {
         &[&["id"]]
     }
+
+    fn token_bounds(&self, _: &BatchClass, row: &[u8]) -> TokenBounds {
+        let mut bounds = TokenBounds::of_text(row.len());
+        let mut reader = RowReader::new();
+        let row: Option<Row<'_>> = reader.read(row).value().and_then(|row| read_row(row).ok());
+        let text = row.and_then(|row| row.text.text());
+        bounds.output = text.and_then(|text| usage(&text.decode()).1);
+        bounds
+    }
+}
+
+/// Returns the token usage of the answer to a prompt, and the largest number of output tokens that the prompt allows:
+/// those of a prompt `usage IN OUT MAX`, or one token each without a limit.
+fn usage(text: &str) -> (TokenUsage, Option<u64>) {
+    let mut numbers = text.strip_prefix("usage ").unwrap_or_default().split(' ');
+    let mut number = || numbers.next().and_then(|number| number.parse().ok());
+    let usage = TokenUsage {
+        input_tokens: number().unwrap_or(1),
+        output_tokens: number().unwrap_or(1),
+        ..TokenUsage::default()
+    };
+    (usage, number())
 }

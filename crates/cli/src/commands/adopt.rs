@@ -7,8 +7,7 @@ use lmbatch::{BatchId, Engine, ErrorKind, Label, Nonce};
 
 use super::kept::Kept;
 use super::run_settings::RunSettings;
-use super::state;
-use super::{connect, default_output, known, warning};
+use super::{connect, default_output, known, state, warning};
 use crate::args::{AdoptArgs, ReportArgs};
 use crate::exit::{Exit, Failure};
 use crate::session::Session;

@@ -11,20 +11,21 @@ use serde_json::{Value, json};
 use super::continuing::unfinished;
 use super::state;
 use crate::args::ShowArgs;
+use crate::cost_summary::{Amount, CostSummary};
 use crate::exit::{Exit, Failure};
-use crate::format;
 use crate::output_format::{Compression, Rows};
 use crate::session::Session;
 use crate::summary::Billed;
 use crate::table::{Cell, Column, Facts, Table, column};
 use crate::target::Target;
-use crate::terminal;
 use crate::written::{self, Found};
+use crate::{format, terminal};
 
 /// Numbers of an audit.
 struct Audit {
     numbers: RunAudit,
     billed: Billed,
+    cost: CostSummary,
     /// Number of lines of the output file, if there is one.
     lines: Option<u64>,
     /// Comparison of the output file with the record, if both exist.
@@ -42,7 +43,9 @@ pub(crate) async fn audit(session: &Session, mut args: ShowArgs) -> Result<Exit,
     let is_lines =
         notes.format == Rows::Jsonl && Compression::of(&notes.output) == Compression::None;
     let (lines, file) = output(&notes.output, &written::recorded(&run), &version, is_lines)?;
+    let as_of = engine.prices().map_or("", |prices| prices.as_of());
     let audit = Audit {
+        cost: CostSummary::of_accounts(as_of, &numbers.accounts),
         billed: Billed::of(&numbers.accounts),
         numbers,
         lines,
@@ -132,6 +135,9 @@ impl Audit {
         ] {
             table.row(what, &format::number(count));
         }
+        for (name, value) in &self.cost.rows() {
+            table.row(name, value);
+        }
         if let Some(lines) = self.lines {
             table.row("output lines", &format::number(lines));
         }
@@ -154,7 +160,7 @@ impl Audit {
                 "total": numbers.rows, "duplicate": numbers.duplicates, "unknown": numbers.foreign,
                 "malformed": numbers.malformed,
             },
-            "usage": numbers.usage, "billed": self.billed, "models": models,
+            "usage": numbers.usage, "billed": self.billed, "cost": self.cost, "models": models,
             "output": {"lines": self.lines, "file": self.file()},
             "batches": accounts.iter().map(batch_json).collect::<Vec<_>>(),
         })
@@ -162,7 +168,7 @@ impl Audit {
 }
 
 fn answers_json(answers: &Answers) -> Value {
-    json!({"answers": answers.count, "usage": answers.usage})
+    json!({"answers": answers.count, "usage": answers.usage, "cost": Amount::of(&answers.costs)})
 }
 
 fn batch_json(account: &BatchAccount) -> Value {
@@ -177,10 +183,11 @@ fn batch_json(account: &BatchAccount) -> Value {
         "counted": account.counts, "rows": account.rows, "answers": account.answered.count,
         "superseded": account.superseded.count, "errored": account.errored,
         "undelivered": account.undelivered(), "usage": account.answered.usage, "models": models,
+        "cost": Amount::of(&account.answered.costs), "superseded_cost": Amount::of(&account.superseded.costs),
     })
 }
 
-const BATCH: [Column; 11] = [
+const BATCH: [Column; 12] = [
     column("#"),
     column("attempt").rank(5),
     column("batch").cut_start(12),
@@ -192,6 +199,7 @@ const BATCH: [Column; 11] = [
     column("not delivered").rank(2),
     column("tokens in"),
     column("tokens out"),
+    column("cost").rank(1),
 ];
 
 /// Returns the table of a run's batches, one batch per row.
@@ -211,6 +219,7 @@ fn batches(accounts: &[BatchAccount]) -> Table {
             account.undelivered().into(),
             usage.input_tokens.into(),
             usage.output_tokens.into(),
+            Amount::of(&account.answered.costs).shown().into(),
         ]);
     }
     table
@@ -235,16 +244,18 @@ fn by_model(accounts: &[BatchAccount]) -> BTreeMap<String, Answers> {
             let sum = models.entry(model.to_owned()).or_default();
             sum.count += answers.count;
             sum.usage += answers.usage;
+            sum.costs += answers.costs;
         }
     }
     models
 }
 
-const MODEL: [Column; 4] = [
+const MODEL: [Column; 5] = [
     column("model").cut_end(12),
     column("answers"),
     column("tokens in"),
     column("tokens out"),
+    column("cost"),
 ];
 
 fn model_table(models: &BTreeMap<String, Answers>) -> Table {
@@ -255,6 +266,7 @@ fn model_table(models: &BTreeMap<String, Answers>) -> Table {
             answers.count.into(),
             answers.usage.input_tokens.into(),
             answers.usage.output_tokens.into(),
+            Amount::of(&answers.costs).shown().into(),
         ]);
     }
     table

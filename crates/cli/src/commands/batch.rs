@@ -1,9 +1,11 @@
 //! Access to one batch by its id, for the commands that name a batch.
 
 use lmbatch::{BatchId, Engine};
+use std::sync::Arc;
 
 use super::{connect, warning};
 use crate::args::BatchArgs;
+use crate::cost_args::usual_table;
 use crate::exit::Failure;
 use crate::model;
 use crate::providers::Provider;
@@ -17,6 +19,6 @@ pub(super) fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, Bat
     };
     let provider = model::find(name)?;
     let provider_of_batch = connect(provider, &args.connection, provider.routes()[0])?;
-    let engine = warning(Engine::new(provider_of_batch));
+    let engine = warning(Engine::new(provider_of_batch)).with_prices(Arc::new(usual_table()?));
     Ok((provider, engine, BatchId::new(args.batch.as_str())))
 }

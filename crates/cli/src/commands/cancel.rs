@@ -4,8 +4,7 @@ use lmbatch::{Engine, ErrorKind};
 
 use super::batch::engine;
 use super::run_settings::RunSettings;
-use super::state;
-use super::{connect_to, retrieve_command, warning};
+use super::{connect_to, retrieve_command, state, warning};
 use crate::args::{BatchArgs, CancelArgs};
 use crate::exit::{Exit, Failure};
 use crate::session::Session;

@@ -11,8 +11,7 @@ use super::end::{self, outcomes, until_stopped};
 use super::kept::Kept;
 use super::run_context::{Patience, RunContext, place};
 use super::run_settings::RunSettings;
-use super::state;
-use super::{clock, connect, known};
+use super::{clock, connect, known, state};
 use crate::args::{DoubtArgs, EmulatorArgs, LimitArgs, OnDoubtArg, ResumeOptions};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
@@ -35,6 +34,7 @@ pub(super) fn unfinished(run: &RunRecord) -> Failure {
 pub(super) fn notes(run: &RunRecord, args: &ResumeOptions) -> Result<RunSettings, Failure> {
     let notes = RunSettings::read(run)?;
     let said = Kept::said(args.max_attempts, &args.report, LimitArgs::default());
+    let said = said.with_cost(args.paying.cost.clone());
     let kept = said.or(notes.kept);
     Ok(RunSettings { kept, ..notes })
 }
@@ -47,7 +47,7 @@ pub(super) async fn open(
 ) -> Result<(RunContext, Engine, StateFolder), Failure> {
     let clock = clock();
     let start = clock.elapsed();
-    let notes = notes(run, args)?;
+    let mut notes = notes(run, args)?;
     let emulation = match notes.emulated {
         true => {
             let options = EmulatorArgs::default();
@@ -63,7 +63,10 @@ pub(super) async fn open(
     let mut engine = Engine::new(provider)
         .with_observer(progress.clone())
         .with_clock(Arc::clone(&clock))
-        .with_batch_limit(notes.kept.limit().limit());
+        .with_batch_limit(notes.kept.limit().limit())
+        .with_prices(Arc::new(args.paying.prices.table()?));
+    notes.kept = priced(&engine, notes.kept);
+    engine = notes.kept.cost().limiting(engine);
     if let Some(interval) = args.poll_interval {
         engine = engine.with_polling(PollingPolicy::every(interval));
     }
@@ -84,6 +87,15 @@ pub(super) async fn open(
         turns: None,
     };
     Ok((context, engine, state))
+}
+
+/// Notes the day of the prices with a limit on the cost that the arguments set.
+pub(super) fn priced(engine: &Engine, kept: Kept) -> Kept {
+    let cost = kept.cost().clone();
+    match cost.prices_as_of {
+        Some(_) => kept,
+        None => kept.with_cost(cost.priced_by(engine)),
+    }
 }
 
 pub(super) fn options(args: &ResumeOptions, kept: &Kept, once: bool) -> RunOptions {
@@ -196,6 +208,10 @@ pub(crate) async fn again_at(
     place: Place,
 ) -> Result<Exit, Failure> {
     context.progress.keep_run(&run.id);
+    // A later command has the same limit.
+    if let Some(notes) = context.notes.kept.note_cost(run) {
+        engine.annotate(run, notes).await?;
+    }
     let options = context.remaining(engine, options);
     if !run.finished {
         if context.patience != Patience::Once {

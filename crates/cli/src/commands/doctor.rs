@@ -13,8 +13,7 @@ use lmbatch::engine::{
 };
 use lmbatch::{BatchSnapshot, Engine};
 
-use super::connect;
-use super::state;
+use super::{connect, state};
 use crate::args::DoctorArgs;
 use crate::exit::{Exit, Failure};
 use crate::session::Session;

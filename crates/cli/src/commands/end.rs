@@ -109,7 +109,13 @@ async fn stopped_at(context: &RunContext, engine: &Engine, error: Error) -> Resu
     let first = first.map_or_else(String::new, |hint| format!("{hint}; then "));
     let command = hints::on_runs(["resume", &run.id]);
     let mut hint = format!("{first}to continue: {command}");
-    if failure.exit == Exit::Held {
+    if failure.exit == Exit::CostLimit {
+        hint = format!(
+            "to continue with a higher limit: {}; to write the outcomes so far: {}",
+            hints::on_runs(["resume", &run.id, "--max-cost", "USD"]),
+            hints::on_runs(["retrieve", &run.id, "--partial", "-o", "FILE"])
+        );
+    } else if failure.exit == Exit::Held {
         hint.push_str(&format!(
             "; once the provider shows that the batch does not exist, to send its requests again (pays twice if it does exist): {}; or to report them as errors: {}",
             hints::on_runs(["resume", &run.id, "--on-doubt", "resubmit"]),
@@ -337,6 +343,7 @@ pub(crate) async fn outcomes(
         recorder.forget(&run.id);
     }
     summary.bill(accounts.as_deref(), &batches);
+    summary.price(accounts.as_deref(), engine);
     summary.finish(engine.clock().elapsed() - context.start);
     if let Some(left) = clean(context, engine).await {
         summary.leave(&left);

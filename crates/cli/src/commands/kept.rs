@@ -7,6 +7,7 @@ use lmbatch::record::RunRecord;
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Cleanup, LimitArgs, MaxFailed, ReportArgs};
+use crate::cost_args::CostArgs;
 
 /// Name of the note in a run's record.
 const NOTE: &str = "options";
@@ -28,6 +29,8 @@ pub(crate) struct Kept {
     accept: Vec<Problem>,
     #[serde(skip_serializing_if = "LimitArgs::is_unlimited")]
     limit: LimitArgs,
+    #[serde(skip_serializing_if = "CostArgs::is_default")]
+    cost: CostArgs,
 }
 
 impl Kept {
@@ -39,7 +42,13 @@ impl Kept {
             max_failed: report.max_failed,
             accept: report.accept.clone(),
             limit,
+            cost: CostArgs::default(),
         }
+    }
+
+    /// Sets the limit on the cost.
+    pub(crate) fn with_cost(self, cost: CostArgs) -> Self {
+        Self { cost, ..self }
     }
 
     /// Returns the options in a run's record; records of earlier versions have none.
@@ -69,6 +78,7 @@ impl Kept {
                 false => self.accept,
             },
             limit: self.limit.or(&earlier.limit),
+            cost: self.cost.or(&earlier.cost),
         }
     }
 
@@ -92,6 +102,22 @@ impl Kept {
         &self.accept
     }
 
+    /// Returns the limit on the cost of the run.
+    pub(crate) fn cost(&self) -> &CostArgs {
+        &self.cost
+    }
+
+    /// Returns the notes of a run with another limit on its cost; `None` where the run has that limit.
+    pub(crate) fn note_cost(&self, run: &RunRecord) -> Option<BTreeMap<Box<str>, Box<str>>> {
+        let recorded = Self::read(run);
+        if recorded.cost == self.cost {
+            return None;
+        }
+        let mut notes = run.notes.clone();
+        recorded.with_cost(self.cost.clone()).write(&mut notes);
+        Some(notes)
+    }
+
     /// Returns the limits of a batch.
     pub(crate) fn limit(&self) -> &LimitArgs {
         &self.limit
@@ -112,6 +138,10 @@ mod tests {
             limit: LimitArgs {
                 max_batch_requests: Some(2),
                 ..LimitArgs::default()
+            },
+            cost: CostArgs {
+                expect_output: Some(5),
+                ..CostArgs::default()
             },
         };
         let text = serde_json::to_string(&run).unwrap();

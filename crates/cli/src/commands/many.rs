@@ -15,9 +15,8 @@ use super::continuing::{doubting, notes, options};
 use super::end::{outcomes, stopped_short};
 use super::run_context::{Patience, RunContext, place};
 use super::run_settings::RunSettings;
-use super::state;
 use super::turns::{Outputs, Turns};
-use super::{clock, connect};
+use super::{clock, connect, state};
 use crate::args::ResumeArgs;
 use crate::board::Board;
 use crate::exit::{Exit, Failure};
@@ -131,7 +130,7 @@ impl Many {
                 known.engine.clone().with_provider(provider),
                 Arc::clone(&known.cleanings),
             ),
-            None => (self.engine(Engine::new(provider)), Turns::of_account()),
+            None => (self.engine(Engine::new(provider))?, Turns::of_account()),
         };
         accounts.push(Account {
             connection,
@@ -143,16 +142,18 @@ impl Many {
     }
 
     /// Configures an engine from the arguments.
-    fn engine(&self, engine: Engine) -> Engine {
+    fn engine(&self, engine: Engine) -> Result<Engine, Failure> {
+        let prices = self.args.options.paying.prices.table()?;
         let ledger = Arc::clone(&self.ledger);
         let engine = engine
             .with_record(ledger, Arc::clone(&self.spool) as Arc<_>)
-            .with_clock(Arc::clone(&self.clock));
+            .with_clock(Arc::clone(&self.clock))
+            .with_prices(Arc::new(prices));
         let engine = doubting(engine, &self.args.options.doubt);
-        match self.args.options.poll_interval {
+        Ok(match self.args.options.poll_interval {
             Some(interval) => engine.with_polling(PollingPolicy::every(interval)),
             None => engine,
-        }
+        })
     }
 
     /// Advances a run as far as possible.
@@ -178,6 +179,7 @@ impl Many {
         self.board.begin(&id, u64::from(run.requests));
         let notes = notes(&run, &self.args.options)?;
         let engine = engine.with_batch_limit(notes.kept.limit().limit());
+        let engine = notes.kept.cost().limiting(engine);
         let context = RunContext {
             session: Arc::clone(&self.session),
             notes,

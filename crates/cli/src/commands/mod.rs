@@ -3,6 +3,7 @@
 pub(crate) mod adopt;
 pub(crate) mod audit;
 pub(crate) mod batch;
+pub(crate) mod before_paying;
 pub(crate) mod cancel;
 pub(crate) mod continuing;
 pub(crate) mod create;
@@ -10,6 +11,7 @@ pub(crate) mod doctor;
 pub(crate) mod dry_run;
 pub(crate) mod emulate;
 pub(crate) mod end;
+pub(crate) mod estimate;
 pub(crate) mod init;
 pub(crate) mod kept;
 pub(crate) mod known;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lmbatch::engine::{Plan, RequestSource, Sourced};
+use lmbatch::engine::{Plan, PlannedRequest, RequestSource, Sourced};
 use lmbatch::{Engine, Error, ErrorKind, Result as CoreResult};
 
 use super::{clock, empty_input};
@@ -23,7 +23,7 @@ pub(crate) async fn plan(
     args: &SettingsArgs,
     engine: &Engine,
 ) -> Result<Plan, Failure> {
-    let plan = plan_unless_empty(path, args, engine).await;
+    let plan = plan_unless_empty(path, args, engine, |_| {}).await;
     plan.map_err(|unplanned| unplanned.failure(path))
 }
 
@@ -69,11 +69,13 @@ impl<S: RequestSource> RequestSource for Noticing<S> {
     }
 }
 
-/// Reads and encodes an input, unless it has no requests. On a signal the files of the plan are deleted.
+/// Reads and encodes an input, unless it has no requests, and passes each request to `visit`. On a signal the files of
+/// the plan are deleted.
 pub(super) async fn plan_unless_empty(
     path: &Path,
     args: &SettingsArgs,
     engine: &Engine,
+    visit: impl FnMut(&PlannedRequest<'_>) + Send + 'static,
 ) -> Result<Plan, Unplanned> {
     let model = model::parse(&args.model).map_err(Unplanned::Failed)?;
     let codec = engine.provider().codec();
@@ -96,7 +98,7 @@ pub(super) async fn plan_unless_empty(
         is_stopped: Arc::clone(&is_stopped),
     };
     let mut handling = Handling::new();
-    let planning = engine.plan(Box::new(source));
+    let planning = engine.plan_each(Box::new(source), visit);
     tokio::pin!(planning);
     let planned = tokio::select! {
         planned = &mut planning => planned,

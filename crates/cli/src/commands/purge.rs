@@ -10,8 +10,7 @@ use lmbatch::{Engine, ErrorKind};
 use serde_json::{Value, json};
 
 use super::run_settings::RunSettings;
-use super::state;
-use super::{clock, connect};
+use super::{clock, connect, state};
 use crate::args::PurgeArgs;
 use crate::exit::{Exit, Failure};
 use crate::session::Session;

@@ -83,6 +83,7 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
         write(&engine, &finished, form, place, summary, Vec::new()).await?;
     appear(complete)?;
     summary.bill(None, &batches);
+    summary.price(None, &engine);
     summary.finish(clock.elapsed() - start);
     terminal::message(&summary.table());
     for line in summary.troubles() {

@@ -10,14 +10,14 @@ use lmbatch::engine::{Plan, RunOptions, SameRun};
 use lmbatch::record::{RunClaim, RunRecord};
 use lmbatch::{Changes, Clock, DoubtPolicy, Engine, PollingPolicy};
 
+use super::before_paying::{self, Estimating, Scope, Sizes};
 use super::end::until_stopped;
 use super::kept::Kept;
 use super::known::{end_superseded, known, refusal, warn_of_duplicate};
 use super::planning::{Unplanned, plan_unless_empty, stopped};
 use super::run_context::{self, Patience, RunContext};
 use super::run_settings::RunSettings;
-use super::state;
-use super::{clock, connect, continuing, default_output, dry_run};
+use super::{clock, connect, continuing, default_output, dry_run, state};
 use crate::args::RunArgs;
 use crate::emulation::{self, Emulation};
 use crate::exit::{Exit, Failure};
@@ -50,7 +50,8 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
         properties: Vec::new(),
         emulated: args.emulate,
         connection: args.connection.clone(),
-        kept: Kept::said(args.max_attempts, &args.report, args.limit.clone()),
+        kept: Kept::said(args.max_attempts, &args.report, args.limit.clone())
+            .with_cost(args.cost.clone()),
     };
     if notes.raw && notes.format != Rows::Jsonl {
         return Err(Failure::usage("--raw writes JSON Lines, not a table")
@@ -73,12 +74,20 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
     // Invalid options are reported before a key is needed and before the input is read.
     let options = settings::options(&args.settings, &*model.provider.codec(route), &model.name)?;
     notes.properties = output_format::properties(options.schema.as_ref());
+    let estimating = Estimating::new(&args.paying, &notes)?;
     let progress = Arc::new(Progress::new(args.report.quiet).recording(session));
     let (emulation, provider) = provider(&args, &notes).await?;
     if let Some(emulation) = &emulation {
         notes.connection.base_url = Some(emulation.base_url().to_owned());
     }
-    let engine = engine(&args, provider, &clock, &progress);
+    let mut engine = engine(&args, provider, &clock, &progress);
+    // Emulated answers are not billed.
+    if !args.emulate || args.cost.max_cost.is_some() {
+        engine = engine.with_prices(Arc::new(args.paying.prices.table()?));
+    }
+    let cost = args.cost.clone().priced_by(&engine);
+    engine = cost.limiting(engine);
+    notes.kept = notes.kept.with_cost(cost);
     let engine = emulation::recorded(engine, &notes);
     let mut context = RunContext {
         session: Arc::clone(session),
@@ -112,12 +121,12 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
     if args.emulate {
         emulation::forget_lost(&engine, &folder).await?;
     }
-    let Some(plan) = planned(&args, &engine).await? else {
+    let Some(plan) = planned(&args, &engine, &estimating).await? else {
         return empty(&context, &engine);
     };
     let mut handling = Handling::new();
     let decided = tokio::select! {
-        decided = decided(&args, &context.notes, &engine, &plan, &model) => decided,
+        decided = decided(&args, &context.notes, &engine, &plan, &model, &estimating) => decided,
         (exit, name) = handling.stopped() => Err(stopped(exit, name)),
     };
     drop(handling);
@@ -166,8 +175,9 @@ async fn decided(
     engine: &Engine,
     plan: &Plan,
     model: &Model,
+    estimating: &Estimating,
 ) -> Result<Decided, Failure> {
-    let mut checked = None;
+    let (mut checked, mut is_confirmed) = (None, false);
     loop {
         match (known(args, notes, engine, plan).await?, checked.take()) {
             (
@@ -190,12 +200,20 @@ async fn decided(
             (SameRun::Same(run), _) => return Ok(Decided::Same(run)),
             (SameRun::Changed { run, superseded }, checked) => {
                 drop(checked);
+                // What has not changed is not paid for again, so that the price of all requests is a bound.
+                before_paying::confirm(&args.paying, estimating, &args.input, Scope::Changed)
+                    .await?;
                 end_superseded(args, engine, &superseded).await?;
                 return Ok(Decided::Changed(run));
             }
             (SameRun::Conflict(conflict), _) => return Err(refusal(args, conflict)),
         }
         let place = ready(args, notes, engine, model).await?;
+        // Asked without the claim, for which other processes would wait, and once.
+        if !std::mem::replace(&mut is_confirmed, true) {
+            print_plan(estimating, notes, plan, false);
+            before_paying::confirm(&args.paying, estimating, &args.input, Scope::All).await?;
+        }
         checked = Some((engine.claim_begin().await?, place));
     }
 }
@@ -212,15 +230,24 @@ async fn ready(
     Ok(Place::new(target, args.report.force))
 }
 
+/// Prints a plan whose state folder was printed when it was opened.
+fn print_plan(estimating: &Estimating, notes: &RunSettings, plan: &Plan, emulated: bool) {
+    let sizes = Sizes {
+        requests: plan.requests(),
+        batches: u64::from(plan.batches()),
+        bytes: plan.bytes(),
+    };
+    before_paying::print(&estimating.lock(), notes, sizes, None, emulated);
+}
+
 /// Reads the input; `None` if it has no requests and `--allow-empty` is set.
-async fn planned(args: &RunArgs, engine: &Engine) -> Result<Option<Plan>, Failure> {
-    match plan_unless_empty(&args.input, &args.settings, engine).await {
-        Ok(plan) => {
-            if plan.batches() > 1 {
-                terminal::message(&format!("{} batches are needed", plan.batches()));
-            }
-            Ok(Some(plan))
-        }
+async fn planned(
+    args: &RunArgs,
+    engine: &Engine,
+    estimating: &Estimating,
+) -> Result<Option<Plan>, Failure> {
+    match plan_unless_empty(&args.input, &args.settings, engine, estimating.adding()).await {
+        Ok(plan) => Ok(Some(plan)),
         Err(Unplanned::Empty) if args.allow_empty => Ok(None),
         Err(Unplanned::Empty) => Err(Unplanned::Empty
             .failure(&args.input)

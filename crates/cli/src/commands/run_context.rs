@@ -54,6 +54,7 @@ impl RunContext {
     ) -> (Engine, RunOptions) {
         let said = std::mem::take(&mut self.notes.kept);
         self.notes.kept = said.or(Kept::read(run));
+        let engine = self.notes.kept.cost().limiting(engine);
         let options = RunOptions {
             max_attempts: Some(self.notes.kept.max_attempts()),
             ..options

@@ -12,6 +12,7 @@ pub(crate) fn schema(of: SchemaOf) -> Result<Exit, Failure> {
             SchemaOf::Output => lmbatch_lines::OUTPUT_SCHEMA,
             SchemaOf::Summary => include_str!("../../schemas/summary.json"),
             SchemaOf::DryRun => include_str!("../../schemas/dry-run.json"),
+            SchemaOf::Estimate => include_str!("../../schemas/estimate.json"),
         }
         .trim_end(),
     );

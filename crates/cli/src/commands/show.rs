@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use super::end::{after_refusal, noted_failure};
 use super::run_facts::facts;
+use lmbatch::Cost;
+
+use super::kept::Kept;
 use super::run_settings::Shown;
 use super::state;
 use crate::args::ShowArgs;
@@ -44,6 +47,10 @@ pub(crate) async fn show(session: &Session, mut args: ShowArgs) -> Result<Exit, 
         terminal::out(&facts(&run, &live).to_string());
     }
     batches(&shards, noted.as_ref()).print();
+    if let Some((line, costs)) = costs(&run, &shards) {
+        terminal::out(&line);
+        costs.print();
+    }
     for line in reasons(&run, &shards) {
         terminal::message(&line);
     }
@@ -162,12 +169,52 @@ fn shard_json(shard: &ShardRecord, noted: Option<&LiveCounts>) -> Value {
     let polled = live::noted_batch(shard, noted);
     let expires_at = polled.and_then(|batch: &BatchSnapshot| batch.expires_at);
     let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    json!({
+    let mut shown = json!({
         "number": shard.key.shard + 1, "attempt": shard.attempt + 1, "requests": shard.count, "state": phase,
         "batch": batch, "certainty": said(certainty), "evidence": said(evidence), "label": shard.label,
         "counts": live::counts(shard, noted), "status": polled.map(|batch| batch.status.as_str()),
         "expires_at": expires_at.map(format_time),
-    })
+    });
+    if let Some(cost) = &shard.cost {
+        shown["cost"] = json!({
+            "reserved_usd": cost.reserved, "doubted_usd": cost.doubted(), "settled_usd": cost.settled,
+            "prices_as_of": cost.prices_as_of,
+        });
+    }
+    shown
+}
+
+const COST: [Column; 6] = [
+    column("#"),
+    column("attempt"),
+    column("reserved"),
+    column("settled"),
+    column("create unknown"),
+    column("prices of").rank(1),
+];
+
+/// Returns the cost limit of a run with its use, and the table of what each batch has cost or may cost; `None` for a run
+/// without a limit.
+fn costs(run: &RunRecord, shards: &[ShardRecord]) -> Option<(String, Table)> {
+    let max = Kept::read(run).cost().max_cost?;
+    let mut table = Table::new(COST);
+    let mut sum = Cost::ZERO;
+    for shard in shards {
+        let Some(cost) = &shard.cost else {
+            continue;
+        };
+        sum = sum.saturating_add(cost.most());
+        table.row([
+            (shard.key.shard + 1).into(),
+            (shard.attempt + 1).into(),
+            cost.reserved.to_string().into(),
+            cost.settled.map(|cost| cost.to_string()).into(),
+            cost.doubted().to_string().into(),
+            cost.prices_as_of.to_string().into(),
+        ]);
+    }
+    let line = format!("cost limit {max}, of which {sum} is spent or reserved");
+    Some((line, table))
 }
 
 #[cfg(test)]
@@ -205,6 +252,7 @@ mod tests {
             doubted: None,
             remnants: Vec::new(),
             sent_twice: false,
+            cost: None,
         }
     }
 

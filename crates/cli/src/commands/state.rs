@@ -11,6 +11,7 @@ use lmbatch::{Engine, ErrorKind};
 use super::run_settings::RunSettings;
 use super::{offline, warning};
 use crate::args::StateArgs;
+use crate::cost_args::usual_table;
 use crate::exit::{Exit, Failure};
 use crate::live::LiveReader;
 use crate::session::Session;
@@ -254,6 +255,6 @@ pub(crate) async fn recorded(
     let run = find(&*ledger, wanted).await?;
     let notes = RunSettings::read(&run)?;
     let provider = offline(notes.provider, &notes.connection, notes.route)?;
-    let engine = warning(Engine::new(provider));
+    let engine = warning(Engine::new(provider)).with_prices(Arc::new(usual_table()?));
     Ok((run, notes, reading(engine, ledger, args)?))
 }

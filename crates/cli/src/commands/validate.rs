@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lmbatch::BatchLimit;
-use lmbatch::engine::Checked;
+use lmbatch::engine::{Checked, PlannedRequest};
 
 use super::empty_input;
 use crate::args::{SettingsArgs, ValidateArgs};
@@ -32,6 +32,34 @@ pub(super) fn checked(
     settings: &SettingsArgs,
     limit: BatchLimit,
 ) -> Result<Checked, Failure> {
+    checked_noting(path, settings, limit, &mut |_| {})
+}
+
+/// Checks an input as [`checked`] does, and passes each request to `visit`.
+pub(super) fn checked_noting(
+    path: &Path,
+    settings: &SettingsArgs,
+    limit: BatchLimit,
+    visit: &mut dyn FnMut(&PlannedRequest<'_>),
+) -> Result<Checked, Failure> {
+    let checked = checked_each(path, settings, limit, visit)?;
+    if !checked.schema_notes.is_empty() {
+        terminal::message(&schema_note(&checked.schema_notes));
+    }
+    if let Some(warning) = &checked.warning {
+        terminal::warn(warning);
+    }
+    Ok(checked)
+}
+
+/// Reads and encodes an input as a run would, and passes each request to `visit`. Prints nothing, and needs no
+/// key.
+pub(super) fn checked_each(
+    path: &Path,
+    settings: &SettingsArgs,
+    limit: BatchLimit,
+    visit: &mut dyn FnMut(&PlannedRequest<'_>),
+) -> Result<Checked, Failure> {
     let model = model::parse(&settings.model)?;
     let route = model::route(model.provider, settings.route.as_deref())?;
     let codec = model.provider.codec(route);
@@ -41,7 +69,7 @@ pub(super) fn checked(
     // Nothing is written, so that a signal may end the process.
     let stop = Arc::default();
     let source = input::open(path, &model, options, raw_endpoints, attachments, &stop)?;
-    let checked = lmbatch::engine::check_within(&*codec, Box::new(source), limit)
+    let checked = lmbatch::engine::check_each(&*codec, Box::new(source), limit, visit)
         .map_err(|error| Failure::plan(error, &path.display().to_string()))?;
     if !checked.schema_notes.is_empty() {
         terminal::message(&schema_note(&checked.schema_notes));

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     BatchClass, Capabilities, FailureView, Frame, JsonView, Label, Limits, OutcomeView, ProviderId,
     RequestError, RequestView, ResponseSchema, ResultPart, ResultRow, RowError, RowView, Scanned,
-    Text, Verdict, WireId, legible_id,
+    Text, TokenBounds, Verdict, WireId, legible_id,
 };
 
 /// Translation between lmbatch's types and a provider's JSON. Pure: no I/O and no clock.
@@ -94,6 +94,17 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
     /// assigned.
     fn id_members(&self) -> &'static [&'static [&'static str]] {
         &[]
+    }
+
+    /// Returns upper bounds of the tokens for which the provider can charge a request, from its encoded row. By
+    /// default there are none, and a run of the provider can have no cost limit; adapters list the names of
+    /// members in [`BoundRules`](crate::BoundRules).
+    fn token_bounds(&self, class: &BatchClass, row: &[u8]) -> TokenBounds {
+        let _ = (class, row);
+        TokenBounds {
+            answers: 1,
+            ..TokenBounds::default()
+        }
     }
 
     /// Appends the request in the provider's format, on one line and without separators.

@@ -2,6 +2,7 @@
 //! read and write, and helpers for JSON, text, times and media types.
 
 pub(crate) mod batch;
+pub(crate) mod bounds;
 pub(crate) mod call_ids;
 pub(crate) mod capabilities;
 pub(crate) mod chars;
@@ -31,6 +32,7 @@ pub use batch::{
     BatchHandle, ByteStream, Candidate, Certainty, Found, IdRule, ListOptions, Page, Proof,
     Remnant, Shard, ShardBody, Staged, Upload,
 };
+pub use bounds::{BoundRules, TokenBounds};
 pub use call_ids::{CallIdRule, CallIds};
 pub use capabilities::{BatchClass, Capabilities, CreateProof, Frame, Limits, WireIdRule};
 pub use chars::is_unsafe;

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::{
-    BatchId, ErrorKind, ItemView, Json, OutcomeStatus, OutcomeView, OutputView, Problem, RawRow,
-    SchemaError, TokenUsage, Verdict,
+    BatchId, Cost, CostRange, ErrorKind, ItemView, Json, OutcomeStatus, OutcomeView, OutputView,
+    Problem, RawRow, SchemaError, TokenUsage, Verdict,
 };
 
 /// Request together with its outcome.
@@ -26,10 +26,33 @@ pub struct AnsweredRequest<'a> {
     pub replaced: u32,
     /// Outcome of the request.
     pub answer: AnswerView<'a>,
+    /// Cost of the answer; `None` where it is unknown, or where there is no answer.
+    pub cost: Option<AnswerCost>,
+}
+
+/// Cost of one answer, from its token usage and a table of prices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerCost {
+    /// Cost at the prices that the provider charged; a range where a rate is not published.
+    pub charged: CostRange,
+    /// Cost of the same tokens through the provider's real-time API; `None` where that is unknown.
+    pub real_time: Option<CostRange>,
+}
+
+impl AnswerCost {
+    /// Returns the smallest amount that was saved against the real-time API; zero where that is unknown.
+    pub fn saved(&self) -> Cost {
+        let real_time = self.real_time.map(|cost| cost.low).unwrap_or_default();
+        real_time.saturating_sub(self.charged.high)
+    }
 }
 
 /// Outcome of a request, read back from stored results.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one answer is read at a time, and a box would cost an allocation for each"
+)]
 pub enum AnswerView<'a> {
     /// Outcome of the provider's row. The structured value of a succeeded row is validated, see
     /// [`Structured`].

@@ -3,5 +3,5 @@
 pub(crate) mod answer;
 pub(crate) mod source;
 
-pub use answer::{AnswerView, AnsweredRequest, Structured};
+pub use answer::{AnswerCost, AnswerView, AnsweredRequest, Structured};
 pub use source::{Entry, IdView, RequestSource, Sourced};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BatchClass, BatchId, BatchSnapshot, BatchStatus, Certainty, Error, Intent, Label, Progress,
-    Proof, Remnant, ResultPart, Staged,
+    Proof, Remnant, ResultPart, ShardCost, Staged,
 };
 
 /// Key of one shard: its run and its number in the run.
@@ -197,6 +197,9 @@ pub struct ShardRecord {
     /// `true` where a create was sent after another one whose outcome stayed unknown: two batches may exist.
     #[serde(default)]
     pub sent_twice: bool,
+    /// Cost of the shard, where the run has a cost limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<ShardCost>,
 }
 
 impl ShardRecord {
@@ -245,6 +248,9 @@ impl ShardRecord {
             (&self.state, &state),
             (ShardState::Doubt(_), ShardState::Staged(_))
         );
+        if let Some(cost) = &mut self.cost {
+            cost.follow(&self.state, &state);
+        }
         match &state {
             ShardState::Posting(intent) | ShardState::Doubt(intent) => {
                 (self.proof, self.doubted) = (None, Some(intent.clone()));
@@ -303,7 +309,7 @@ impl LateAcknowledgement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::CreateToken;
+    use crate::{Cost, CreateToken};
 
     fn record() -> ShardRecord {
         ShardRecord {
@@ -325,6 +331,7 @@ mod tests {
             doubted: None,
             remnants: Vec::new(),
             sent_twice: false,
+            cost: None,
         }
     }
 
@@ -379,6 +386,58 @@ mod tests {
         assert_eq!(proved.doubted, None);
         let again = doubt.advanced(ShardState::Staged(Staged::default()));
         assert!(again.sent_twice);
+    }
+
+    #[test]
+    fn a_reservation_ends_with_a_refusal_and_stays_with_a_create_that_may_have_been_accepted() {
+        let picodollars = Cost::from_picodollars;
+        let cost = |reserved, doubts: &[u128]| ShardCost {
+            reserved: picodollars(reserved),
+            doubts: doubts.iter().copied().map(picodollars).collect(),
+            settled: None,
+            prices_as_of: "2026-11-26".into(),
+        };
+        let staged = || ShardState::Staged(Staged::default());
+        let posting = || ShardState::Posting(intent());
+        let doubt = || ShardState::Doubt(intent());
+        let created = || ShardState::Created {
+            batch: "b".into(),
+            proof: Proof::proved("its label"),
+        };
+        let abandoned = || {
+            ShardState::Closed(Closed::Abandoned {
+                message: "m".into(),
+            })
+        };
+        for (from, to, expected) in [
+            (staged(), posting(), cost(5, &[2])),
+            (staged(), created(), cost(2, &[])),
+            (doubt(), created(), cost(5, &[2])),
+            (posting(), staged(), cost(0, &[2])),
+            (posting(), ShardState::Refused, cost(0, &[2])),
+            (posting(), doubt(), cost(5, &[2])),
+            (doubt(), staged(), cost(0, &[2, 5])),
+            (doubt(), abandoned(), cost(5, &[2])),
+            (
+                doubt(),
+                ShardState::Closed(Closed::Cancelled),
+                cost(5, &[2]),
+            ),
+        ] {
+            let before = ShardRecord {
+                state: from,
+                cost: Some(cost(5, &[2])),
+                ..record()
+            };
+            let shown = format!("{:?} to {to:?}", before.state);
+            assert_eq!(before.advanced(to).cost, Some(expected), "{shown}");
+        }
+        let settled = ShardCost {
+            settled: Some(picodollars(3)),
+            ..cost(5, &[2])
+        };
+        assert_eq!(settled.most(), picodollars(5));
+        assert_eq!(cost(5, &[2, 4]).most(), picodollars(11));
     }
 
     #[test]

@@ -106,6 +106,9 @@ kinds! {
     /// The account cannot pay.
     Billing = "billing": "the account cannot be billed"
         => "Check the account's billing. Batches that exist continue.",
+    /// The cost limit of the run leaves no room for a batch. The batch was not created.
+    CostLimit = "cost_limit": "the cost limit was reached"
+        => "Resume the run with a higher cost limit. Existing outcomes are kept, and nothing is sent twice.",
     /// A quota of the account is used up, which other work may free when it ends.
     Quota = "quota": "a quota of the account is used up"
         => "Wait until other batches of the account have ended, or ask the provider for a higher quota.",

@@ -1,6 +1,7 @@
 //! Types that library users meet: requests, answers, outcomes, errors and the status of a batch.
 
 pub(crate) mod attachment;
+pub(crate) mod cost;
 pub(crate) mod error;
 pub(crate) mod handles;
 pub(crate) mod id;
@@ -19,6 +20,7 @@ pub use attachment::{
     Attachment, AttachmentError, AttachmentKind, AttachmentSource, has_scheme, is_data_url,
     split_data_url,
 };
+pub use cost::{Cost, CostError, CostRange, Prices, Pricing};
 pub use error::{Delivery, Error, ErrorKind, Result, Retry};
 pub use handles::HandleSource;
 pub use id::{

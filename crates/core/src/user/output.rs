@@ -6,7 +6,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Attachment, Message, MessageContent, SchemaError, Thinking, TokenUsage, ToolCall};
+use crate::{
+    Attachment, CostRange, Message, MessageContent, SchemaError, Thinking, TokenUsage, ToolCall,
+};
 
 /// One answer of a model.
 ///
@@ -33,6 +35,9 @@ pub struct LMOutput {
     pub model: Option<String>,
     /// The provider's id of the answer.
     pub response_id: Option<String>,
+    /// Cost of the answer; `None` without a table of prices, and where the price or the usage is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostRange>,
 }
 
 impl LMOutput {
@@ -44,6 +49,7 @@ impl LMOutput {
             usage: None,
             model: None,
             response_id: None,
+            cost: None,
         }
     }
 

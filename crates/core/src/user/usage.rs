@@ -25,10 +25,21 @@ pub struct TokenUsage {
     pub cached_input_tokens: u64,
     /// Input tokens that were written to a cache.
     pub cache_write_tokens: u64,
+    /// Input tokens that were written to a cache for one hour, a part of `cache_write_tokens`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cache_write_1h_tokens: u64,
+    /// Input tokens of audio, where the provider reports them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub audio_input_tokens: u64,
     /// All output tokens, reasoning included.
     pub output_tokens: u64,
     /// Output tokens that were reasoning (thinking).
     pub thinking_tokens: u64,
+}
+
+/// Returns whether a count is left out of JSON: those that few providers report are, where they are 0.
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Add for TokenUsage {
@@ -48,6 +59,12 @@ impl AddAssign for TokenUsage {
         self.cache_write_tokens = self
             .cache_write_tokens
             .saturating_add(other.cache_write_tokens);
+        self.cache_write_1h_tokens = self
+            .cache_write_1h_tokens
+            .saturating_add(other.cache_write_1h_tokens);
+        self.audio_input_tokens = self
+            .audio_input_tokens
+            .saturating_add(other.audio_input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
         self.thinking_tokens = self.thinking_tokens.saturating_add(other.thinking_tokens);
     }
@@ -69,6 +86,8 @@ mod tests {
             input_tokens: 1,
             cached_input_tokens: 2,
             cache_write_tokens: 3,
+            cache_write_1h_tokens: 6,
+            audio_input_tokens: 7,
             output_tokens: 4,
             thinking_tokens: 5,
         };
@@ -76,6 +95,8 @@ mod tests {
             input_tokens: 2,
             cached_input_tokens: 4,
             cache_write_tokens: 6,
+            cache_write_1h_tokens: 12,
+            audio_input_tokens: 14,
             output_tokens: 8,
             thinking_tokens: 10,
         };
@@ -85,5 +106,22 @@ mod tests {
             ..one
         };
         assert_eq!((most + one).input_tokens, u64::MAX);
+    }
+
+    #[test]
+    fn counts_that_few_providers_report_are_left_out_of_json_where_they_are_zero() {
+        let plain = TokenUsage {
+            input_tokens: 3,
+            ..Default::default()
+        };
+        let json = serde_json::to_string(&plain).unwrap();
+        assert!(!json.contains("1h") && !json.contains("audio"), "{json}");
+        let audio = TokenUsage {
+            audio_input_tokens: 2,
+            cache_write_1h_tokens: 1,
+            ..plain
+        };
+        let json = serde_json::to_string(&audio).unwrap();
+        assert_eq!(serde_json::from_str::<TokenUsage>(&json).unwrap(), audio);
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch_core::{Error, GenerateOptions, Request, RequestSource, Result};
+use lmbatch_core::{Error, GenerateOptions, Prices, Request, RequestSource, Result};
 
 use crate::client::convert::OwnedSource;
 use crate::client::invoker::LMInvoker;
 use crate::context::Context;
+use crate::cost::CostLimit;
 use crate::event::Observer;
 use crate::policy::{PollingPolicy, RunOptions};
 
@@ -22,6 +23,7 @@ pub(crate) struct Call {
     pub(crate) run: RunOptions,
     pub(crate) polling: Option<Duration>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) cost_limit: Option<(CostLimit, Arc<dyn Prices>)>,
 }
 
 impl Call {
@@ -32,6 +34,7 @@ impl Call {
             run: RunOptions::default(),
             polling: None,
             observer: None,
+            cost_limit: None,
         }
     }
 
@@ -53,6 +56,10 @@ impl Call {
         }
         if let Some(observer) = &self.observer {
             context.observer = Arc::clone(observer);
+        }
+        if let Some((limit, prices)) = &self.cost_limit {
+            context.cost_limit = Some(*limit);
+            context.prices = Some(Arc::clone(prices));
         }
         Ok(context)
     }
@@ -193,4 +200,32 @@ macro_rules! attempt_methods {
     };
 }
 
-pub(crate) use {attempt_methods, observer_methods, option_methods, waiting_methods};
+/// Defines the method that limits the cost, for a builder with a `call`.
+macro_rules! cost_methods {
+    () => {
+        /// Sets a limit on the cost of the call by a table of prices, in place of the invoker's. A batch whose largest
+        /// cost does not fit into the limit is not created; see [`CostLimit`](crate::CostLimit). The call then fails
+        /// with [`CostLimit`](lmbatch_core::ErrorKind::CostLimit) after the results of its other batches are fetched.
+        ///
+        /// ```no_run
+        /// # async fn example(invoker: lmbatch_engine::LMInvoker, prices: std::sync::Arc<dyn lmbatch_core::Prices>) -> lmbatch_core::Result<()> {
+        /// use lmbatch_core::Cost;
+        /// let dollar: Cost = "1.00".parse().expect("an amount");
+        /// let invoker = invoker.max_output_tokens(300);
+        /// let outcomes = invoker.batch().invoke([("a", "Hi")]).max_cost(dollar, prices).await?;
+        /// println!("{}", outcomes.costs().charged);
+        /// # Ok(())
+        /// # }
+        /// ```
+        pub fn max_cost(
+            mut self,
+            limit: impl Into<crate::cost::CostLimit>,
+            prices: std::sync::Arc<dyn lmbatch_core::Prices>,
+        ) -> Self {
+            self.call.cost_limit = Some((limit.into(), prices));
+            self
+        }
+    };
+}
+
+pub(crate) use {attempt_methods, cost_methods, observer_methods, option_methods, waiting_methods};

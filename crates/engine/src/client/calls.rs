@@ -12,7 +12,7 @@ use lmbatch_core::{
 
 use crate::blocking::blocking;
 use crate::client::call::{
-    Call, UNREAD, attempt_methods, observer_methods, option_methods, waiting_methods,
+    Call, UNREAD, attempt_methods, cost_methods, observer_methods, option_methods, waiting_methods,
 };
 use crate::client::outcomes::Outcomes;
 use crate::client::prepared::Prepared;
@@ -182,6 +182,7 @@ impl<T> Invoke<T> {
     observer_methods!();
     waiting_methods!();
     attempt_methods!();
+    cost_methods!();
 
     /// Sets a name under which the run is [recorded](crate::LMInvoker::record). The same name with the same
     /// requests is the same run: the run is resumed, or read back if it was answered, and never paid for twice.

@@ -7,8 +7,8 @@ use lmbatch_core::{
     AnswerView, AnsweredRequest, Arguments, Attachment, AttachmentSource, AttachmentView,
     ContentView, Entry, Error, FailureView, GenerateOptions, GenerateView, IdView, ItemView,
     JsonBuf, LMOutput, Message, MessageContent, MessageView, Outcome, OutcomeView, OutputItem,
-    OutputView, Request, RequestError, RequestSource, RequestView, Result, SchemaError, SourceView,
-    Sourced, Structured, Text, Thinking, ThinkingView, ToolCall, ToolCallView, ToolResultView,
+    OutputView, Request, RequestError, RequestSource, RequestView, Result, SourceView, Sourced,
+    Structured, Text, Thinking, ThinkingView, ToolCall, ToolCallView, ToolResultView,
 };
 
 /// Source of owned requests, with default options for each request.
@@ -140,7 +140,7 @@ pub(crate) fn outcome(answered: &AnsweredRequest<'_>) -> Outcome {
             structured,
         } => match outcome {
             OutcomeView::Succeeded(view) => Outcome::Succeeded {
-                value: output(view, structured, answered.answer.schema_error()),
+                value: output(view, structured, answered),
                 problem,
             },
             OutcomeView::Errored(failure) => Outcome::Errored(error(failure)),
@@ -167,7 +167,7 @@ fn error(failure: &FailureView<'_>) -> RequestError {
 fn output(
     view: &OutputView<'_>,
     structured: &Structured<'_>,
-    error: Option<&SchemaError>,
+    answered: &AnsweredRequest<'_>,
 ) -> LMOutput {
     let mut items: Vec<OutputItem> = view.items.iter().map(item).collect();
     if let Structured::Value(value) = structured
@@ -175,10 +175,12 @@ fn output(
     {
         items.push(OutputItem::Structured(value));
     }
+    let error = answered.answer.schema_error();
     items.extend(error.cloned().map(OutputItem::SchemaError));
     let mut output = LMOutput::new(items);
     output.finish_reason = view.finish_reason.clone();
     output.usage = view.usage;
+    output.cost = answered.cost.map(|cost| cost.charged);
     output.model = view.model.map(owned);
     output.response_id = view.response_id.map(owned);
     output

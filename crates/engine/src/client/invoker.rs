@@ -4,10 +4,11 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchProvider, Clock, Effort, GenerateOptions, Hyperparameters, Ledger, ResponseSchema, Rng,
-    SchemaMode, Spool, ThinkingOptions, Tool, ToolChoice,
+    BatchProvider, Clock, Effort, GenerateOptions, Hyperparameters, Ledger, Prices, ResponseSchema,
+    Rng, SchemaMode, Spool, ThinkingOptions, Tool, ToolChoice,
 };
 
+use crate::cost::CostLimit;
 use crate::engine::Engine;
 use crate::event::{Event, Observer};
 use crate::policy::{BatchLimit, DoubtPolicy, OnDoubt, RetryPolicy, StepLimits};
@@ -157,6 +158,16 @@ impl LMInvoker {
     /// Sets the observer of every call.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.engine = self.engine.with_observer(observer);
+        self
+    }
+    /// Sets a table of prices, from which the cost of each answer is computed.
+    pub fn prices(mut self, prices: Arc<dyn Prices>) -> Self {
+        self.engine = self.engine.with_prices(prices);
+        self
+    }
+    /// Sets a limit on the cost of each call that creates batches, by a table of prices; see [`CostLimit`].
+    pub fn max_cost(mut self, limit: impl Into<CostLimit>, prices: Arc<dyn Prices>) -> Self {
+        self.engine = self.engine.with_cost_limit(limit.into(), prices);
         self
     }
     /// Sets the source of time, for tests.

@@ -5,12 +5,13 @@ use std::collections::{HashMap, VecDeque};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use lmbatch_core::{
-    BatchSnapshot, Error, ErrorKind, LMOutput, Outcome, RequestId, Result, TokenUsage,
+    AnswerCost, BatchSnapshot, Error, ErrorKind, LMOutput, Outcome, RequestId, Result, TokenUsage,
 };
 
 use crate::blocking::blocking;
 use crate::client::convert::outcome;
 use crate::context::Context;
+use crate::cost::Costs;
 use crate::results::finished::{CountMismatch, RunResults};
 use crate::results::reader::OutcomeReader;
 
@@ -48,6 +49,7 @@ pub struct Outcomes<T = LMOutput> {
     entries: Vec<(RequestId, Outcome<T>)>,
     places: HashMap<RequestId, usize>,
     usage: TokenUsage,
+    costs: Costs,
     outputs: Outputs<T>,
     mismatch: Option<CountMismatch>,
 }
@@ -77,12 +79,16 @@ impl Outcomes {
             None => error,
         };
         let work = move || {
-            let mut entries = Vec::new();
-            while let Some(entry) = next(&mut reader).map_err(&about)? {
+            let (mut entries, mut costs) = (Vec::new(), Costs::default());
+            while let Some((entry, cost)) = next_with_cost(&mut reader).map_err(&about)? {
+                if matches!(entry.1, Outcome::Succeeded { .. }) {
+                    costs.add(cost);
+                }
                 entries.push(entry);
             }
             Ok(convert(Self {
                 mismatch,
+                costs,
                 ..Self::of_answers(batches, entries)
             }))
         };
@@ -95,7 +101,12 @@ impl Outcomes {
             _ => None,
         });
         let usage = answers.filter_map(|output| output.usage).sum();
-        Self::new(batches, entries, usage, Outputs::Values(|output| output))
+        Self::new(
+            batches,
+            entries,
+            (usage, Costs::default()),
+            Outputs::Values(|output| output),
+        )
     }
 
     /// Converts the outcomes, and keeps the answers from which the values are made.
@@ -108,7 +119,7 @@ impl Outcomes {
         let outputs = Outputs::Kept(answers);
         Outcomes {
             mismatch: self.mismatch,
-            ..Outcomes::new(self.batches, entries, self.usage, outputs)
+            ..Outcomes::new(self.batches, entries, (self.usage, self.costs), outputs)
         }
     }
 }
@@ -117,7 +128,7 @@ impl<T> Outcomes<T> {
     fn new(
         batches: Vec<BatchSnapshot>,
         entries: Vec<(RequestId, Outcome<T>)>,
-        usage: TokenUsage,
+        (usage, costs): (TokenUsage, Costs),
         outputs: Outputs<T>,
     ) -> Self {
         let places = entries.iter().enumerate();
@@ -127,6 +138,7 @@ impl<T> Outcomes<T> {
             entries,
             places,
             usage,
+            costs,
             outputs,
             mismatch: None,
         }
@@ -184,6 +196,11 @@ impl<T> Outcomes<T> {
     pub fn count_mismatch(&self) -> Option<CountMismatch> {
         self.mismatch
     }
+    /// Returns the cost of all answers together, without those that later answers replaced. Without a table of
+    /// [prices](crate::LMInvoker::prices), the cost of every answer is unknown.
+    pub fn costs(&self) -> Costs {
+        self.costs
+    }
     /// Returns the token usage of all answers together.
     pub fn usage(&self) -> TokenUsage {
         self.usage
@@ -240,11 +257,18 @@ impl<T> std::ops::Index<&str> for Outcomes<T> {
 }
 
 fn next(reader: &mut OutcomeReader) -> Result<Option<(RequestId, Outcome)>> {
+    Ok(next_with_cost(reader)?.map(|(entry, _)| entry))
+}
+
+/// Outcome of a request with its id, and the cost of its answer.
+type Priced = ((RequestId, Outcome), Option<AnswerCost>);
+
+fn next_with_cost(reader: &mut OutcomeReader) -> Result<Option<Priced>> {
     let Some(answered) = reader.next()? else {
         return Ok(None);
     };
     let id = crate::plan::ids::request_id(answered.id.as_str().as_bytes());
-    Ok(Some((id, outcome(&answered))))
+    Ok(Some(((id, outcome(&answered)), answered.cost)))
 }
 
 /// Returns a stream of the recorded outcomes after the first `skipped`.

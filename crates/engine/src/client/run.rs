@@ -8,7 +8,7 @@ use futures::future::{BoxFuture, ready};
 use lmbatch_core::{BatchSnapshot, Error, ErrorKind, RequestSource, Result, RunRecord};
 
 use crate::client::call::{
-    Call, UNREAD, attempt_methods, observer_methods, option_methods, waiting_methods,
+    Call, UNREAD, attempt_methods, cost_methods, observer_methods, option_methods, waiting_methods,
 };
 use crate::client::feed::{feed, while_fed};
 use crate::client::outcomes::{self, OutcomeStream};
@@ -63,6 +63,7 @@ impl Run {
     observer_methods!();
     waiting_methods!();
     attempt_methods!();
+    cost_methods!();
 
     /// Sets the requests, from an iterator or a stream: see [`IntoRequests`]. They are read once, one at a time, and
     /// never held in memory together. The first error ends the run before anything is sent. For an existing run the

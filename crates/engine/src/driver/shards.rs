@@ -50,6 +50,34 @@ impl Driver<'_> {
         })
     }
 
+    /// Returns whether another shard has a reservation that its end may lower.
+    pub(super) fn may_free_budget(&self, at: usize) -> bool {
+        let slots = self.slots.iter().zip(&self.under_way).zip(&self.stuck);
+        let others = slots.enumerate().filter(|(other, _)| *other != at);
+        let mut others = others.map(|(_, other)| other);
+        others.any(|((slot, step), stuck)| match slot {
+            Some(work) => {
+                let state = &work.record.state;
+                let is_created = matches!(state, ShardState::Created { .. } | ShardState::Ended(_));
+                let is_open = matches!(state, ShardState::Posting(_) | ShardState::Doubt(_));
+                !stuck && (is_created || is_open)
+            }
+            None => !matches!(step, Some(Step::Stage | Step::Watermark) | None),
+        })
+    }
+
+    /// Reports once that creates wait for the cost limit.
+    pub(super) fn tell_of_budget(&mut self, error: &Error) {
+        if !std::mem::replace(&mut self.told_of_budget, true) {
+            let message = format!(
+                "{}; it is created once other batches have ended and cost less than was reserved",
+                error.message().unwrap_or_default()
+            );
+            let context = self.scope.context;
+            context.tell(&Event::Warning { message: &message });
+        }
+    }
+
     /// Schedules the cancellation of a shard at once when the run is cancelled, without waiting for
     /// its next poll.
     pub(super) fn cancel_now(&mut self, at: usize) {

@@ -12,6 +12,7 @@ use crate::plan::blocks::{Block, BlockWriter, Blocks, Encoded};
 use crate::plan::duplicates::DuplicateFinder;
 use crate::plan::error::{BadInput, BadRequest, PlanError};
 use crate::plan::ids::IdChoice;
+use crate::plan::planned_request::PlannedRequest;
 use crate::plan::shards::{ShardWriter, WrittenShard};
 use crate::policy::BatchLimit;
 use crate::schema::Schemas;
@@ -72,6 +73,8 @@ struct Draft<'scope, 'env> {
     disagreements: Disagreements,
     seen: DuplicateFinder,
     schemas: Schemas,
+    /// Sees each request that is valid, as long as all are.
+    visit: &'env mut dyn FnMut(&PlannedRequest<'_>),
 }
 
 /// Class of requests, and the most bytes that one of its requests may have.
@@ -87,6 +90,7 @@ pub(crate) fn draft(
     ids: IdChoice,
     files: &Files,
     limit: BatchLimit,
+    visit: &mut dyn FnMut(&PlannedRequest<'_>),
 ) -> Result<Drafted, PlanError> {
     let shards = ShardWriter::new(codec, limit, nonce, files, 0, []);
     std::thread::scope(|scope| {
@@ -104,6 +108,7 @@ pub(crate) fn draft(
             disagreements: Disagreements::default(),
             seen: DuplicateFinder::new(files.spool()),
             schemas: Schemas::default(),
+            visit,
         };
         let read = draft.read(&mut *source);
         draft.finish(read, source.unit())
@@ -140,7 +145,16 @@ impl Draft<'_, '_> {
         let start = self.block.bytes().len();
         let encoded = self.encode(&mut entry, &id, place);
         match encoded {
-            Ok(class) if self.bad.count == 0 => return self.append(&entry, class, start),
+            Ok(class) if self.bad.count == 0 => {
+                (self.visit)(&PlannedRequest {
+                    place,
+                    id: &id,
+                    request: &entry.request,
+                    endpoint: &self.classes[class].class.endpoint,
+                    row: &self.block.bytes()[start..],
+                });
+                return self.append(&entry, class, start);
+            }
             // An invalid input is not sent: nothing more is written.
             Ok(_) => {}
             Err(error) => self.refuse(place, Some(id.into_owned()), &error),

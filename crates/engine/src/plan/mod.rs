@@ -10,9 +10,11 @@ pub(crate) mod former;
 pub(crate) mod handle_parts;
 pub(crate) mod handles;
 pub(crate) mod ids;
+pub(crate) mod largest;
 pub(crate) mod local_file;
 pub(crate) mod order;
 pub(crate) mod planned;
+pub(crate) mod planned_request;
 pub(crate) mod rows;
 pub(crate) mod shards;
 
@@ -32,6 +34,7 @@ use crate::plan::handle_parts::HandleParts;
 use crate::plan::handles::{RunHandles, read_ids};
 use crate::plan::ids::{IdChoice, run_id};
 use crate::plan::planned::{PlannedShard, planned};
+use crate::plan::planned_request::{PlannedRequest, Visit};
 use crate::plan::shards::WrittenShard;
 use crate::policy::BatchLimit;
 use crate::spool::Files;
@@ -189,9 +192,31 @@ pub fn check_within(
     source: Box<dyn RequestSource>,
     limit: BatchLimit,
 ) -> Result<Checked, PlanError> {
+    check_each(codec, source, limit, &mut |_| {})
+}
+
+/// Reads and encodes every request as [`check_within`] does, and passes each to `visit`. Where the
+/// input has invalid requests, those after the first invalid one are not passed.
+///
+/// # Errors
+/// [`PlanError`] for an input that cannot be read or that has invalid requests.
+pub fn check_each(
+    codec: &dyn BatchCodec,
+    source: Box<dyn RequestSource>,
+    limit: BatchLimit,
+    visit: &mut dyn FnMut(&PlannedRequest<'_>),
+) -> Result<Checked, PlanError> {
     let nonce = Nonce::draw(&crate::clock::SystemRng);
     let files = Files::new(Arc::new(Nowhere), nonce.as_str(), false);
-    let drafted = draft(codec, source, &nonce, IdChoice::Ordinal, &files, limit)?;
+    let drafted = draft(
+        codec,
+        source,
+        &nonce,
+        IdChoice::Ordinal,
+        &files,
+        limit,
+        visit,
+    )?;
     Ok(Checked {
         requests: u64::from(drafted.requests),
         bytes: drafted.shards.iter().map(|shard| shard.bytes).sum(),
@@ -210,6 +235,8 @@ pub(crate) struct Planner {
     pub(crate) ids: IdChoice,
     pub(crate) limit: BatchLimit,
     pub(crate) claim: Option<RunClaim>,
+    /// Sees each request that is planned.
+    pub(crate) visit: Option<Visit>,
 }
 
 impl Planner {
@@ -221,13 +248,22 @@ impl Planner {
     ) -> Result<(Plan, Option<String>), PlanError> {
         let files = Files::new(self.spool, self.nonce.as_str(), false);
         let codec = self.provider.codec();
+        let mut visit = self.visit.unwrap_or_else(|| Box::new(|_| {}));
         let Drafted {
             shards,
             requests,
             digest,
             schema_notes,
             warning,
-        } = draft(codec, source, &self.nonce, self.ids, &files, self.limit)?;
+        } = draft(
+            codec,
+            source,
+            &self.nonce,
+            self.ids,
+            &files,
+            self.limit,
+            &mut *visit,
+        )?;
         if requests == 0 {
             return Err(Error::invalid_input("there are no requests").into());
         }

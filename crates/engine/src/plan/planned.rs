@@ -94,6 +94,7 @@ impl PlannedShard {
             doubted: None,
             remnants: Vec::new(),
             sent_twice: false,
+            cost: None,
         }
     }
 }

@@ -89,9 +89,16 @@ pub(crate) struct End {
     pub(crate) problem: Option<RequestError>,
     /// Number of requests that may have been answered but whose outcome no row gives.
     pub(crate) undelivered: u64,
+    /// Requested model, if all requests of the batch have the same.
+    pub(crate) model: Option<Box<str>>,
 }
 
 impl End {
+    /// Sets the requested model.
+    pub(crate) fn with_model(self, model: Option<Box<str>>) -> Self {
+        Self { model, ..self }
+    }
+
     /// Returns the end of a batch whose results are fetched, or the status of a running one.
     pub(crate) fn of_batch(snapshot: BatchSnapshot, undelivered: u64) -> Self {
         Self {
@@ -99,6 +106,7 @@ impl End {
             snapshot: Some(snapshot),
             problem: None,
             undelivered,
+            model: None,
         }
     }
 
@@ -109,6 +117,7 @@ impl End {
             status: BatchStatus::InProgress,
             problem: None,
             undelivered: 0,
+            model: None,
         }
     }
 
@@ -129,6 +138,7 @@ impl End {
             status,
             problem,
             undelivered: 0,
+            model: None,
         }
     }
 

@@ -2,16 +2,20 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use lmbatch_core::{
-    AnswerView, AnsweredRequest, BatchProvider, BatchStatus, Error, ErrorKind, FailureView, Json,
-    OutcomeView, RawRow, RequestError, Result, ResultPart, RowReader, SpoolFile, Structured, Text,
+    AnswerCost, AnswerView, AnsweredRequest, BatchProvider, BatchStatus, Error, ErrorKind,
+    FailureView, Json, OutcomeView, OutputView, RawRow, RequestError, Result, ResultPart,
+    RowReader, SpoolFile, Structured, Text,
 };
 
 use crate::context::Context;
+use crate::cost::Pricer;
 use crate::results::finished::{End, Index, RunResults};
 use crate::results::merge::{Merge, Merged};
 use crate::results::rows::StoredRows;
+use crate::results::settle::priced_at;
 use crate::results::structured::Checker;
 use crate::spool::tables::{ENTRY, Echo, Reader, RowLocation};
 use crate::spool::{Files, spooled};
@@ -22,6 +26,8 @@ pub struct OutcomeReader {
     provider: Arc<dyn BatchProvider>,
     cursor: Cursor,
     segments: Vec<(ResultPart, Arc<dyn SpoolFile>)>,
+    /// Prices of the answers; `None` where costs are not computed.
+    pricing: Option<Pricing>,
     ends: Vec<End>,
     checker: Checker,
     /// Position before which the reader ends.
@@ -38,7 +44,11 @@ pub struct OutcomeReader {
 impl Context {
     /// Returns a reader of the outcomes, in the order of the requests.
     pub(crate) fn outcomes(&self, finished: &RunResults) -> Result<OutcomeReader> {
-        OutcomeReader::new(Arc::clone(&self.provider), finished)
+        let mut reader = OutcomeReader::new(Arc::clone(&self.provider), finished)?;
+        let now = self.clock.now();
+        let pricer = self.pricer();
+        reader.pricing = pricer.map(|pricer| Pricing::new(pricer, &reader, now));
+        Ok(reader)
     }
 }
 
@@ -53,6 +63,7 @@ impl OutcomeReader {
             provider,
             cursor: Cursor::new(&finished.index),
             segments,
+            pricing: None,
             ends: finished.ends.clone(),
             checker: Checker::default(),
             end: finished.requests,
@@ -122,6 +133,16 @@ impl OutcomeReader {
             (None, None) if end.undelivered > 0 => AnswerView::Missing,
             (None, refused) => rowless(&end.status, refused.as_ref(), asked),
         };
+        let cost = match (&self.pricing, &answer) {
+            (
+                Some(pricing),
+                AnswerView::Row {
+                    outcome: OutcomeView::Succeeded(output),
+                    ..
+                },
+            ) => pricing.answer(output, location.segment),
+            _ => None,
+        };
         let id = json(&self.record.id)?;
         let metadata = if self.record.metadata.is_empty() {
             None
@@ -137,6 +158,7 @@ impl OutcomeReader {
             raw,
             replaced,
             answer,
+            cost,
         }))
     }
 }
@@ -175,6 +197,39 @@ impl OutcomeReader {
         self.next += 1;
         let (location, shard, at) = self.cursor.next(ordinal, &mut self.record)?;
         Ok(Some((ordinal, location, shard as usize, at)))
+    }
+}
+
+/// Prices of the answers of an output.
+#[derive(Debug)]
+struct Pricing {
+    pricer: Pricer,
+    /// For each segment, the time for which prices are looked up and the requested model.
+    segments: Vec<(SystemTime, Option<Box<str>>)>,
+}
+
+impl Pricing {
+    fn new(pricer: Pricer, reader: &OutcomeReader, now: SystemTime) -> Self {
+        let of = |part: &ResultPart| {
+            let is_of = |end: &&End| {
+                let snapshot = end.snapshot.as_ref();
+                snapshot.is_some_and(|snapshot| snapshot.id == part.batch)
+            };
+            let end = reader.ends.iter().find(is_of);
+            let snapshot = end.and_then(|end| end.snapshot.as_ref());
+            let at = snapshot.map_or(now, |snapshot| priced_at(snapshot, now));
+            (at, end.and_then(|end| end.model.clone()))
+        };
+        let segments = reader.segments.iter();
+        Self {
+            segments: segments.map(|(part, _)| of(part)).collect(),
+            pricer,
+        }
+    }
+
+    fn answer(&self, output: &OutputView<'_>, segment: u32) -> Option<AnswerCost> {
+        let (at, model) = self.segments.get(segment as usize)?;
+        self.pricer.answer(output, model.as_deref(), *at)
     }
 }
 

@@ -1,6 +1,37 @@
 //! Row splitting: a stream of bytes cut into rows.
 
-use lmbatch_core::Result;
+use lmbatch_core::{Result, Segment};
+
+use crate::spool::tables::BUFFER;
+use crate::spool::{Files, spooled};
+
+/// Passes each row of a stored segment and its offset to `note`; `None` stands for a row of more
+/// than `max` bytes. Empty rows are left out.
+pub(crate) fn cut_segment(
+    files: &Files,
+    segment: &Segment,
+    max: usize,
+    mut note: impl FnMut(Option<&[u8]>, u64) -> Result<()>,
+) -> Result<()> {
+    let file = files.open_named(&segment.name)?;
+    let (mut buffer, mut at, mut rows) = (vec![0; BUFFER], 0, RowCutter::default());
+    let mut note = |row: Option<&[u8]>, offset: u64| match row
+        .is_some_and(|row| row.trim_ascii().is_empty())
+    {
+        true => Ok(()),
+        false => note(row, offset),
+    };
+    while at < segment.bytes {
+        let read = file.read_at(&mut buffer, at).map_err(spooled)?;
+        let read = read.min((segment.bytes - at) as usize);
+        if read == 0 {
+            return Err(spooled(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        rows.cut(&buffer[..read], max, &mut note)?;
+        at += read as u64;
+    }
+    rows.end(&mut note)
+}
 
 /// Cuts a stream of bytes into rows, on LF only: U+2028 and similar characters are content.
 #[derive(Debug, Default)]

@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::event::Event;
 use crate::plan::error::PlanError;
 use crate::plan::ids::IdChoice;
+use crate::plan::planned_request::Visit;
 use crate::plan::{Plan, Planner};
 use crate::policy::RunOptions;
 use crate::results::finished::RunResults;
@@ -17,6 +18,17 @@ use crate::results::finished::RunResults;
 impl Context {
     pub(crate) async fn plan(&self, source: Box<dyn RequestSource>) -> Result<Plan, PlanError> {
         self.plan_with(source, IdChoice::Ordinal).await
+    }
+
+    /// Plans as [`plan`](Self::plan) does, and passes each request to `visit`.
+    pub(crate) async fn plan_each(
+        &self,
+        source: Box<dyn RequestSource>,
+        visit: Visit,
+    ) -> Result<Plan, PlanError> {
+        let nonce = Nonce::draw(&*self.rng);
+        self.plan_visited(source, IdChoice::Ordinal, nonce, Some(visit))
+            .await
     }
 
     pub(crate) async fn plan_again(
@@ -41,6 +53,16 @@ impl Context {
         ids: IdChoice,
         nonce: Nonce,
     ) -> Result<Plan, PlanError> {
+        self.plan_visited(source, ids, nonce, None).await
+    }
+
+    async fn plan_visited(
+        &self,
+        source: Box<dyn RequestSource>,
+        ids: IdChoice,
+        nonce: Nonce,
+        visit: Option<Visit>,
+    ) -> Result<Plan, PlanError> {
         // The claim is taken before the first file is in the spool, since files without a run are
         // deleted.
         let claim = match self.durable {
@@ -55,6 +77,7 @@ impl Context {
             nonce,
             ids,
             limit: self.batch_limit,
+            visit,
         };
         let (plan, warning) = blocking(move || planner.plan(source)).await??;
         if let Some(message) = &warning {
@@ -78,6 +101,8 @@ impl Context {
         name: Option<&str>,
         notes: BTreeMap<Box<str>, Box<str>>,
     ) -> Result<RunRecord> {
+        self.check_bounds(&plan.files, &plan.tables, plan.shards.clone())
+            .await?;
         let run = RunRecord {
             name: name.map(Into::into),
             ..plan.record(&*self.clock)

@@ -12,6 +12,7 @@ use lmbatch_core::{
 use crate::context::Context;
 use crate::event::Event;
 use crate::policy::Decision;
+use crate::run::budget::Reserved;
 use crate::run::recover::{by_token, held};
 use crate::run::scope::Scope;
 use crate::run::step::Next;
@@ -120,11 +121,33 @@ impl Work {
     }
 
     /// Records that a create is about to be sent: in the ledger, and then in the file beside it.
-    async fn posting(&mut self, context: &Context, intent: &Intent) -> Result<()> {
-        self.advance(context, ShardState::Posting(intent.clone()))
-            .await?;
+    /// Returns when the shard is due again, where the create is not sent.
+    async fn posting(
+        &mut self,
+        context: &Context,
+        scope: &Scope<'_>,
+        intent: &Intent,
+    ) -> Result<Option<Next>> {
+        match &scope.budget {
+            None => {
+                self.advance(context, ShardState::Posting(intent.clone()))
+                    .await?;
+            }
+            Some(budget) => {
+                let (planned, record) = (&self.planned, &self.record);
+                let reserved = budget.post(context, scope.plan, planned, record, intent);
+                match reserved.await? {
+                    Reserved::Posted(record) => self.record = *record,
+                    Reserved::NoRoom(error) => return Ok(Some(Next::ForBudget(error))),
+                    Reserved::Cancelled => {
+                        scope.cancelled.send_replace(true);
+                        return Ok(Some(Next::NOW));
+                    }
+                }
+            }
+        }
         let Some(marks) = &self.marks else {
-            return Ok(());
+            return Ok(None);
         };
         self.marked = true;
         if let Err(error) = marks.posting(intent, self.record.checksum).await {
@@ -133,15 +156,17 @@ impl Work {
             self.advance(context, staged).await?;
             return Err(error);
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Creates the batch. At most one create is sent.
-    pub(super) async fn post(&mut self, context: &Context) -> Result<Next> {
+    pub(super) async fn post(&mut self, context: &Context, scope: &Scope<'_>) -> Result<Next> {
         let Some(intent) = self.prepared.clone() else {
             return Ok(Next::NOW);
         };
-        self.posting(context, &intent).await?;
+        if let Some(next) = self.posting(context, scope, &intent).await? {
+            return Ok(next);
+        }
         context.tell(&Event::Creating {
             label: &self.planned.shard.label,
         });

@@ -575,6 +575,7 @@ impl Context {
         class: Option<BatchClass>,
     ) -> Result<RunResults> {
         let provider = Arc::clone(&self.provider);
+        let model = class.as_ref().and_then(|class| class.model.clone());
         let results = Results::new(provider, files, id_map, 0, self.max_row_bytes);
         let ended = Ended {
             snapshot: snapshot.clone(),
@@ -589,7 +590,7 @@ impl Context {
         let takes_keyless = results.takes_keyless();
         let batch = snapshot.id.clone();
         let about = move |error: Error| error.with_batch(batch);
-        let end = End::of_batch(snapshot, undelivered);
+        let end = End::of_batch(snapshot, undelivered).with_model(model);
         let finish = blocking(move || results.finish(end, mismatch));
         let finished = finish.await?.map_err(about)?;
         self.tell_of(&finished, takes_keyless);

@@ -112,6 +112,7 @@ impl<'a> Job<'a> {
             patience: self.patience,
             run: Some(self.run.id.clone()),
             cancelled: watch::Sender::new(false),
+            budget: self.context.budget(),
         };
         driver::drive(&scope, &mut self.run, &mut self.works, options).await
     }
@@ -171,7 +172,12 @@ impl<'a> Job<'a> {
 
     async fn outcomes(mut self) -> Result<RunResults> {
         let ends = self.works.iter();
-        let ends: Vec<End> = ends.map(|work| End::of_state(&work.record.state)).collect();
+        let ends: Vec<End> = ends
+            .map(|work| {
+                let model = work.record.class.model.clone();
+                End::of_state(&work.record.state).with_model(model)
+            })
+            .collect();
         let collected = self.collect().await?;
         let (context, plan) = (self.context, self.plan);
         let finished = blocking(move || collected.finish(&plan, ends)).await??;

@@ -5,6 +5,7 @@ pub(crate) mod account;
 pub(crate) mod adopt;
 pub(crate) mod begin;
 pub(crate) mod bounds;
+pub(crate) mod budget;
 pub(crate) mod cancel;
 pub(crate) mod claim;
 pub(crate) mod clean;

@@ -40,7 +40,15 @@ impl Job<'_> {
             }
             Err(error) => return Err(error),
         };
-        self.send(again).await.map(|requests| requests > 0)
+        match self.send(again).await {
+            // Under a cost limit that was set later, a request may have no bound.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                let message = format!("the unanswered requests are not sent again: {error}");
+                self.context.tell(&Event::Warning { message: &message });
+                Ok(false)
+            }
+            sent => sent.map(|requests| requests > 0),
+        }
     }
 
     /// Sends the requests again that the caller has chosen, and returns how many they are.
@@ -57,6 +65,9 @@ impl Job<'_> {
         if requests == 0 {
             return Ok(0);
         }
+        self.context
+            .check_bounds(&self.plan.files, &self.plan.tables, new.clone())
+            .await?;
         let attempt = self.run.attempt + 1;
         self.context.tell(&Event::Requeued {
             requests,

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use lmbatch_core::{Error, Result, RunRecord};
+use lmbatch_core::{Error, Result, RunRecord, ShardRecord, ShardState};
 
 use crate::context::Context;
+use crate::plan::Plan;
 use crate::policy::RunOptions;
 use crate::results::finished::RunResults;
 use crate::run::job::Job;
@@ -64,6 +65,24 @@ impl Context {
         self.change(run, &[], clear).await.map(drop)
     }
 
+    /// Checks that the cost of what is still to be created has a bound, where there is a cost limit.
+    async fn check_open(&self, run: &RunRecord, plan: &Plan) -> Result<()> {
+        if self.cost_limit.is_none() {
+            return Ok(());
+        }
+        let records = self.ledger.shards(&run.id).await?;
+        let is_open = |record: &ShardRecord| {
+            matches!(
+                record.state,
+                ShardState::Planned | ShardState::Staged(_) | ShardState::Refused
+            )
+        };
+        let open = plan.shards.iter().zip(&records);
+        let open = open.filter(|(_, record)| is_open(record));
+        let open = open.map(|(planned, _)| planned.clone()).collect();
+        self.check_bounds(&plan.files, &plan.tables, open).await
+    }
+
     pub(crate) async fn annotate(
         &self,
         run: &RunRecord,
@@ -81,6 +100,7 @@ impl Context {
         let run = self.of_this_account(run).await?;
         self.in_present_layout(&run).await?;
         let (run, plan) = self.restored(&run).await?;
+        self.check_open(&run, &plan).await?;
         self.drive(run, plan, options).await
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::context::Context;
 use crate::plan::Plan;
+use crate::run::budget::Budget;
 use crate::spool::Files;
 
 /// Parts that every step of a run works with.
@@ -20,6 +21,8 @@ pub(crate) struct Scope<'a> {
     /// Id of the run, where it can be cancelled.
     pub(crate) run: Option<Box<str>>,
     pub(crate) cancelled: watch::Sender<bool>,
+    /// Budget of the run, where it has a cost limit.
+    pub(crate) budget: Option<Budget>,
 }
 
 impl Scope<'_> {

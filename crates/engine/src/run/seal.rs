@@ -55,7 +55,12 @@ impl Work {
                     locations,
                     undelivered,
                 };
-                self.advance(context, state).await?;
+                let mut next = self.record.clone().advanced(state);
+                if let Some(budget) = &scope.budget {
+                    let settled = budget.settled(context, scope.plan, &self.planned, &next);
+                    next.cost = settled.await.or(next.cost);
+                }
+                self.put(context, next).await?;
                 (self.reread, self.sealed_here) = (false, true);
                 Ok(Next::Done)
             }

@@ -27,6 +27,8 @@ impl Context {
     /// may have been sent for it before.
     async fn begin_single(&self, plan: &Plan) -> Result<(Work, bool)> {
         plan.single()?;
+        self.check_bounds(&plan.files, &plan.tables, plan.shards.clone())
+            .await?;
         let mut run = plan.record(&*self.clock);
         if let Some(known) = self.run_of_nonce(&run.nonce).await? {
             run = known;
@@ -58,6 +60,7 @@ impl Context {
             patience: self.doubt.total_wait(),
             run: None,
             cancelled: watch::Sender::new(false),
+            budget: self.budget(),
         };
         let is_there = |work: &Work| match create {
             true => work.record.state.batch().is_some(),

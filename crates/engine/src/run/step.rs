@@ -107,6 +107,9 @@ pub(crate) enum Next {
     /// The shard is due when the provider has free quota: when another batch of the account has
     /// ended, or after a while.
     ForQuota(Error),
+    /// The cost limit leaves no room for the shard. It is due when another batch of the run has
+    /// ended, and may have cost less than was reserved.
+    ForBudget(Error),
     /// Nothing more is done for the shard until the run is resumed.
     Stuck(Error),
 }
@@ -193,6 +196,7 @@ mod tests {
             doubted: None,
             remnants: Vec::new(),
             sent_twice: false,
+            cost: None,
         }
     }
 

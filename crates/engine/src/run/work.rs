@@ -122,7 +122,7 @@ impl Work {
         let stepped = match step {
             Step::Stage => self.stage(context, scope).await,
             Step::Watermark => self.watermark(context, scope).await,
-            Step::Post => self.post(context).await,
+            Step::Post => self.post(context, scope).await,
             Step::Suspect => self.suspect(context).await,
             Step::Look => self.look(context).await,
             Step::Repeat => self.repeat(context, scope).await,
@@ -133,6 +133,9 @@ impl Work {
             Step::Fetch => self.fetch(scope).await,
             Step::Done => Ok(Next::Done),
         };
+        if let Some(budget) = &scope.budget {
+            budget.note(&self.record).await;
+        }
         let error = match stepped {
             Ok(Next::Stuck(error)) => error,
             Ok(next) => return Ok(next),

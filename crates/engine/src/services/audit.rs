@@ -1,21 +1,24 @@
 //! Accounts of a run: every answer of every batch, including those that a later attempt replaced.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::SystemTime;
 
 use lmbatch_core::{
-    AnswerView, BatchId, BatchStatus, Closed, ErrorKind, FailureView, OutcomeView, RequestCounts,
-    Result, RowReader, RunRecord, Segment, ShardRecord, ShardState, TokenUsage,
+    AnswerCost, AnswerView, BatchId, BatchStatus, Closed, ErrorKind, FailureView, OutcomeView,
+    RequestCounts, Result, RowReader, RunRecord, Segment, ShardRecord, ShardState, TokenUsage,
 };
 
 use crate::context::Context;
+use crate::cost::{Costs, Pricer};
+use crate::results::bits::Bits;
 use crate::results::collect::{Collected, Maker, Stored};
 use crate::results::id_map::IdMap;
 use crate::results::locations::open_locations;
-use crate::results::row_cutter::RowCutter;
+use crate::results::row_cutter::cut_segment;
 use crate::results::scan::scan;
+use crate::results::settle::priced_at;
 use crate::spool::location_table::LocationTable;
 use crate::spool::spooled;
-use crate::spool::tables::BUFFER;
 
 /// Maximum number of models that are counted separately in one batch; the tokens of others are
 /// counted under `""`.
@@ -29,12 +32,16 @@ pub struct Answers {
     pub count: u64,
     /// Token usage of these answers.
     pub usage: TokenUsage,
+    /// Cost of these answers, by the engine's table of prices; without a table, every cost is
+    /// unknown.
+    pub costs: Costs,
 }
 
 impl Answers {
-    fn add(&mut self, usage: TokenUsage) {
+    fn add(&mut self, usage: TokenUsage, cost: Option<AnswerCost>) {
         self.count += 1;
         self.usage += usage;
+        self.costs.add(cost);
     }
 }
 
@@ -153,6 +160,7 @@ impl Context {
         let shards = job.records();
         let wanted = job.plan.wanted()?;
         let collected = job.collect().await?;
+        let (pricer, now) = (self.pricer(), self.clock.now());
         let work = move |stored: &Stored, maker: &Maker| {
             let outcomes = outcomes(&collected, wanted.as_ref())?;
             let mut accounts = Vec::with_capacity(shards.len());
@@ -170,6 +178,12 @@ impl Context {
                         outcomes,
                         stored,
                         maker,
+                        pricer: pricer.as_ref(),
+                        requested: shard.class.model.as_deref(),
+                        at: match &shard.state {
+                            ShardState::Sealed { snapshot, .. } => priced_at(snapshot, now),
+                            _ => now,
+                        },
                     };
                     let mut count = Count::new(&mut account);
                     for (number, segment) in (0..).zip(&sealed.segments) {
@@ -241,6 +255,11 @@ struct Sources<'a> {
     outcomes: &'a Bits,
     stored: &'a Stored,
     maker: &'a Maker,
+    pricer: Option<&'a Pricer>,
+    /// Requested model, if the batch has only one.
+    requested: Option<&'a str>,
+    /// Time for which prices are looked up.
+    at: SystemTime,
 }
 
 /// Counts of one batch while its rows are read.
@@ -276,32 +295,20 @@ impl<'a> Count<'a> {
                 continue;
             }
             let unknown = TokenUsage::default();
-            self.account.answered.add(unknown);
+            self.account.answered.add(unknown, None);
             if is_superseded {
-                self.account.superseded.add(unknown);
+                self.account.superseded.add(unknown, None);
             }
             let models = &mut self.account.models;
-            models.entry("".into()).or_default().add(unknown);
+            models.entry("".into()).or_default().add(unknown, None);
         }
     }
 
     fn segment(&mut self, sources: &mut Sources<'_>, segment: &Segment, number: u32) -> Result<()> {
-        let unreadable = spooled;
-        let file = sources.stored.files.open_named(&segment.name)?;
-        let max = sources.maker.max_row_bytes;
-        let (mut buffer, mut at, mut rows) = (vec![0; BUFFER], 0, RowCutter::default());
-        let mut note =
-            |row: Option<&[u8]>, offset: u64| self.row(sources, segment, number, row, offset);
-        while at < segment.bytes {
-            let read = file.read_at(&mut buffer, at).map_err(unreadable)?;
-            let read = read.min((segment.bytes - at) as usize);
-            if read == 0 {
-                return Err(unreadable(std::io::ErrorKind::UnexpectedEof.into()));
-            }
-            rows.cut(&buffer[..read], max, &mut note)?;
-            at += read as u64;
-        }
-        rows.end(&mut note)
+        let (files, max) = (&sources.stored.files, sources.maker.max_row_bytes);
+        cut_segment(files, segment, max, |row, offset| {
+            self.row(sources, segment, number, row, offset)
+        })
     }
 
     fn row(
@@ -312,9 +319,6 @@ impl<'a> Count<'a> {
         row: Option<&[u8]>,
         offset: u64,
     ) -> Result<()> {
-        if row.is_some_and(|row| row.trim_ascii().is_empty()) {
-            return Ok(());
-        }
         self.account.rows += 1;
         let Some(row) = row else {
             return Ok(());
@@ -357,45 +361,20 @@ impl<'a> Count<'a> {
         if !self.answered.set(at) {
             return Ok(());
         }
-        self.account.answered.add(output.usage.unwrap_or_default());
+        let usage = output.usage.unwrap_or_default();
+        let pricer = sources.pricer;
+        let cost = pricer.and_then(|pricer| pricer.answer(&output, sources.requested, sources.at));
+        self.account.answered.add(usage, cost);
         if is_superseded {
-            self.account
-                .superseded
-                .add(output.usage.unwrap_or_default());
+            self.account.superseded.add(usage, cost);
         }
         let model = output.model.map(|model| model.decode().into_owned());
         let model: Box<str> = model.unwrap_or_default().into();
         let models = &mut self.account.models;
         let is_known = models.len() < MODELS || models.contains_key(&model);
         let model = if is_known { model } else { "".into() };
-        models
-            .entry(model)
-            .or_default()
-            .add(output.usage.unwrap_or_default());
+        models.entry(model).or_default().add(usage, cost);
         Ok(())
-    }
-}
-
-/// Growing bit set with one bit for each request.
-#[derive(Default)]
-struct Bits(Vec<u64>);
-
-impl Bits {
-    /// Returns whether a bit is set.
-    fn get(&self, at: u32) -> bool {
-        let word = self.0.get((at / 64) as usize);
-        word.is_some_and(|word| word & 1 << (at % 64) != 0)
-    }
-
-    /// Sets a bit. Returns `false` if the bit was set already.
-    fn set(&mut self, at: u32) -> bool {
-        let (word, bit) = ((at / 64) as usize, 1 << (at % 64));
-        if word >= self.0.len() {
-            self.0.resize(word + 1, 0);
-        }
-        let is_new = self.0[word] & bit == 0;
-        self.0[word] |= bit;
-        is_new
     }
 }
 

@@ -12,8 +12,7 @@ use lmbatch_core::{
     ResultPart, ResultSet, RowStream, RunFilter, RunRecord, Shard, ShardKey, ShardRecord, Spool,
     SpoolFile, SpoolWriter, Staged,
 };
-use lmbatch_engine::{FolderSpool, MemoryLedger};
-use lmbatch_testing::MemoryProvider;
+use lmbatch_engine::MemoryLedger;
 
 /// Number of calls before the process dies.
 #[derive(Debug)]
@@ -100,7 +99,7 @@ impl Ledger for Dying<MemoryLedger> {
 }
 
 #[async_trait]
-impl BatchProvider for Dying<MemoryProvider> {
+impl<P: BatchProvider> BatchProvider for Dying<P> {
     fn codec(&self) -> &dyn BatchCodec {
         self.inner.codec()
     }
@@ -130,7 +129,7 @@ impl BatchProvider for Dying<MemoryProvider> {
     }
 }
 
-impl Spool for Dying<FolderSpool> {
+impl<S: Spool> Spool for Dying<S> {
     fn create(&self, name: &str) -> io::Result<Box<dyn SpoolWriter>> {
         let inner = self.fuse.io(|| self.inner.create(name))?;
         Ok(Box::new(DyingWriter {

@@ -57,6 +57,7 @@ pub(crate) fn shard(run: &str, number: u32) -> ShardRecord {
         doubted: None,
         remnants: Vec::new(),
         sent_twice: false,
+        cost: None,
     }
 }
 

@@ -114,11 +114,16 @@ lmbatch_core::members! {
         output: "output_tokens",
         cached: "cache_read_input_tokens",
         written: "cache_creation_input_tokens",
+        written_by_lifetime: "cache_creation",
         output_details: "output_tokens_details",
     }
 
     pub(crate) struct OutputDetails {
         thinking: "thinking_tokens",
+    }
+
+    pub(crate) struct CacheCreation {
+        one_hour: "ephemeral_1h_input_tokens",
     }
 
     /// A block of any type.

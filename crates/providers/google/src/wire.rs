@@ -267,6 +267,13 @@ lmbatch_core::members! {
         candidates: "candidatesTokenCount" | "candidates_token_count",
         thoughts: "thoughtsTokenCount" | "thoughts_token_count",
         tool_use_prompt: "toolUsePromptTokenCount" | "tool_use_prompt_token_count",
+        prompt_details: "promptTokensDetails" | "prompt_tokens_details",
+    }
+
+    /// Tokens of one modality.
+    pub(crate) struct ModalityTokens {
+        modality: "modality",
+        count: "tokenCount" | "token_count",
     }
 
     pub(crate) struct Candidate {

@@ -240,6 +240,7 @@ lmbatch_core::members! {
     pub(crate) struct UsageDetails {
         cached: "cached_tokens",
         written: "cache_write_tokens",
+        audio: "audio_tokens",
         reasoning: "reasoning_tokens",
     }
 }

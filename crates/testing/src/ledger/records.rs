@@ -61,6 +61,7 @@ pub fn shard(run: &str, number: u32) -> ShardRecord {
         doubted: None,
         remnants: Vec::new(),
         sent_twice: false,
+        cost: None,
     }
 }
 

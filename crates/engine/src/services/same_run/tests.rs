@@ -95,6 +95,7 @@ fn shard(run: &str, batch: Batch) -> ShardRecord {
         doubted: None,
         remnants: Vec::new(),
         sent_twice: false,
+        cost: None,
     }
 }
 

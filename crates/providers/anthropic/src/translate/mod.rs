@@ -1,5 +1,6 @@
 //! Pure: a request into an element of a create's body, a row of the results into an outcome.
 
+mod bounds;
 mod content;
 mod models;
 mod outcome;
@@ -13,7 +14,7 @@ use lmbatch_core::schemas::Cache;
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, Frame, GenerateView, JsonView,
     Label, Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema,
-    ResultPart, RowError, SourceView, WireId, WireIdRule,
+    ResultPart, RowError, SourceView, TokenBounds, WireId, WireIdRule,
 };
 
 use crate::config::AnthropicConfig;
@@ -197,6 +198,10 @@ impl BatchCodec for AnthropicCodec {
             .sent(schema, 0, schema::translate)?
             .notes
             .clone())
+    }
+
+    fn token_bounds(&self, _: &BatchClass, row: &[u8]) -> TokenBounds {
+        bounds::bounds(row)
     }
 
     fn head(&self, _: &BatchClass, id: &WireId, out: &mut Vec<u8>) {

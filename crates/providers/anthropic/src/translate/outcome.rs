@@ -8,7 +8,7 @@ use lmbatch_core::{
 
 use crate::error::{classify_row, said_in_body};
 use crate::wire::{
-    Block, BlockContent, Message, OutputDetails, Row, RowResult, StopDetails, Usage,
+    Block, BlockContent, CacheCreation, Message, OutputDetails, Row, RowResult, StopDetails, Usage,
 };
 
 /// The answer itself stays shut.
@@ -260,6 +260,7 @@ fn usage(usage: Usage<'_>) -> Option<TokenUsage> {
         return None;
     }
     let details = usage.output_details.read::<OutputDetails<'_>>();
+    let lifetimes = usage.written_by_lifetime.read::<CacheCreation<'_>>();
     let (cached, written) = (count(usage.cached)?, count(usage.written)?);
     Some(TokenUsage {
         input_tokens: count(usage.input)?
@@ -267,6 +268,8 @@ fn usage(usage: Usage<'_>) -> Option<TokenUsage> {
             .saturating_add(written),
         cached_input_tokens: cached,
         cache_write_tokens: written,
+        cache_write_1h_tokens: count(lifetimes.unwrap_or_default().one_hour)?,
+        audio_input_tokens: 0,
         output_tokens: count(usage.output)?,
         thinking_tokens: count(details.unwrap_or_default().thinking)?,
     })

@@ -76,6 +76,7 @@ fn rows() {
             succeeded(
                 json!({"id": "m", "model": "c", "content": hi(), "stop_reason": "stop_sequence", "usage": {
                     "input_tokens": 20, "cache_creation_input_tokens": 5, "cache_read_input_tokens": 100, "output_tokens": 9,
+                    "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 2},
                     "output_tokens_details": {"thinking_tokens": 4}, "service_tier": "batch", "inference_geo": "not_available",
                 }}),
             ),

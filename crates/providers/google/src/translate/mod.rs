@@ -1,5 +1,6 @@
 //! Pure: a request into a line of an input file or an element of a create's body, a row into an outcome.
 
+mod bounds;
 mod content;
 mod models;
 mod names;
@@ -17,7 +18,7 @@ use lmbatch_core::schemas::{Cache, SentSchema};
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, CreateProof, Frame, JsonView, Label, Limits, Opened,
     OutcomeView, ProviderId, RawView, RequestError, RequestView, ResponseSchema, ResultPart,
-    RowError, Text, WireId, WireIdRule,
+    RowError, Text, TokenBounds, WireId, WireIdRule,
 };
 
 use crate::config::{GoogleConfig, Route, SafetySetting, SchemaField};
@@ -204,6 +205,10 @@ impl BatchCodec for GoogleCodec {
 
     // "key" stands beside the request in files, "metadata" beside it inline (same guide; recorded traffic,
     // 2026-08-19).
+    fn token_bounds(&self, _: &BatchClass, row: &[u8]) -> TokenBounds {
+        bounds::bounds(row)
+    }
+
     fn head(&self, class: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
         if is_inline(class) {
             out.extend_from_slice(b"{\"request\":");

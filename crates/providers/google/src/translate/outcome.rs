@@ -9,8 +9,8 @@ use lmbatch_core::{
 
 use crate::error::classify_row;
 use crate::wire::{
-    Candidate, Content, FunctionCall, InlineData, Part, PromptFeedback, Response, Row, RowError,
-    RowMetadata, Usage,
+    Candidate, Content, FunctionCall, InlineData, ModalityTokens, Part, PromptFeedback, Response,
+    Row, RowError, RowMetadata, Usage,
 };
 
 /// The answer itself stays shut.
@@ -507,10 +507,19 @@ fn usage(usage: Usage<'_>) -> Option<TokenUsage> {
         return None;
     }
     let thoughts = count(usage.thoughts)?;
+    let mut audio = 0_u64;
+    for details in usage.prompt_details.list().into_iter().flatten() {
+        let details: ModalityTokens<'_> = details.read().unwrap_or_default();
+        if details.modality.word().as_deref() == Some("AUDIO") {
+            audio = audio.saturating_add(count(details.count)?);
+        }
+    }
     Some(TokenUsage {
         input_tokens: count(usage.prompt)?.saturating_add(count(usage.tool_use_prompt)?),
         cached_input_tokens: count(usage.cached)?,
         cache_write_tokens: 0,
+        cache_write_1h_tokens: 0,
+        audio_input_tokens: audio,
         output_tokens: count(usage.candidates)?.saturating_add(thoughts),
         thinking_tokens: thoughts,
     })

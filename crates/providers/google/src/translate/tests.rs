@@ -72,6 +72,7 @@ fn rows() {
             keyed(json!({"candidates": [{"content": {"parts": hi()}}], "usageMetadata": {
                 "promptTokenCount": 100, "cachedContentTokenCount": 60, "candidatesTokenCount": 5, "thoughtsTokenCount": 43,
                 "toolUsePromptTokenCount": 7, "totalTokenCount": 155, "serviceTier": "standard",
+                "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 70}, {"modality": "AUDIO", "tokenCount": 30}],
             }})),
         ),
         (

@@ -1,5 +1,6 @@
 //! Pure: a request into a line of an input file, a row of a result file into an outcome.
 
+mod bounds;
 pub(crate) mod chat;
 mod items;
 mod json;
@@ -12,8 +13,8 @@ use std::time::Duration;
 
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, CreateProof, JsonView, Limits, Opened, OutcomeView,
-    ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, RowError, WireId,
-    WireIdRule,
+    ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, RowError, TokenBounds,
+    WireId, WireIdRule,
 };
 
 use crate::chat::{Chat, Dialect};
@@ -167,6 +168,10 @@ impl BatchCodec for OpenAiCodec {
         schema: &ResponseSchema,
     ) -> Result<Vec<String>, RequestError> {
         self.chat.schema_notes(schema)
+    }
+
+    fn token_bounds(&self, class: &BatchClass, row: &[u8]) -> TokenBounds {
+        bounds::bounds(&class.endpoint, row)
     }
 
     fn head(&self, class: &BatchClass, id: &WireId, out: &mut Vec<u8>) {

@@ -356,6 +356,8 @@ fn usage_of(usage: Usage<'_>) -> Option<TokenUsage> {
         input_tokens: count(usage.input)?,
         cached_input_tokens: count(input.cached)?,
         cache_write_tokens: count(input.written)?,
+        cache_write_1h_tokens: 0,
+        audio_input_tokens: count(input.audio)?,
         output_tokens: count(usage.output)?,
         thinking_tokens: count(output.reasoning)?,
     })

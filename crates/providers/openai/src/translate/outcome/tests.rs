@@ -404,6 +404,13 @@ fn w6_an_answer_succeeds_without_complete_usage() {
             r#"{"input_tokens":5,"prompt_tokens":5,"output_tokens":7,"completion_tokens":7}"#,
             count(5, 0, 7, 0),
         ),
+        (
+            r#"{"prompt_tokens":5,"prompt_tokens_details":{"audio_tokens":4},"completion_tokens":7}"#,
+            count(5, 0, 7, 0).map(|usage| TokenUsage {
+                audio_input_tokens: 4,
+                ..usage
+            }),
+        ),
         (r#"{"output_tokens":"7"}"#, count(0, 0, 7, 0)),
         (r#"{"input_tokens":-1,"output_tokens":"7"}"#, None),
     ] {

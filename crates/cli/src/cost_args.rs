@@ -1,0 +1,119 @@
+//! Options that limit the cost of a run, and prices for commands that continue one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lmbatch::prices::PriceTable;
+use lmbatch::{Cost, CostLimit, Engine};
+use serde::{Deserialize, Serialize};
+
+use crate::exit::Failure;
+use crate::paying_args::PricesArgs;
+
+/// Limit on the cost of a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, clap::Args)]
+#[serde(default)]
+pub(crate) struct CostArgs {
+    /// Largest cost of the run in US dollars, such as 5.00. A batch that may cost more than what is left is not created;
+    /// the command then ends with exit code 5, and `lmbatch resume` continues with a higher limit. Kept with the run.
+    #[arg(long, value_name = "USD")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_cost: Option<Cost>,
+    /// Expected number of output tokens of a request that sets no maximum. --max-cost needs one or the other. It is an
+    /// estimate: longer answers may cost more than the limit. Kept with the run.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expect_output: Option<u32>,
+    /// Day of the table of prices by which the limit was set.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prices_as_of: Option<String>,
+}
+
+impl CostArgs {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Returns the options with the day of the table of prices, where they limit the cost.
+    pub(crate) fn priced_by(self, engine: &Engine) -> Self {
+        let as_of = engine.prices().map(|prices| prices.as_of().to_owned());
+        Self {
+            prices_as_of: as_of.filter(|_| self.max_cost.is_some()),
+            ..self
+        }
+    }
+
+    /// Returns the options, with unset ones taken from an earlier command.
+    pub(crate) fn or(self, earlier: &Self) -> Self {
+        let is_new = self.max_cost.is_some();
+        Self {
+            max_cost: self.max_cost.or(earlier.max_cost),
+            expect_output: self.expect_output.or(earlier.expect_output),
+            prices_as_of: match is_new {
+                true => self.prices_as_of,
+                false => earlier.prices_as_of.clone(),
+            },
+        }
+    }
+
+    /// Returns an engine with the limit, if there is one.
+    pub(crate) fn limiting(&self, engine: Engine) -> Engine {
+        let Some(max) = self.max_cost else {
+            return engine;
+        };
+        let mut limit = CostLimit::new(max);
+        limit.expected_output = self.expect_output.map(u64::from);
+        let prices = engine.prices().cloned();
+        let prices = prices.unwrap_or_else(|| Arc::new(PriceTable::bundled()));
+        engine.with_cost_limit(limit, prices)
+    }
+}
+
+/// Limit and prices for a command that continues a run.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct ContinuingCostArgs {
+    #[command(flatten)]
+    pub(crate) cost: CostArgs,
+    #[command(flatten)]
+    pub(crate) prices: PricesArgs,
+}
+
+/// Returns the table of prices for commands without an option that names one: that of the environment, or the built-in
+/// one.
+pub(crate) fn usual_table() -> Result<PriceTable, Failure> {
+    let prices = std::env::var_os("LMBATCH_PRICES").map(PathBuf::from);
+    PricesArgs { prices }.table()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_stays_with_the_run_until_a_command_sets_another() {
+        let cost = |text: &str| text.parse::<Cost>().ok();
+        let run = CostArgs {
+            max_cost: cost("1"),
+            expect_output: Some(9),
+            prices_as_of: Some("2026-11-26".to_owned()),
+        };
+        assert_eq!(CostArgs::default().or(&run), run);
+        let raised = CostArgs {
+            max_cost: cost("2.50"),
+            prices_as_of: Some("2026-12-01".to_owned()),
+            ..CostArgs::default()
+        };
+        let both = CostArgs {
+            expect_output: Some(9),
+            ..raised.clone()
+        };
+        assert_eq!(raised.or(&run), both);
+        let text = serde_json::to_string(&both).unwrap();
+        assert_eq!(
+            text,
+            r#"{"max_cost":"2.50","expect_output":9,"prices_as_of":"2026-12-01"}"#
+        );
+        assert_eq!(serde_json::from_str::<CostArgs>(&text).unwrap(), both);
+    }
+}
