@@ -158,7 +158,7 @@ fn main() -> ExitCode {
         signals::survive_file_size_limit();
         tokio::spawn(signals::end_process());
         let session = Arc::new(Session::default());
-        let ended = dispatch(&session, args.command).await;
+        let ended = Box::pin(dispatch(&session, args.command)).await;
         session.close(&*commands::clock()).await;
         terminal::end_live();
         ended.unwrap_or_else(|failure| report(&failure, json))
@@ -295,7 +295,7 @@ async fn dispatch(session: &Arc<Session>, command: Command) -> Result<Exit, Fail
         Command::List(args) => commands::list::list(args).await,
         Command::Cancel(args) => commands::cancel::cancel(session, args).await,
         Command::Resume(args) if args.all => Box::pin(commands::many::all(session, args)).await,
-        Command::Resume(args) => commands::resume::resume(session, args).await,
+        Command::Resume(args) => Box::pin(commands::resume::resume(session, args)).await,
         Command::Doctor(args) => commands::doctor::doctor(session, args).await,
         Command::Adopt(args) => commands::adopt::adopt(session, args).await,
         Command::Init { folder } => commands::init::init(session, folder).await,

@@ -95,11 +95,11 @@ impl Recorder {
                 Some(batches) => self.live.write(&run, batches, at),
                 None => self.live.touch(&run, at),
             };
-            // A full disk must not fail the run: the counts are written with those of the next poll.
-            if written.is_err()
-                && let Some(counts) = self.runs().get_mut(&run)
-            {
-                counts.changed = true;
+            match self.runs().get_mut(&run) {
+                // A full disk must not fail the run: the counts are written with those of the next poll.
+                Some(counts) => counts.changed |= written.is_err(),
+                // The run has ended while its counts were written.
+                None => drop(self.live.remove(&run)),
             }
         }
     }
