@@ -299,10 +299,10 @@ async fn a_run_advanced_by_another_process_is_checked_again() {
         let holder = format!("advanced by process {}", mine.id());
         assert!(said(&busy).contains(&holder), "{}", said(&busy));
         let purged = world.at(&["purge", named, "--force"]);
-        assert_eq!(purged.status.code(), Some(5), "{}", said(&purged));
+        assert_eq!(purged.status.code(), Some(7), "{}", said(&purged));
     }
     let once = world.at(&[&ALL[..], &["--once"]].concat());
-    assert_eq!(once.status.code(), Some(5), "{}", said(&once));
+    assert_eq!(once.status.code(), Some(7), "{}", said(&once));
     let all = world.start(&ALL);
     until("a claim", || world.claims(&all) == 1);
     mine.kill().unwrap();

@@ -129,14 +129,11 @@ impl CostSummary {
 
     /// Returns the rows of a table for people, each with its name.
     pub(crate) fn rows(&self) -> Vec<(String, String)> {
-        let mut total = format!(
-            "{} by the prices of {}",
-            self.total.shown(),
-            self.prices_as_of
-        );
+        let mut total = self.total.shown();
         if self.saved_usd > Cost::ZERO {
-            total.push_str(&format!("; real time would cost {} more", self.saved_usd));
+            total.push_str(&format!("; {} saved", self.saved_usd));
         }
+        total.push_str(&format!("; prices of {}", self.prices_as_of));
         let mut rows = vec![("cost".to_owned(), total)];
         if self.superseded != Amount::of(&Costs::default()) {
             rows.push(("cost, superseded".to_owned(), self.superseded.shown()));
@@ -221,7 +218,7 @@ mod tests {
         assert_eq!(names, ["cost", "cost of a", "cost of b"]);
         assert_eq!(
             rows[0].1,
-            "$0.000000000015, unknown for 1 answer by the prices of 2026-11-26; real time would cost $0.000000000015 more"
+            "$0.000000000015, unknown for 1 answer; $0.000000000015 saved; prices of 2026-11-26"
         );
     }
 }
