@@ -22,8 +22,10 @@ mod settings;
 mod signals;
 mod sink;
 mod summary;
+mod table_args;
 mod target;
 mod terminal;
+mod text_arg;
 mod text_file;
 mod written;
 

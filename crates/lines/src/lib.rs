@@ -13,6 +13,9 @@
 //! A batch line is sent byte for byte to its own provider, and translated for any other. A member without a translation
 //! is refused by name; nothing is dropped.
 //!
+//! [`TableInput`] reads CSV, TSV, JSON Lines of any objects and the files of a folder; templates over their columns are
+//! the prompts. Compression with gzip or zstd is recognised by content.
+//!
 //! [`write_outcome`] writes the output line of an outcome:
 //!
 //! ```json
@@ -38,7 +41,9 @@ mod openai;
 mod openai_parts;
 mod ordinary;
 mod output;
+mod parameters;
 mod source;
+mod table;
 mod translated;
 mod values;
 
@@ -46,7 +51,11 @@ pub use context::InputContext;
 pub use format::NOT_JSON_LINES;
 pub use line::NO_FOLDER;
 pub use output::{LineOrigin, write_outcome};
+pub use parameters::{check_parameter_name, check_parameter_ranges};
 pub use source::InputLines;
+pub use table::{
+    InputFormat, KeptColumns, NO_PROMPT, Sample, TableFacts, TableInput, TableOptions,
+};
 
 /// JSON Schema (draft 2020-12) of an input line, as text.
 pub const INPUT_SCHEMA: &str = include_str!("../schemas/input.json");

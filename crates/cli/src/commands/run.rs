@@ -11,7 +11,7 @@ use lmbatch_engine::{Changes, DoubtPolicy, Engine, Plan, PollingPolicy, RunOptio
 use super::end::until_stopped;
 use super::kept::Kept;
 use super::known::{Known, known, superseded, warn_of_twin};
-use super::planning::{Unplanned, plan_unless_empty, stopped};
+use super::planning::{Planned, Unplanned, plan_unless_empty, stopped};
 use super::run_context::{self, Patience, RunContext};
 use super::run_settings::RunSettings;
 use super::state;
@@ -28,7 +28,8 @@ use crate::summary::Summary;
 use crate::target::{self, Target};
 use crate::{settings, terminal, written};
 
-pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Exit, Failure> {
+pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Result<Exit, Failure> {
+    args.settings.keep_texts()?;
     let clock = clock();
     let start = clock.elapsed();
     let model = model::parse(&args.settings.model)?;
@@ -42,6 +43,7 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
         input: args.input.clone(),
         output: path,
         settings: Some(args.settings.clone()),
+        keep: Vec::new(),
         raw: args.raw,
         connection: args.connection.clone(),
         kept: Kept::said(args.max_attempts, &args.report, args.limit.clone()),
@@ -89,17 +91,19 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
         ..RunOptions::default()
     };
     if args.emulate {
-        let Some(plan) = planned(&args, &engine).await? else {
+        let Some(Planned { plan, keep }) = planned(&args, &engine).await? else {
             return empty(&context, &engine);
         };
+        context.notes.keep = keep;
         let place = ready(&args, &context.notes, &engine, &model).await?;
         let run_options = context.remaining(&engine, run_options);
         return until_stopped(&context, &engine, place, engine.run(plan, run_options)).await;
     }
     let (_state, engine) = state::durable(session, engine, &args.state, args.report.quiet).await?;
-    let Some(plan) = planned(&args, &engine).await? else {
+    let Some(Planned { plan, keep }) = planned(&args, &engine).await? else {
         return empty(&context, &engine);
     };
+    context.notes.keep = keep;
     let mut handling = Handling::new();
     let decided = tokio::select! {
         decided = decided(&args, &context.notes, &engine, &plan, &model) => decided,
@@ -197,13 +201,13 @@ async fn ready(
 }
 
 /// Reads the input; `None` if it has no requests and `--allow-empty` is set.
-async fn planned(args: &RunArgs, engine: &Engine) -> Result<Option<Plan>, Failure> {
+async fn planned(args: &RunArgs, engine: &Engine) -> Result<Option<Planned>, Failure> {
     match plan_unless_empty(&args.input, &args.settings, engine).await {
-        Ok(plan) => {
-            if plan.batches() > 1 {
-                terminal::message(&format!("{} batches are needed", plan.batches()));
+        Ok(planned) => {
+            if planned.plan.batches() > 1 {
+                terminal::message(&format!("{} batches are needed", planned.plan.batches()));
             }
-            Ok(Some(plan))
+            Ok(Some(planned))
         }
         Err(Unplanned::Empty) if args.allow_empty => Ok(None),
         Err(Unplanned::Empty) => Err(Unplanned::Empty

@@ -61,6 +61,8 @@ pub(crate) struct RunSettings {
     pub(crate) output: PathBuf,
     /// Settings that apply to every request; an update with a changed input needs them.
     pub(crate) settings: Option<SettingsArgs>,
+    /// Names of the columns that the metadata of each request holds, in order.
+    pub(crate) keep: Vec<String>,
     pub(crate) raw: bool,
     pub(crate) connection: ConnectionArgs,
     /// Options that are stored with the run.
@@ -73,6 +75,8 @@ impl RunSettings {
         let (input, output) = (absolute_path(&self.input), absolute_path(&self.output));
         let settings = self.settings.as_ref();
         let settings = settings.and_then(|settings| serde_json::to_string(settings).ok());
+        let keep = serde_json::to_string(&self.keep).ok();
+        let keep = keep.filter(|_| !self.keep.is_empty());
         for (name, value) in [
             ("provider", Some(self.provider.id())),
             ("model", Some(self.model.as_str())),
@@ -80,6 +84,7 @@ impl RunSettings {
             ("input", Some(input.as_str())),
             ("output", Some(output.as_str())),
             ("settings", settings.as_deref()),
+            ("keep", keep.as_deref()),
             ("raw", self.raw.then_some("yes")),
             ("base_url", self.connection.base_url.as_deref()),
             ("key_env", self.connection.key_env.as_deref()),
@@ -114,6 +119,9 @@ impl RunSettings {
             input: note("input").unwrap_or_else(|| "-".to_owned()).into(),
             output: note("output").unwrap_or_else(|| "-".to_owned()).into(),
             settings: note("settings").and_then(|text| serde_json::from_str(&text).ok()),
+            keep: note("keep")
+                .and_then(|text| serde_json::from_str(&text).ok())
+                .unwrap_or_default(),
             raw: note("raw").is_some(),
             connection: ConnectionArgs {
                 base_url: note("base_url"),
