@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use lmbatch_core::{Effort, Problem, SchemaMode};
 use lmbatch_engine::BatchLimit;
@@ -14,6 +14,7 @@ use crate::exit::Failure;
 pub(crate) use crate::max_failed::MaxFailed;
 use crate::table_args::TableArgs;
 use crate::text_arg::TextArg;
+use crate::whole_path::whole_path;
 
 /// Batch inference for language models: exactly one outcome per request, at the batch price.
 #[derive(Debug, Parser)]
@@ -584,11 +585,6 @@ pub(crate) struct SettingsArgs {
 fn problems() -> impl TypedValueParser<Value = Problem> {
     let names = Problem::ALL.iter().map(|problem| problem.as_str());
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Problem>())
-}
-
-/// Parses a path into an absolute one, since a run keeps it for commands in other folders.
-pub(crate) fn whole_path() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(std::path::absolute::<PathBuf>)
 }
 
 impl SettingsArgs {

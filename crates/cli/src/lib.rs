@@ -27,6 +27,7 @@ mod target;
 mod terminal;
 mod text_arg;
 mod text_file;
+mod whole_path;
 mod written;
 
 pub use emulation::Emulation;

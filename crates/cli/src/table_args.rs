@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
 use crate::text_arg::TextArg;
+use crate::whole_path::whole_path;
 
 /// Columns, templates, files and samples of a table. They are kept with a run, so that later commands read its input
 /// in the same way.
@@ -55,7 +56,7 @@ pub(crate) struct TableArgs {
     #[arg(long, value_name = "N[:SEED]")]
     pub(crate) sample: Option<SampleArg>,
     /// Leave invalid rows out, and write each to FILE as {"line", "error", "row"}.
-    #[arg(long, value_name = "FILE", value_parser = crate::args::whole_path())]
+    #[arg(long, value_name = "FILE", value_parser = whole_path())]
     pub(crate) skip_invalid: Option<PathBuf>,
 }
 

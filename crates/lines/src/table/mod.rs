@@ -2,11 +2,12 @@
 
 mod decoded;
 mod delimited;
+mod facts;
 mod files;
 mod options;
 mod reading;
 mod request;
-pub(crate) mod row;
+mod row;
 mod rows;
 mod sampling;
 mod skipped;
@@ -16,11 +17,11 @@ use std::fmt;
 use std::io::{BufRead, Write};
 use std::mem;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use lmbatch_core::{Error, Outline, RequestError, RequestSource, Sourced};
 
+pub use self::facts::TableFacts;
 pub use self::options::{InputFormat, KeptColumns, Sample, TableOptions};
 pub use self::request::NO_PROMPT;
 
@@ -33,31 +34,6 @@ use self::skipped::Skipped;
 use crate::context::InputContext;
 use crate::line;
 use crate::source::InputLines;
-
-/// Facts about a table that are known once it is read.
-///
-/// ```
-/// let facts = lmbatch_lines::TableFacts::default();
-/// assert_eq!((facts.kept(), facts.skipped()), (&[][..], 0));
-/// ```
-#[derive(Debug, Default)]
-pub struct TableFacts {
-    kept: OnceLock<Vec<String>>,
-    skipped: AtomicU64,
-}
-
-impl TableFacts {
-    /// Returns the names of the kept columns in their order. Those of JSON Lines with [`KeptColumns::All`] are the
-    /// members of the first row.
-    pub fn kept(&self) -> &[String] {
-        self.kept.get().map_or(&[], Vec::as_slice)
-    }
-
-    /// Returns the number of invalid rows that were left out.
-    pub fn skipped(&self) -> u64 {
-        self.skipped.load(Ordering::Relaxed)
-    }
-}
 
 /// Source of requests from the rows of a table. Compression with gzip or zstd is recognised by content. The input is
 /// opened by the first call of `next`, and read row by row.
@@ -190,8 +166,10 @@ impl TableInput {
                 requests.check(columns)?;
             }
             match (&self.options.keep, rows.columns()) {
-                (KeptColumns::Named(names), _) => self.keep(names.clone()),
-                (KeptColumns::All, Some(columns)) => self.keep(columns.to_vec()),
+                (KeptColumns::Named(names), _) => self.facts.keep(names.iter().map(String::as_str)),
+                (KeptColumns::All, Some(columns)) => {
+                    self.facts.keep(columns.iter().map(String::as_str));
+                }
                 _ => {}
             }
             writer = Some(requests);
@@ -208,17 +186,6 @@ impl TableInput {
         let delimiter = self.options.delimiter.unwrap_or(delimiter);
         let rows = DelimitedRows::open(input, delimiter, self.options.has_headers)?;
         Ok(rows.map(|rows| Box::new(rows) as Box<dyn Rows>))
-    }
-
-    fn keep(&self, names: Vec<String>) {
-        self.facts.kept.get_or_init(|| names);
-    }
-}
-
-impl TableFacts {
-    /// Records the kept columns, unless they are known.
-    fn keep<'n>(&self, names: impl Iterator<Item = &'n str>) {
-        self.kept.get_or_init(|| names.map(str::to_owned).collect());
     }
 }
 
@@ -258,21 +225,14 @@ impl RequestSource for TableInput {
                 pass_on(place, text, context, outline, visit);
             })?,
             State::Sample(drawn) => match drawn.next() {
-                Some(Drawn {
-                    place,
-                    text,
-                    original,
-                }) => {
+                Some(row) => {
                     if let Some(skipped) = &mut self.skipped {
-                        skipped.original = original;
+                        skipped.original = row.original;
                     }
-                    pass_on(
-                        place,
-                        text.as_deref().map_err(Clone::clone),
-                        context,
-                        outline,
-                        visit,
-                    );
+                    match row.text {
+                        Ok(text) => pass_on(row.place, Ok(&text), context, outline, visit),
+                        Err(error) => pass_on(row.place, Err(error), context, outline, visit),
+                    }
                     true
                 }
                 None => false,
@@ -297,7 +257,7 @@ impl RequestSource for TableInput {
             return Ok(false);
         };
         skipped.write(place, error)?;
-        self.facts.skipped.fetch_add(1, Ordering::Relaxed);
+        self.facts.count_skipped();
         Ok(true)
     }
 }

@@ -50,7 +50,7 @@ impl InputFormat {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum KeptColumns {
-    /// No column.
+    /// No column is kept.
     #[default]
     None,
     /// Every column of the row.

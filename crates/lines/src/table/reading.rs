@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use lmbatch_core::{Error, RequestError, write_string};
 use serde_json::value::RawValue;
 
-use super::TableFacts;
+use super::facts::TableFacts;
 use super::options::{KeptColumns, Sample, TableOptions};
 use super::request::RequestWriter;
 use super::row::Row;
@@ -91,7 +91,7 @@ impl Reading {
             if keeps_all {
                 facts.keep(row.columns());
             }
-            let text = match (requests, row.own_form) {
+            let text = match (requests.as_mut(), row.own_form) {
                 (Some(requests), _) => text_of(requests, &row, line),
                 (None, Some(text)) => Ok(text),
                 (None, None) => Err(bad("the row is no request")),

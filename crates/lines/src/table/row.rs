@@ -120,7 +120,7 @@ pub(super) fn listed(columns: &[&str]) -> String {
 }
 
 /// Returns the most similar of some words, if it is similar enough to be meant.
-pub(crate) fn nearest<'n>(word: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+fn nearest<'n>(word: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let lower = word.to_lowercase();
     let rated = known.map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name));
     let (likeness, name) = rated.max_by(|a, b| a.0.total_cmp(&b.0))?;
