@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use lmbatch_core::{Error, RequestError};
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, Output, State, UndefinedBehavior, Value};
 
 use super::row::{Cell, Row, missing};
@@ -110,13 +111,18 @@ impl Template {
             }
         }
         if self.reads_row && !values.contains_key(WHOLE_ROW) {
-            let cells = row.cells.iter();
-            let cells = cells.map(|(name, cell)| Ok((name.to_string(), value(name, *cell)?)));
-            let cells: Vec<(String, Value)> = cells.collect::<Result<_, RequestError>>()?;
-            values.insert(WHOLE_ROW, Value::from_iter(cells));
+            let mut whole = serde_json::Map::new();
+            for (name, cell) in &row.cells {
+                let value = match cell {
+                    Cell::Text(text) => (*text).into(),
+                    Cell::Json(json) => exact(name, json)?,
+                };
+                whole.insert(name.to_string(), value);
+            }
+            values.insert(WHOLE_ROW, Value::from(Serde(whole)));
         }
         let template = self.environment.get_template(self.role);
-        let rendered = template.and_then(|template| template.render(Value::from_iter(values)));
+        let rendered = template.and_then(|template| template.render(Value::from(values)));
         rendered.map_err(|error| {
             if error.kind() == ErrorKind::UndefinedError
                 && let Err(unknown) = self.check(row.columns())
@@ -138,10 +144,13 @@ fn syntax() -> Result<SyntaxConfig, Error> {
 fn value(name: &str, cell: Cell<'_>) -> Result<Value, RequestError> {
     match cell {
         Cell::Text(text) => Ok(Value::from(text)),
-        Cell::Json(json) => lmbatch_core::exact_value(json)
-            .map(|value| Value::from_serialize(&value))
-            .map_err(|error| bad(format!("the column {name:?}: {error}"))),
+        Cell::Json(json) => Ok(Value::from(Serde(exact(name, json)?))),
     }
+}
+
+/// Reads a JSON value whose numbers can be printed exactly.
+fn exact(name: &str, json: &str) -> Result<serde_json::Value, RequestError> {
+    lmbatch_core::exact_value(json).map_err(|error| bad(format!("the column {name:?}: {error}")))
 }
 
 /// Writes a value in the spelling of JSON; a string as it is.
