@@ -1,4 +1,5 @@
 //! Tables as inputs: formats, compression, columns, templates, samples and invalid rows.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fmt::Write as _;
 use std::io::{self, Cursor, Read as _, Write};
@@ -296,9 +297,9 @@ fn columns_are_found_against_the_header() {
         with(|_| {}),
         format!("{NO_PROMPT}: there is no column \"prompt\", which holds the prompt{ending}")
     );
-    for (change, role) in [
+    let changes: [(fn(&mut TableOptions), &str); 4] = [
         (
-            (|options| options.id = Some("nope".to_owned())) as fn(&mut TableOptions),
+            |options| options.id = Some("nope".to_owned()),
             "which holds the id",
         ),
         (
@@ -313,7 +314,8 @@ fn columns_are_found_against_the_header() {
             |options| options.keep = KeptColumns::Named(vec!["nope".to_owned()]),
             "which is to be kept",
         ),
-    ] {
+    ];
+    for (change, role) in changes {
         let found = refusal(
             "id,text\n",
             options(|options| {
@@ -608,8 +610,9 @@ fn memory_is_independent_of_the_number_of_rows() {
         assert_eq!(found, count);
         info.bytes_max
     };
-    let plain: fn(&[u8]) -> Vec<u8> = <[u8]>::to_vec;
-    for (name, compress) in [("plain", plain), ("gzip", gzip), ("zstd", zstd)] {
+    type Compress = fn(&[u8]) -> Vec<u8>;
+    let ways: [(&str, Compress); 3] = [("plain", <[u8]>::to_vec), ("gzip", gzip), ("zstd", zstd)];
+    for (name, compress) in ways {
         let (few, many) = (peak(2_000, compress), peak(200_000, compress));
         assert!(many <= few + (64 << 10), "{name}: {few} and {many} bytes");
     }

@@ -68,7 +68,7 @@ impl FileRows {
                     below.display()
                 )));
             };
-            paths.push(below.replace('\\', "/"));
+            paths.push(below.to_owned());
         }
         paths.sort();
         Ok(Self {

@@ -132,7 +132,7 @@ impl Default for TableOptions {
 
 impl TableOptions {
     /// Reports whether the members of JSON lines are columns, rather than those of lmbatch's own form.
-    pub(super) fn has_columns(&self) -> bool {
+    pub fn has_columns(&self) -> bool {
         self.format != InputFormat::JsonLines
             || self.prompt.is_some()
             || self.prompt_field.is_some()

@@ -66,7 +66,7 @@ impl<'a> Row<'a> {
             .map(|(_, cell)| *cell)
     }
 
-    pub(super) fn columns(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn columns(&self) -> impl Iterator<Item = &str> + Clone {
         self.cells.iter().map(|(name, _)| &**name)
     }
 
