@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fmt::Write as _;
-use std::io::{self, Cursor, Read as _, Write};
+use std::io::{self, Cursor, Write};
 use std::sync::{Arc, Mutex};
 
 use flate2::Compression;
@@ -112,7 +112,7 @@ struct Slow(Cursor<Vec<u8>>);
 impl io::Read for Slow {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let end = buffer.len().min(1);
-        self.0.read(&mut buffer[..end])
+        io::Read::read(&mut self.0, &mut buffer[..end])
     }
 }
 

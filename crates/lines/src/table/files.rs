@@ -57,7 +57,7 @@ impl FileRows {
         let mut paths = Vec::new();
         for path in found {
             let path =
-                path.map_err(|error| Error::local("reading the folder", error.into_error()))?;
+                path.map_err(|error| Error::local("reading the folder", error.into()))?;
             if !path.is_file() {
                 continue;
             }
@@ -160,9 +160,5 @@ impl Rows for FileRows {
         };
         show(Found { place, row });
         Ok(true)
-    }
-
-    fn unit(&self) -> &'static str {
-        "file"
     }
 }

@@ -43,11 +43,6 @@ pub(super) trait Rows: Send {
     /// # Errors
     /// An input that cannot be read any further.
     fn next(&mut self, show: &mut dyn FnMut(Found<'_>)) -> Result<bool, Error>;
-
-    /// Returns the word for positions of rows.
-    fn unit(&self) -> &'static str {
-        "line"
-    }
 }
 
 /// Rows of CSV or TSV.
