@@ -81,7 +81,7 @@ fn an_emulated_run_is_found_by_its_id_apart_from_paid_runs() {
     let run = runs[0]["run"].as_str().unwrap();
     assert_says(&world.at(&["runs"]), 0, &["no runs yet in "]);
     assert_says(&world.at(&["show", run]), 0, &["2 requests to openai/m"]);
-    assert_says(&world.at(&["status", run]), 0, &["2 requests to openai/m"]);
+    assert_says(&world.at(&["status", run]), 0, &["2 of 2 (100%), 1 failed"]);
     assert_says(&world.at(&["audit", run]), 0, &[]);
     assert_says(&world.at(&["resume", run]), 3, &["0 requests sent"]);
     let retrieved = world.at(&["retrieve", run, "-o", "again.jsonl"]);

@@ -255,15 +255,16 @@ fn unknown_ids_are_reported_and_nothing_is_sent() {
 #[test]
 fn an_input_in_another_format_is_reported_with_a_hint() {
     let world = World::new();
-    fs::write(world.path().join("in.csv"), "id,prompt\n1,Hi\n").unwrap();
+    fs::write(world.path().join("in.txt"), "id,prompt\n1,Hi\n").unwrap();
     for command in ["run", "validate"] {
-        let refused = world.at(&[command, "in.csv", "-m", "openai/m"]);
+        let refused = world.at(&[command, "in.txt", "-m", "openai/m"]);
         assert_says(
             &refused,
             2,
             &[
                 "line 1: the input is not JSON Lines: it looks like CSV",
                 "convert it",
+                "--input-format csv",
             ],
         );
     }

@@ -160,7 +160,7 @@ fn an_invalid_option_is_reported_once_and_not_for_each_line() {
             "anthropic/claude-opus-4-7",
             "--temperature",
             "0.5",
-            "--temperature, --max-tokens or --set: ",
+            "--temperature, --top-p, --max-tokens or --set: ",
         ),
     ] {
         for command in [

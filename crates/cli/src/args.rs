@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use lmbatch::{BatchLimit, Effort, Problem, SchemaMode};
 use serde::{Deserialize, Serialize};
@@ -13,10 +13,14 @@ pub(crate) use crate::connection_args::{ConnectionArgs, StateArgs};
 use crate::cost_args::{ContinuingCostArgs, CostArgs};
 pub(crate) use crate::emulator_args::EmulatorArgs;
 use crate::estimate_args::{EachModel, EstimateOptions};
+use crate::exit::Failure;
 pub(crate) use crate::max_failed::MaxFailed;
 use crate::output_format::Rows;
 use crate::paying_args::PayingArgs;
+use crate::table_args::TableArgs;
+use crate::text_arg::TextArg;
 pub(crate) use crate::watching_args::{OnFinishArgs, RunsArgs, StatusArgs, WaitArgs};
+use crate::whole_path::whole_path;
 
 /// Batch inference for language models: exactly one outcome per request, at the batch price.
 #[derive(Debug, Parser)]
@@ -133,7 +137,8 @@ pub(crate) enum SchemaOf {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// Requests, one JSON object per line; `-` is standard input. See `lmbatch schema input`.
+    /// Requests: JSON Lines (see `lmbatch schema input`), or a table as CSV, TSV or JSON Lines, also compressed with gzip
+    /// or zstd; `-` is standard input. With --files a folder.
     pub(crate) input: PathBuf,
     /// Output file with one outcome per request, in input order; `-` is standard output. Pipes and devices are
     /// written to; a symbolic link is followed [default: INPUT.PROVIDER.MODEL.jsonl].
@@ -500,7 +505,7 @@ pub(crate) struct CancelArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ValidateArgs {
-    /// Requests, one JSON object per line; `-` is standard input.
+    /// Requests, as for `run`; `-` is standard input.
     pub(crate) input: PathBuf,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
@@ -518,7 +523,7 @@ pub(crate) struct EstimateArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CreateArgs {
-    /// Requests, one JSON object per line; `-` is standard input. See `lmbatch schema input`.
+    /// Requests, as for `run`; `-` is standard input. See `lmbatch schema input`.
     pub(crate) input: PathBuf,
     /// File for the batch handle, from which `retrieve` gives each request its own id and exactly one outcome
     /// [default: INPUT.PROVIDER.MODEL.jsonl.handle.json].
@@ -554,9 +559,9 @@ pub(crate) struct SettingsArgs {
     /// Model that answers the requests, such as openai/gpt-5.4-mini.
     #[arg(short, long, value_name = "PROVIDER/MODEL")]
     pub(crate) model: String,
-    /// System message for every request; @FILE reads it from a file.
+    /// System message for every request; @FILE reads it from a file. For a table it is a template, as --prompt is.
     #[arg(long, value_name = "TEXT|@FILE")]
-    pub(crate) system: Option<String>,
+    pub(crate) system: Option<TextArg>,
     /// File with the JSON Schema of the answers; every answer is checked against it.
     #[arg(long, value_name = "FILE")]
     pub(crate) schema: Option<PathBuf>,
@@ -576,6 +581,10 @@ pub(crate) struct SettingsArgs {
     /// Sampling temperature, such as 0.7; higher is more random.
     #[arg(long, value_name = "X")]
     pub(crate) temperature: Option<f64>,
+    /// Nucleus sampling (top-p), from 0 to 1.
+    #[arg(long, value_name = "X")]
+    #[serde(default)]
+    pub(crate) top_p: Option<f64>,
     /// Reasoning effort: none, minimal, low, medium, high, xhigh or max.
     #[arg(long, value_name = "LEVEL")]
     pub(crate) effort: Option<Effort>,
@@ -588,6 +597,9 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "DIR", value_parser = whole_path())]
     #[serde(default)]
     pub(crate) attachments: Option<PathBuf>,
+    #[command(flatten)]
+    #[serde(default)]
+    pub(crate) table: TableArgs,
 }
 
 /// Parses the problem of a succeeded outcome by its name in the output.
@@ -596,21 +608,37 @@ fn problems() -> impl TypedValueParser<Value = Problem> {
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Problem>())
 }
 
-/// Parses a path into an absolute one, since a run keeps it for commands in other folders.
-fn whole_path() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(std::path::absolute::<PathBuf>)
-}
-
 impl SettingsArgs {
     /// Returns the files whose contents are part of every request, each with its role.
     pub(crate) fn reads(&self) -> Vec<(&'static str, &Path)> {
-        let system = self
-            .system
-            .as_deref()
-            .and_then(|text| text.strip_prefix('@'));
-        let system = system.map(|path| ("the system message", Path::new(path)));
-        let schema = self.schema.as_deref().map(|path| ("the schema", path));
-        system.into_iter().chain(schema).collect()
+        let system = self.system.as_ref().and_then(TextArg::file);
+        let prompt = self.table.prompt.as_ref().and_then(TextArg::file);
+        let files = [
+            ("the system message", system),
+            ("the prompt", prompt),
+            ("the schema", self.schema.as_deref()),
+            (
+                "the file of invalid rows",
+                self.table.skip_invalid.as_deref(),
+            ),
+        ];
+        let named = files.into_iter();
+        named
+            .filter_map(|(role, path)| Some((role, path?)))
+            .collect()
+    }
+
+    /// Reads the files of texts, so that the texts are kept with the run.
+    pub(crate) fn keep_texts(&mut self) -> Result<(), Failure> {
+        for (flag, text) in [
+            ("--system", &mut self.system),
+            ("--prompt", &mut self.table.prompt),
+        ] {
+            if let Some(text) = text {
+                text.keep_text(flag)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -140,18 +140,28 @@ mod tests {
     use lmbatch::adapter::parse_time;
     use lmbatch::engine::check_each;
 
+    use clap::Parser as _;
+
     use super::*;
+    use crate::args::SettingsArgs;
     use crate::{input, model};
+
+    #[derive(clap::Parser)]
+    struct OneModel {
+        #[command(flatten)]
+        settings: SettingsArgs,
+    }
 
     /// Returns the estimate of an input for a model, on the day after that of the built-in table.
     fn estimate(model: &str, lines: &str, expected: Option<u32>) -> Estimator {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("in.jsonl");
         std::fs::write(&path, lines).unwrap();
+        let settings = OneModel::parse_from(["estimate", "-m", model]).settings;
         let model = model::parse(model).unwrap();
         let codec = model.provider.codec(model.provider.routes()[0]);
         let (options, stop) = (Default::default(), Default::default());
-        let source = input::open(&path, &model, options, &[], None, &stop).unwrap();
+        let source = input::open(&path, &settings, &model, options, &[], &stop).unwrap();
         let at = parse_time("2026-11-27T12:00:00Z").unwrap();
         let table = PriceTable::bundled();
         let mut estimator = Estimator::new(table, model.provider.id(), at, expected);

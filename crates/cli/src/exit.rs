@@ -136,7 +136,7 @@ impl Failure {
                     .iter()
                     .any(|one| one.reason.starts_with(lmbatch_lines::NOT_JSON_LINES))
                 {
-                    r#"nothing was sent; convert it to one JSON object per line, such as {"id": "1", "prompt": "Hi"}"#
+                    r#"nothing was sent; --input-format csv or tsv reads a table; convert it otherwise to one JSON object per line, such as {"id": "1", "prompt": "Hi"}; jq -c '.[]' converts an array"#
                 } else if reasons.any(|reason| {
                     reason.contains("folder of attachments") || reason == lmbatch_lines::NO_FOLDER
                 }) {
@@ -151,7 +151,16 @@ impl Failure {
                 .hint(hint)
             }
             PlanError::Failed(error) if error.kind() == ErrorKind::InvalidInput => {
-                Self::usage(format!("{input}: {error}")).hint("nothing was sent")
+                let has_no_prompt = error
+                    .message()
+                    .is_some_and(|message| message.starts_with(lmbatch_lines::NO_PROMPT));
+                let hint = match has_no_prompt {
+                    true => {
+                        "nothing was sent; --prompt 'Summarize: {{ COLUMN }}' makes a prompt from columns, and --prompt-field COLUMN takes one as it is"
+                    }
+                    false => "nothing was sent",
+                };
+                Self::usage(format!("{input}: {error}")).hint(hint)
             }
             PlanError::Failed(error) => error.into(),
         }

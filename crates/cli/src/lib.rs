@@ -39,10 +39,13 @@ mod signals;
 mod sink;
 mod summary;
 mod table;
+mod table_args;
 mod target;
 mod terminal;
+mod text_arg;
 mod text_file;
 mod watching_args;
+mod whole_path;
 mod written;
 
 pub use emulation::Emulation;

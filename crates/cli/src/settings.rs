@@ -1,13 +1,13 @@
 //! Conversion of command-line options into options of requests.
 
 use std::borrow::Cow;
-use std::path::Path;
 
 use lmbatch::adapter::{BatchCodec, ContentView, GenerateView, MessageView, RequestView, Text};
 use lmbatch::engine::check_schema;
 use lmbatch::{
     GenerateOptions, Hyperparameters, RequestError, ResponseSchema, Role, ThinkingOptions,
 };
+use lmbatch_lines::{check_parameter_name, check_parameter_ranges};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -54,7 +54,10 @@ pub(crate) fn options(
     };
     for (name, some) in [
         ("--effort", &thinking),
-        ("--temperature, --max-tokens or --set", &hyperparameters),
+        (
+            "--temperature, --top-p, --max-tokens or --set",
+            &hyperparameters,
+        ),
         ("the options", &options),
     ] {
         tried(codec, model, some).map_err(|error| {
@@ -105,12 +108,14 @@ fn read(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
     let mut hyperparameters = Hyperparameters {
         max_output_tokens: args.max_tokens,
         temperature: args.temperature,
+        top_p: args.top_p,
         ..Hyperparameters::default()
     };
     for pair in &args.set {
         let Some((key, value)) = pair.split_once('=') else {
             return Err(Failure::usage(format!("--set {pair:?} is not KEY=VALUE")));
         };
+        check_parameter_name(key).map_err(|error| Failure::usage(format!("--set {error}")))?;
         let value = match serde_json::from_str::<&RawValue>(value) {
             Ok(_) => lmbatch::adapter::exact_value(value)
                 .map_err(|error| Failure::usage(format!("--set {key}: {error}")))?,
@@ -120,15 +125,23 @@ fn read(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
             .set(key, value)
             .map_err(|error| Failure::usage(format!("--set {error}")))?;
     }
-    let system = match &args.system {
-        Some(text) => Some(match text.strip_prefix('@') {
-            Some(path) => text_file::read(Path::new(path)).map_err(|error| {
-                Failure::usage(format!("--system: {path} cannot be read: {error}"))
-            })?,
-            None => text.clone(),
-        }),
-        None => None,
-    };
+    check_parameter_ranges(&hyperparameters).map_err(|error| {
+        let name = error.split(':').next().unwrap_or_default();
+        let is_set = args
+            .set
+            .iter()
+            .any(|pair| pair.split('=').next() == Some(name));
+        let flag = if is_set { "--set " } else { "--" };
+        let name_of_flag = if is_set {
+            name.to_owned()
+        } else {
+            name.replace('_', "-")
+        };
+        let reason = error.strip_prefix(name).unwrap_or(&error);
+        Failure::usage(format!("{flag}{name_of_flag}{reason}")).hint("nothing was sent")
+    })?;
+    let system = args.system.as_ref().map(|text| text.text("--system"));
+    let system = system.transpose()?.map(Cow::into_owned);
     let schema = match &args.schema {
         Some(path) => {
             let bad = |why: String| Failure::usage(format!("--schema: {} {why}", path.display()));

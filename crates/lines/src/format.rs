@@ -3,6 +3,46 @@
 /// Beginning of the reason for which an input in a format other than JSON Lines is refused.
 pub const NOT_JSON_LINES: &str = "the input is not JSON Lines: ";
 
+/// Returns the name of a format other than text that the first bytes of an input show, with a way to convert it.
+pub(crate) fn other_than_text(head: &[u8]) -> Option<&'static str> {
+    Some(match head {
+        [b'P', b'K', 3, 4, ..] => {
+            "it is a ZIP file or a spreadsheet, such as .xlsx; export the sheet as CSV, or unpack the file"
+        }
+        [0xd0, 0xcf, 0x11, 0xe0, ..] => {
+            "it is a spreadsheet or document of an old office format, such as .xls; export it as CSV"
+        }
+        [b'P', b'A', b'R', b'1', ..] => {
+            "it is Parquet, which is not read as this format; name the format, or convert the file to CSV or JSON Lines"
+        }
+        [b'A', b'R', b'R', b'O', b'W', b'1', ..] => {
+            "it is Arrow IPC (Feather); convert it to CSV or JSON Lines"
+        }
+        [b'S', b'Q', b'L', b'i', b't', b'e', ..] => {
+            "it is an SQLite database; export a table as CSV"
+        }
+        [b'B', b'Z', b'h', ..] => "it is compressed with bzip2; decompress it, or use gzip or zstd",
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
+            "it is compressed with xz; decompress it, or use gzip or zstd"
+        }
+        [b'%', b'P', b'D', b'F', ..] => "it is a PDF",
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            "it is UTF-16; convert it to UTF-8, for example with: iconv -f UTF-16 -t UTF-8"
+        }
+        head if is_html(head) => "it is an HTML page; a download may have failed",
+        _ => return None,
+    })
+}
+
+/// Reports whether bytes begin an HTML page.
+fn is_html(head: &[u8]) -> bool {
+    let head = head.trim_ascii_start();
+    [&b"<!doctype html"[..], b"<html"].iter().any(|begin| {
+        let start = head.get(..begin.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(begin))
+    })
+}
+
 /// Returns the reason why an input is not JSON Lines, if its first line shows another format.
 pub(crate) fn other_than_json_lines(line: &[u8]) -> Option<String> {
     let found = match line {
@@ -14,6 +54,8 @@ pub(crate) fn other_than_json_lines(line: &[u8]) -> Option<String> {
         [b'[', ..] => "it is a JSON array",
         [b'{'] => "its JSON objects span several lines",
         [b'{', ..] => return None,
+        line if is_html(line) => "it is an HTML page",
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it is UTF-16",
         line if is_table(line) => "it looks like CSV",
         _ => return None,
     };
@@ -58,6 +100,8 @@ mod tests {
             (b"{\"prompt\": \"a, b\"}", None),
             (b"prompt", None),
             (b"\xff,\xfe", None),
+            (b"\xff\xfe{\0", Some("UTF-16")),
+            (b"<!DOCTYPE html>", Some("HTML")),
             (b"", None),
         ] {
             let why = other_than_json_lines(line);

@@ -13,6 +13,9 @@
 //! A batch line is sent byte for byte to its own provider, and translated for any other. A member without a translation
 //! is refused by name; nothing is dropped.
 //!
+//! [`TableInput`] reads CSV, TSV, JSON Lines of any objects and the files of a folder; templates over their columns are
+//! the prompts. Compression with gzip or zstd is recognised by content.
+//!
 //! [`write_outcome`] writes the output line of an outcome:
 //!
 //! ```json
@@ -39,7 +42,9 @@ mod openai_parts;
 mod ordinary;
 mod outcome_table;
 mod output;
+mod parameters;
 mod source;
+mod table;
 mod translated;
 mod values;
 
@@ -48,7 +53,11 @@ pub use format::NOT_JSON_LINES;
 pub use line::NO_FOLDER;
 pub use outcome_table::OutcomeTable;
 pub use output::{LineOrigin, write_failure, write_item, write_outcome};
+pub use parameters::{check_parameter_name, check_parameter_ranges};
 pub use source::InputLines;
+pub use table::{
+    InputFormat, KeptColumns, NO_PROMPT, Sample, TableFacts, TableInput, TableOptions,
+};
 
 /// JSON Schema (draft 2020-12) of an input line, as text.
 pub const INPUT_SCHEMA: &str = include_str!("../schemas/input.json");

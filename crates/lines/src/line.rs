@@ -18,6 +18,7 @@ use crate::batch_line::{BatchLine, Marks};
 use crate::content::contents;
 use crate::context::{InputContext, bad};
 use crate::ordinary::Ordinary;
+use crate::parameters::{check_parameter_name, check_parameter_ranges};
 use crate::values::{MOST_TOKENS, exact, one_limit};
 
 #[derive(Deserialize)]
@@ -25,6 +26,8 @@ use crate::values::{MOST_TOKENS, exact, one_limit};
 struct Line<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    model: Option<Text<'a>>,
     #[serde(borrow)]
     prompt: Option<Text<'a>>,
     #[serde(borrow)]
@@ -131,6 +134,7 @@ fn ordinary(
     generate(
         Asked {
             id,
+            model: line.model,
             system: line.system,
             messages: line.messages,
             metadata: line.metadata,
@@ -138,8 +142,7 @@ fn ordinary(
         &context.options,
         context,
         visit,
-    );
-    Ok(())
+    )
 }
 
 /// Returns the id of a line without one: its number.
@@ -206,17 +209,19 @@ fn entry(
     };
     let asked = Asked {
         id,
+        model: line.model,
         system: line.system,
         messages,
         metadata: line.metadata,
     };
-    generate(asked, options, context, visit);
-    Ok(())
+    generate(asked, options, context, visit)
 }
 
 /// Request of a line, without its options.
 struct Asked<'a> {
     id: IdView<'a>,
+    /// Model that answers this request, if the line names one.
+    model: Option<Text<'a>>,
     system: Option<Text<'a>>,
     messages: Vec<MessageView<'a>>,
     metadata: Option<Json<'a>>,
@@ -227,10 +232,21 @@ fn generate(
     options: &GenerateOptions,
     context: &InputContext,
     visit: &mut dyn FnMut(Entry<'_>),
-) {
+) -> Result<(), RequestError> {
+    let model = asked
+        .model
+        .map_or(Cow::Borrowed(&*context.model), Text::decode);
+    // The provider is chosen for the whole input, and may be repeated in a line.
+    let of_provider = model.strip_prefix(context.provider.as_str());
+    let model = of_provider
+        .and_then(|rest| rest.strip_prefix('/'))
+        .unwrap_or(&model);
+    if model.is_empty() {
+        return Err(bad("the model is empty"));
+    }
     let system = options.system.as_deref().map(Text::Plain);
     let request = RequestView::Generate(GenerateView {
-        model: Text::Plain(&context.model),
+        model: Text::Plain(model),
         system: asked.system.or(system),
         messages: asked.messages,
         tools: options.tools.as_deref().unwrap_or_default(),
@@ -246,6 +262,7 @@ fn generate(
         schema: options.schema.as_ref(),
         folder: Some(&context.folder),
     });
+    Ok(())
 }
 
 fn id(raw: &RawValue) -> Result<IdView<'_>, RequestError> {
@@ -333,11 +350,14 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
             .filter(|name| members.contains_key(**name));
         one_limit("hyperparameters", limits)?;
         for (key, value) in members {
+            check_parameter_name(&key).map_err(|error| bad(format!("hyperparameters.{error}")))?;
             options
                 .hyperparameters
                 .set(&key, value)
                 .map_err(|error| bad(format!("hyperparameters.{error}")))?;
         }
+        check_parameter_ranges(&options.hyperparameters)
+            .map_err(|error| bad(format!("hyperparameters.{error}")))?;
     }
     Ok(Some(options))
 }
@@ -351,6 +371,7 @@ fn of_batch(
     visit: &mut dyn FnMut(Entry<'_>),
 ) -> Result<(), RequestError> {
     for (set, name) in [
+        (line.model.is_some(), "model"),
         (line.prompt.is_some(), "prompt"),
         (line.contents.is_some(), "contents"),
         (line.messages.is_some(), "messages"),
@@ -382,12 +403,12 @@ fn of_batch(
     let options = translated.options.with_defaults(&context.options);
     let asked = Asked {
         id,
+        model: None,
         system: translated.system,
         messages: translated.messages,
         metadata: line.metadata,
     };
-    generate(asked, &options, context, visit);
-    Ok(())
+    generate(asked, &options, context, visit)
 }
 
 #[cfg(test)]

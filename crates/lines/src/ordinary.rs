@@ -5,6 +5,7 @@ use lmbatch_core::{ContentView, IdView, Json, JsonView, MessageView, Role, Text}
 /// Line that holds only texts to be answered, with an id and metadata.
 pub(crate) struct Ordinary<'a> {
     pub(crate) id: Option<IdView<'a>>,
+    pub(crate) model: Option<Text<'a>>,
     pub(crate) system: Option<Text<'a>>,
     pub(crate) messages: Vec<MessageView<'a>>,
     pub(crate) metadata: Option<Json<'a>>,
@@ -13,10 +14,12 @@ pub(crate) struct Ordinary<'a> {
 impl<'a> Ordinary<'a> {
     /// Reads a line; `None` for a line with other members or an error, which the parser reports better.
     pub(crate) fn of(line: JsonView<'a>) -> Option<Self> {
-        let (mut line_id, mut system, mut messages, mut metadata) = (None, None, None, None);
+        let (mut line_id, mut model, mut system, mut messages, mut metadata) =
+            (None, None, None, None, None);
         for (name, value) in line.written_members() {
             let is_twice = match &*name? {
                 "id" => line_id.replace(id(value)?).is_some(),
+                "model" => model.replace(value.text()?).is_some(),
                 "system" => system.replace(value.text()?).is_some(),
                 "prompt" => {
                     let prompt = message(Role::User, value.text()?);
@@ -32,6 +35,7 @@ impl<'a> Ordinary<'a> {
         }
         Some(Self {
             id: line_id,
+            model,
             system,
             messages: messages?,
             metadata,

@@ -77,7 +77,8 @@ impl Named {
     }
 }
 
-pub(crate) async fn adopt(session: &Session, args: Box<AdoptArgs>) -> Result<Exit, Failure> {
+pub(crate) async fn adopt(session: &Session, mut args: Box<AdoptArgs>) -> Result<Exit, Failure> {
+    args.settings.keep_texts()?;
     let model = model::parse(&args.settings.model)?;
     let route = model::route(model.provider, args.settings.route.as_deref())?;
     let codec = model.provider.codec(route);
@@ -106,13 +107,15 @@ pub(crate) async fn adopt(session: &Session, args: Box<AdoptArgs>) -> Result<Exi
     let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
     let source = input::open(
         &args.input,
+        &args.settings,
         &model,
         options,
         raw_endpoints,
-        args.settings.attachments.as_deref(),
         &std::sync::Arc::default(),
     )?;
+    let facts = source.facts();
     let plan = engine.plan_again(Box::new(source), wanted).await;
+    input::report_skipped(&facts, &args.settings);
     let plan = plan.map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;
     let notes = RunSettings {
         provider: model.provider,
@@ -122,6 +125,7 @@ pub(crate) async fn adopt(session: &Session, args: Box<AdoptArgs>) -> Result<Exi
         output: path,
         settings: Some(args.settings.clone()),
         emulated: false,
+        keep: facts.kept().to_vec(),
         raw: false,
         format,
         properties,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lmbatch::engine::{Plan, PlannedRequest, RequestSource, Sourced};
-use lmbatch::{Engine, Error, ErrorKind, Result as CoreResult};
+use lmbatch::engine::{Plan, PlanError, PlannedRequest, RequestSource, Sourced};
+use lmbatch::{Engine, Error, ErrorKind, RequestError, Result as CoreResult};
 
 use super::{clock, empty_input};
 use crate::args::SettingsArgs;
@@ -23,8 +23,16 @@ pub(crate) async fn plan(
     args: &SettingsArgs,
     engine: &Engine,
 ) -> Result<Plan, Failure> {
-    let plan = plan_unless_empty(path, args, engine, |_| {}).await;
-    plan.map_err(|unplanned| unplanned.failure(path))
+    let planned = plan_unless_empty(path, args, engine, |_| {}).await;
+    let planned = planned.map_err(|unplanned| unplanned.failure(path))?;
+    Ok(planned.plan)
+}
+
+/// Plan of an input, with the columns that it keeps.
+pub(super) struct Planned {
+    pub(super) plan: Plan,
+    /// Names of the kept columns, in order.
+    pub(super) keep: Vec<String>,
 }
 
 /// Reason why there is no plan.
@@ -57,11 +65,16 @@ impl<S: RequestSource> RequestSource for Noticing<S> {
                 Error::new(ErrorKind::Cancelled).with_message("reading the input was stopped")
             );
         }
-        let has_one = self.source.next(visit)?;
-        if has_one {
+        let has_one = self.source.next(visit);
+        // An input that cannot be read is not empty.
+        if !matches!(has_one, Ok(false)) {
             self.has_requests.store(true, Ordering::Relaxed);
         }
-        Ok(has_one)
+        has_one
+    }
+
+    fn leave_out(&mut self, place: u64, error: &RequestError) -> CoreResult<bool> {
+        self.source.leave_out(place, error)
     }
 
     fn unit(&self) -> &'static str {
@@ -76,22 +89,15 @@ pub(super) async fn plan_unless_empty(
     args: &SettingsArgs,
     engine: &Engine,
     visit: impl FnMut(&PlannedRequest<'_>) + Send + 'static,
-) -> Result<Plan, Unplanned> {
+) -> Result<Planned, Unplanned> {
     let model = model::parse(&args.model).map_err(Unplanned::Failed)?;
     let codec = engine.provider().codec();
     let options = settings::options(args, codec, &model.name).map_err(Unplanned::Failed)?;
     let raw_endpoints = codec.capabilities().raw_endpoints;
-    let attachments = args.attachments.as_deref();
     let (has_requests, is_stopped) = (Arc::new(AtomicBool::new(false)), Arc::default());
-    let source = input::open(
-        path,
-        &model,
-        options,
-        raw_endpoints,
-        attachments,
-        &is_stopped,
-    )
-    .map_err(Unplanned::Failed)?;
+    let source = input::open(path, args, &model, options, raw_endpoints, &is_stopped)
+        .map_err(Unplanned::Failed)?;
+    let facts = source.facts();
     let source = Noticing {
         source,
         has_requests: Arc::clone(&has_requests),
@@ -114,7 +120,17 @@ pub(super) async fn plan_unless_empty(
             return Err(Unplanned::Failed(stopped(exit, name)));
         }
     };
+    input::report_skipped(&facts, args);
+    let planned = planned.map(|plan| Planned {
+        plan,
+        keep: facts.kept().to_vec(),
+    });
     planned.map_err(|error| {
+        if facts.skipped() > 0
+            && matches!(&error, PlanError::Failed(error) if error.kind() == ErrorKind::InvalidInput)
+        {
+            return Unplanned::Failed(nothing_left(path));
+        }
         let failure = Failure::plan(error, &path.display().to_string());
         // An input that could not be read to its end does not count as empty.
         match has_requests.load(Ordering::Relaxed) || failure.exit != Exit::Usage {
@@ -122,6 +138,11 @@ pub(super) async fn plan_unless_empty(
             false => Unplanned::Empty,
         }
     })
+}
+
+/// Returns the failure of an input whose rows are all invalid and left out.
+pub(super) fn nothing_left(input: &Path) -> Failure {
+    Failure::usage(format!("{}: every row is invalid", input.display())).hint("nothing was sent")
 }
 
 /// Ends a command that a signal stops before anything is sent.

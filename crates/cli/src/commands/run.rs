@@ -13,8 +13,10 @@ use lmbatch::{Changes, Clock, DoubtPolicy, Engine, PollingPolicy};
 use super::before_paying::{self, Estimating, Scope, Sizes};
 use super::end::until_stopped;
 use super::kept::Kept;
-use super::known::{end_superseded, known, refusal, warn_of_duplicate};
-use super::planning::{Unplanned, plan_unless_empty, stopped};
+use super::known::{
+    end_superseded, known, refusal, warn_of_duplicate,
+};
+use super::planning::{Planned, Unplanned, plan_unless_empty, stopped};
 use super::run_context::{self, Patience, RunContext};
 use super::run_settings::RunSettings;
 use super::{clock, connect, continuing, default_output, dry_run, state};
@@ -31,7 +33,8 @@ use crate::summary::Summary;
 use crate::target::{self, Target};
 use crate::{settings, terminal, written};
 
-pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Exit, Failure> {
+pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Result<Exit, Failure> {
+    args.settings.keep_texts()?;
     let clock = clock();
     let start = clock.elapsed();
     let model = model::parse(&args.settings.model)?;
@@ -45,6 +48,7 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
         input: args.input.clone(),
         output: path.clone(),
         settings: Some(args.settings.clone()),
+        keep: Vec::new(),
         raw: args.raw,
         format: output_format::rows(&path, args.format.output_format)?,
         properties: Vec::new(),
@@ -121,9 +125,10 @@ pub(crate) async fn run(session: &Arc<Session>, args: Box<RunArgs>) -> Result<Ex
     if args.emulate {
         emulation::forget_lost(&engine, &folder).await?;
     }
-    let Some(plan) = planned(&args, &engine, &estimating).await? else {
+    let Some(Planned { plan, keep }) = planned(&args, &engine, &estimating).await? else {
         return empty(&context, &engine);
     };
+    context.notes.keep = keep;
     let mut handling = Handling::new();
     let decided = tokio::select! {
         decided = decided(&args, &context.notes, &engine, &plan, &model, &estimating) => decided,
@@ -245,9 +250,9 @@ async fn planned(
     args: &RunArgs,
     engine: &Engine,
     estimating: &Estimating,
-) -> Result<Option<Plan>, Failure> {
+) -> Result<Option<Planned>, Failure> {
     match plan_unless_empty(&args.input, &args.settings, engine, estimating.adding()).await {
-        Ok(plan) => Ok(Some(plan)),
+        Ok(planned) => Ok(Some(planned)),
         Err(Unplanned::Empty) if args.allow_empty => Ok(None),
         Err(Unplanned::Empty) => Err(Unplanned::Empty
             .failure(&args.input)

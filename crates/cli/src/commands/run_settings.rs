@@ -65,6 +65,8 @@ pub(crate) struct RunSettings {
     pub(crate) output: PathBuf,
     /// Settings that apply to every request; an update with a changed input needs them.
     pub(crate) settings: Option<SettingsArgs>,
+    /// Names of the columns that the metadata of each request holds, in order.
+    pub(crate) keep: Vec<String>,
     pub(crate) raw: bool,
     /// Rows of the output.
     pub(crate) format: Rows,
@@ -83,7 +85,7 @@ impl RunSettings {
         match self.format.delimiter() {
             Some(delimiter) => OutcomeForm::Table(Box::new(OutcomeTable::new(
                 delimiter,
-                [],
+                self.keep.iter().cloned(),
                 self.properties.iter().cloned(),
             ))),
             None => OutcomeForm::Lines(LineOrigin {
@@ -101,6 +103,8 @@ impl RunSettings {
         let settings = settings.and_then(|settings| serde_json::to_string(settings).ok());
         let properties = Some(&self.properties).filter(|names| !names.is_empty());
         let properties = properties.and_then(|names| serde_json::to_string(names).ok());
+        let keep = serde_json::to_string(&self.keep).ok();
+        let keep = keep.filter(|_| !self.keep.is_empty());
         for (name, value) in [
             ("provider", Some(self.provider.id())),
             ("model", Some(self.model.as_str())),
@@ -108,6 +112,7 @@ impl RunSettings {
             ("input", Some(input.as_str())),
             ("output", Some(output.as_str())),
             ("settings", settings.as_deref()),
+            ("keep", keep.as_deref()),
             ("raw", self.raw.then_some("yes")),
             ("format", Some(self.format.as_str())),
             ("properties", properties.as_deref()),
@@ -145,6 +150,9 @@ impl RunSettings {
             input: note("input").unwrap_or_else(|| "-".to_owned()).into(),
             output: note("output").unwrap_or_else(|| "-".to_owned()).into(),
             settings: note("settings").and_then(|text| serde_json::from_str(&text).ok()),
+            keep: note("keep")
+                .and_then(|text| serde_json::from_str(&text).ok())
+                .unwrap_or_default(),
             raw: note("raw").is_some(),
             format: note("format")
                 .and_then(|name| Rows::from_str(&name, false).ok())

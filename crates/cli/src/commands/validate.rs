@@ -7,6 +7,7 @@ use lmbatch::BatchLimit;
 use lmbatch::engine::{Checked, PlannedRequest};
 
 use super::empty_input;
+use super::planning::nothing_left;
 use crate::args::{SettingsArgs, ValidateArgs};
 use crate::exit::{Exit, Failure};
 use crate::progress::schema_note;
@@ -65,12 +66,16 @@ pub(super) fn checked_each(
     let codec = model.provider.codec(route);
     let options = settings::options(settings, &*codec, &model.name)?;
     let raw_endpoints = codec.capabilities().raw_endpoints;
-    let attachments = settings.attachments.as_deref();
     // Nothing is written, so that a signal may end the process.
     let stop = Arc::default();
-    let source = input::open(path, &model, options, raw_endpoints, attachments, &stop)?;
-    let checked = lmbatch::engine::check_each(&*codec, Box::new(source), limit, visit)
-        .map_err(|error| Failure::plan(error, &path.display().to_string()))?;
+    let source = input::open(path, settings, &model, options, raw_endpoints, &stop)?;
+    let facts = source.facts();
+    let checked = lmbatch::engine::check_each(&*codec, Box::new(source), limit, visit);
+    input::report_skipped(&facts, settings);
+    let checked = checked.map_err(|error| Failure::plan(error, &path.display().to_string()))?;
+    if checked.requests == 0 && facts.skipped() > 0 {
+        return Err(nothing_left(path));
+    }
     if !checked.schema_notes.is_empty() {
         terminal::message(&schema_note(&checked.schema_notes));
     }

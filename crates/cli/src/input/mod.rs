@@ -1,5 +1,6 @@
 //! The input of a command: a file, standard input, or another stream.
 
+mod skipped;
 mod stream;
 
 use std::fs::File;
@@ -9,50 +10,103 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use lmbatch::GenerateOptions;
-use lmbatch_lines::{InputContext, InputLines};
+use lmbatch_lines::{InputContext, TableFacts, TableInput};
 
+use self::skipped::SkippedFile;
 use self::stream::Stream;
+use crate::args::SettingsArgs;
 use crate::exit::Failure;
 use crate::model::Model;
+use crate::{format, terminal};
 
-/// Opens the input; `-` is standard input. Attachments are read from `attachments`, or else from the
-/// folder of the input. Once `is_stopped` is set, reading ends, even from an input that sends nothing.
+/// Opens the input; `-` is standard input. Attachments are read from the folder that the settings name, or else from
+/// that of the input. Once `is_stopped` is set, reading ends, even from an input that sends nothing.
 pub(crate) fn open(
     input: &Path,
+    settings: &SettingsArgs,
     model: &Model,
-    options: GenerateOptions,
+    mut options: GenerateOptions,
     raw_endpoints: &'static [&'static str],
-    attachments: Option<&Path>,
     is_stopped: &Arc<AtomicBool>,
-) -> Result<InputLines, Failure> {
+) -> Result<TableInput, Failure> {
+    let table = settings.table.options(input, settings.system.as_ref())?;
+    if table.system.is_some() {
+        options.system = None;
+    }
     let is_stdin = input == Path::new("-");
+    let attachments = settings.attachments.as_deref();
     if let Some(folder) = attachments.filter(|folder| !folder.is_dir()) {
         return Err(Failure::usage(format!(
             "--attachments: {} is not a folder",
             folder.display()
         )));
     }
-    let unreadable =
-        |error: io::Error| Failure::usage(format!("{} cannot be read: {error}", input.display()));
-    let reader: Box<dyn BufRead + Send> = if is_stdin {
-        Box::new(Stream::new(io::stdin(), Arc::clone(is_stopped)).map_err(unreadable)?)
-    } else {
-        let file = File::open(input).map_err(unreadable)?;
-        let facts = file.metadata().map_err(unreadable)?;
-        if facts.is_dir() {
-            return Err(Failure::usage(format!("{} is a folder", input.display())));
-        }
-        match facts.is_file() {
-            true => Box::new(BufReader::with_capacity(256 << 10, file)),
-            false => Box::new(Stream::new(file, Arc::clone(is_stopped)).map_err(unreadable)?),
-        }
-    };
-    let mut context = InputContext::new(model.provider.id(), &model.name)
+    let context = InputContext::new(model.provider.id(), &model.name)
         .with_options(options)
         .with_raw_endpoints(raw_endpoints);
-    if attachments.is_some() || !is_stdin {
-        let folder = attachments.or_else(|| input.parent());
-        context = context.with_folder(folder.unwrap_or(Path::new("")));
+    if let Some(note) = settings.table.sample_note() {
+        terminal::message(&note);
     }
-    Ok(InputLines::new(reader, context))
+    let source = match &settings.table.files {
+        Some(_) if !input.is_dir() => {
+            return Err(Failure::usage(format!(
+                "--files: {} is not a folder",
+                input.display()
+            )));
+        }
+        Some(_) if attachments.is_some() => {
+            return Err(Failure::usage(
+                "--attachments: with --files the attachments are in the folder of the files",
+            ));
+        }
+        Some(pattern) => TableInput::files(input, pattern, table, context.with_folder(input)),
+        None => {
+            let reader = reader(input, is_stdin, is_stopped)?;
+            let context = if attachments.is_some() || !is_stdin {
+                let folder = attachments.or_else(|| input.parent());
+                context.with_folder(folder.unwrap_or(Path::new("")))
+            } else {
+                context
+            };
+            TableInput::new(reader, table, context)
+        }
+    };
+    Ok(match &settings.table.skip_invalid {
+        Some(path) => source.with_skipped(SkippedFile::open(path, input)?),
+        None => source,
+    })
+}
+
+fn reader(
+    input: &Path,
+    is_stdin: bool,
+    is_stopped: &Arc<AtomicBool>,
+) -> Result<Box<dyn BufRead + Send>, Failure> {
+    let unreadable =
+        |error: io::Error| Failure::usage(format!("{} cannot be read: {error}", input.display()));
+    if is_stdin {
+        let stream = Stream::new(io::stdin(), Arc::clone(is_stopped)).map_err(unreadable)?;
+        return Ok(Box::new(stream));
+    }
+    let file = File::open(input).map_err(unreadable)?;
+    let facts = file.metadata().map_err(unreadable)?;
+    if facts.is_dir() {
+        return Err(Failure::usage(format!("{} is a folder", input.display()))
+            .hint("--files '*.txt' sends one request for each file that matches"));
+    }
+    Ok(match facts.is_file() {
+        true => Box::new(BufReader::with_capacity(256 << 10, file)),
+        false => Box::new(Stream::new(file, Arc::clone(is_stopped)).map_err(unreadable)?),
+    })
+}
+
+/// Reports how many invalid rows were left out.
+pub(crate) fn report_skipped(facts: &TableFacts, settings: &SettingsArgs) {
+    if let (count @ 1.., Some(path)) = (facts.skipped(), &settings.table.skip_invalid) {
+        terminal::message(&format!(
+            "{} left out; see {}",
+            format::count(count, "invalid row was", "invalid rows were"),
+            path.display()
+        ));
+    }
 }

@@ -15,6 +15,16 @@ pub trait RequestSource: Send {
     fn unit(&self) -> &'static str {
         "number"
     }
+
+    /// Receives the error of the request that was passed on last, and returns `true` if the source leaves the invalid
+    /// request out. By default every request must be valid.
+    ///
+    /// # Errors
+    /// A note about the invalid request that cannot be written.
+    fn leave_out(&mut self, place: u64, error: &RequestError) -> Result<bool, Error> {
+        let _ = (place, error);
+        Ok(false)
+    }
 }
 
 /// One request of a source, or the reason why it is invalid.

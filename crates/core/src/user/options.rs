@@ -99,7 +99,7 @@ impl Hyperparameters {
     }
 
     /// Sets one hyperparameter by name. A name that is not a field, or a dotted path such as `metadata.note`,
-    /// is set in the extra parameters.
+    /// is set in the extra parameters, and so are the members of `extra` and a path that begins with `extra.`.
     ///
     /// # Errors
     /// [`ParameterError`] for a value of the wrong type, and for a dotted name that leads through something other
@@ -123,7 +123,15 @@ impl Hyperparameters {
             "seed" => self.seed = Some(typed(path, value)?),
             "presence_penalty" => self.presence_penalty = Some(typed(path, value)?),
             "frequency_penalty" => self.frequency_penalty = Some(typed(path, value)?),
-            _ => return self.set_extra(path, &value),
+            "extra" => {
+                let Value::Object(members) = value else {
+                    return Err(ParameterError("extra: not an object".to_owned()));
+                };
+                for (name, value) in &members {
+                    merge(self.extra.entry(name.clone()).or_insert(Value::Null), value);
+                }
+            }
+            _ => return self.set_extra(path.strip_prefix("extra.").unwrap_or(path), &value),
         }
         Ok(())
     }

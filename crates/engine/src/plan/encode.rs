@@ -70,6 +70,8 @@ struct Draft<'scope, 'env> {
     last_class: usize,
     requests: u32,
     bad: BadInput,
+    /// Invalid requests with their positions and ids, until their source was asked whether to leave them out.
+    refused: Vec<(u64, Option<String>, RequestError)>,
     disagreements: Disagreements,
     seen: DuplicateFinder,
     schemas: Schemas,
@@ -105,6 +107,7 @@ pub(crate) fn draft(
             last_class: 0,
             requests: 0,
             bad: BadInput::default(),
+            refused: Vec::new(),
             disagreements: Disagreements::default(),
             seen: DuplicateFinder::new(files.spool()),
             schemas: Schemas::default(),
@@ -126,6 +129,11 @@ impl Draft<'_, '_> {
             if let Some(error) = failed.take() {
                 return Err(error);
             }
+            for (place, id, error) in std::mem::take(&mut self.refused) {
+                if !source.leave_out(place, &error)? {
+                    self.refuse(place, id, &error)?;
+                }
+            }
         }
         Ok(())
     }
@@ -135,29 +143,30 @@ impl Draft<'_, '_> {
         let mut entry = match sourced.entry {
             Ok(entry) => entry,
             Err(error) => {
-                self.refuse(place, None, &error);
+                self.refused.push((place, None, error));
                 return Ok(());
             }
         };
         let entry_id = entry.id;
         let id = entry_id.decode();
-        self.seen.add(&id, place).map_err(spooled)?;
         let start = self.block.bytes().len();
         let encoded = self.encode(&mut entry, &id, place);
         match encoded {
-            Ok(class) if self.bad.count == 0 => {
-                (self.visit)(&PlannedRequest {
-                    place,
-                    id: &id,
-                    request: &entry.request,
-                    endpoint: &self.classes[class].class.endpoint,
-                    row: &self.block.bytes()[start..],
-                });
-                return self.append(&entry, class, start);
+            Ok(class) => {
+                self.seen.add(&id, place).map_err(spooled)?;
+                if self.bad.count == 0 {
+                    (self.visit)(&PlannedRequest {
+                        place,
+                        id: &id,
+                        request: &entry.request,
+                        endpoint: &self.classes[class].class.endpoint,
+                        row: &self.block.bytes()[start..],
+                    });
+                    return self.append(&entry, class, start);
+                }
+                // An invalid input is not sent: nothing more is written.
             }
-            // An invalid input is not sent: nothing more is written.
-            Ok(_) => {}
-            Err(error) => self.refuse(place, Some(id.into_owned()), &error),
+            Err(error) => self.refused.push((place, Some(id.into_owned()), error)),
         }
         self.block.bytes().truncate(start);
         Ok(())
@@ -266,11 +275,21 @@ impl Draft<'_, '_> {
         Ok(())
     }
 
-    fn refuse(&mut self, place: u64, id: Option<String>, error: &RequestError) {
+    /// Counts an invalid request, whose id is still taken.
+    fn refuse(
+        &mut self,
+        place: u64,
+        id: Option<String>,
+        error: &RequestError,
+    ) -> Result<(), Error> {
+        if let Some(id) = &id {
+            self.seen.add(id, place).map_err(spooled)?;
+        }
         let reason = error
             .message()
             .map_or_else(|| error.to_string(), str::to_owned);
         self.bad.note(BadRequest { place, id, reason });
+        Ok(())
     }
 
     /// Ends the draft of an input that was read to its end or to an error.

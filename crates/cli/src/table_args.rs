@@ -1,0 +1,227 @@
+//! Arguments for reading tables: columns, templates, files and samples.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use lmbatch_lines::{InputFormat, KeptColumns, Sample, TableOptions};
+use serde::{Deserialize, Serialize};
+
+use crate::exit::Failure;
+use crate::text_arg::TextArg;
+use crate::whole_path::whole_path;
+
+/// Columns, templates, files and samples of a table. They are kept with a run, so that later commands read its input
+/// in the same way.
+#[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
+#[serde(default)]
+#[command(next_help_heading = "Tables")]
+pub(crate) struct TableArgs {
+    /// Template of the prompt, such as 'Summarize: {{ text }}', over the columns of CSV, TSV or JSON Lines; @FILE reads
+    /// it from a file. See "Tables" in the guide.
+    #[arg(long, value_name = "TEXT|@FILE", conflicts_with = "prompt_field")]
+    pub(crate) prompt: Option<TextArg>,
+    /// Column that is the prompt as it is [default: prompt].
+    #[arg(long, value_name = "COL")]
+    pub(crate) prompt_field: Option<String>,
+    /// Column of the ids, which must be unique [default: id, or else the number of the row].
+    #[arg(long, value_name = "COL")]
+    pub(crate) id: Option<String>,
+    /// Columns that the output repeats: names separated by commas, or * for all.
+    #[arg(long, value_name = "COL,…|*", value_delimiter = ',')]
+    pub(crate) keep: Vec<String>,
+    /// Column of attachments: paths in the folder of attachments, or URLs, separated by |.
+    #[arg(long, value_name = "COL")]
+    pub(crate) attach: Option<String>,
+    /// Column of the model of each request, a model of the same provider; -m answers where it is empty.
+    #[arg(long, value_name = "COL")]
+    pub(crate) model_field: Option<String>,
+    /// Send one request for each file that matches, such as '**/*.txt', in the folder INPUT. The id is the path; the
+    /// columns are path, name and text; other files than text are attachments.
+    #[arg(long, value_name = "GLOB", conflicts_with_all = ["input_format", "delimiter", "no_headers"])]
+    pub(crate) files: Option<String>,
+    /// Format of the input [default: that of its extension, with or without .gz or .zst; jsonl for any other].
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) input_format: Option<FormatArg>,
+    /// Character between the cells of CSV, such as ';'; \t is a tab.
+    #[arg(long, value_name = "C")]
+    pub(crate) delimiter: Option<Delimiter>,
+    /// Read the first record of CSV as a row; the columns are c1, c2 and so on.
+    #[arg(long)]
+    pub(crate) no_headers: bool,
+    /// Read only the first N rows.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+    /// Send a random sample of N rows, in the order of the input; the same seed draws the same rows [default seed: 0].
+    #[arg(long, value_name = "N[:SEED]")]
+    pub(crate) sample: Option<SampleArg>,
+    /// Leave invalid rows out, and write each to FILE as {"line", "error", "row"}.
+    #[arg(long, value_name = "FILE", value_parser = whole_path())]
+    pub(crate) skip_invalid: Option<PathBuf>,
+}
+
+/// Format of an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum FormatArg {
+    Csv,
+    Tsv,
+    Jsonl,
+}
+
+/// Delimiter of CSV: one ASCII character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Delimiter(u8);
+
+impl FromStr for Delimiter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.as_bytes() {
+            b"\\t" | b"tab" => Ok(Self(b'\t')),
+            [b'"' | b'\r' | b'\n'] => {
+                Err("a quote or a line break cannot separate cells".to_owned())
+            }
+            [byte] if byte.is_ascii() => Ok(Self(*byte)),
+            _ => Err("the delimiter is one ASCII character, such as ; or \\t".to_owned()),
+        }
+    }
+}
+
+/// Random sample of rows, as `N` or `N:SEED`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SampleArg {
+    count: u64,
+    seed: u64,
+}
+
+impl FromStr for SampleArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (count, seed) = text.split_once(':').unwrap_or((text, "0"));
+        match (count.parse(), seed.parse()) {
+            (Ok(count @ 1..), Ok(seed)) => Ok(Self { count, seed }),
+            _ => Err("a sample is N or N:SEED, such as 100 or 100:7".to_owned()),
+        }
+    }
+}
+
+impl TableArgs {
+    /// Returns the options for reading an input. The system message is a template if the input has columns.
+    ///
+    /// # Errors
+    /// Usage, if the file of a template cannot be read.
+    pub(crate) fn options(
+        &self,
+        input: &Path,
+        system: Option<&TextArg>,
+    ) -> Result<TableOptions, Failure> {
+        let mut options = TableOptions::default();
+        options.format = match self.input_format {
+            Some(FormatArg::Csv) => InputFormat::Csv,
+            Some(FormatArg::Tsv) => InputFormat::Tsv,
+            Some(FormatArg::Jsonl) => InputFormat::JsonLines,
+            None => InputFormat::of_path(input),
+        };
+        let is_text = options.format == InputFormat::JsonLines;
+        if is_text && (self.delimiter.is_some() || self.no_headers) && self.files.is_none() {
+            return Err(Failure::usage(
+                "--delimiter and --no-headers are for CSV, and the input is read as JSON Lines",
+            )
+            .hint("--input-format csv reads the input as CSV"));
+        }
+        options.delimiter = self.delimiter.map(|Delimiter(byte)| byte);
+        options.has_headers = !self.no_headers;
+        let prompt = self.prompt.as_ref().map(|text| text.template("--prompt"));
+        options.prompt = prompt.transpose()?;
+        options.prompt_field.clone_from(&self.prompt_field);
+        options.id.clone_from(&self.id);
+        options.model_field.clone_from(&self.model_field);
+        options.keep = self.kept();
+        options.attach.clone_from(&self.attach);
+        options.limit = self.limit;
+        options.sample = self
+            .sample
+            .map(|SampleArg { count, seed }| Sample { count, seed });
+        if options.has_columns() || self.files.is_some() {
+            let system = system.map(|text| text.template("--system"));
+            options.system = system.transpose()?;
+        }
+        Ok(options)
+    }
+
+    fn kept(&self) -> KeptColumns {
+        let mut names: Vec<String> = Vec::new();
+        for name in &self.keep {
+            let name = name.trim();
+            if name == "*" {
+                return KeptColumns::All;
+            }
+            if !name.is_empty() && !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
+        match names.is_empty() {
+            true => KeptColumns::None,
+            false => KeptColumns::Named(names),
+        }
+    }
+
+    /// Returns the sample that is drawn, for a message.
+    pub(crate) fn sample_note(&self) -> Option<String> {
+        let SampleArg { count, seed } = self.sample?;
+        Some(format!(
+            "a sample of {count} rows with the seed {seed}; --sample {count}:{seed} draws the same rows"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_arguments_are_read_or_refused() {
+        for (text, expected) in [
+            (";", Some(b';')),
+            ("\\t", Some(b'\t')),
+            ("tab", Some(b'\t')),
+            ("|", Some(b'|')),
+            ("", None),
+            ("\"", None),
+            ("ab", None),
+            ("é", None),
+        ] {
+            let read = text.parse::<Delimiter>().ok().map(|Delimiter(byte)| byte);
+            assert_eq!(read, expected, "{text}");
+        }
+        for (text, expected) in [
+            ("5", Some((5, 0))),
+            ("5:9", Some((5, 9))),
+            ("0", None),
+            ("5:", None),
+            ("x", None),
+        ] {
+            let read = text.parse::<SampleArg>().ok();
+            assert_eq!(read.map(|read| (read.count, read.seed)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn arguments_survive_the_record_of_a_run() {
+        let args = TableArgs {
+            prompt: Some("Hi {{ name }}".parse().unwrap()),
+            keep: vec!["a".to_owned(), "b".to_owned()],
+            delimiter: Some(Delimiter(b';')),
+            sample: Some(SampleArg { count: 3, seed: 1 }),
+            input_format: Some(FormatArg::Tsv),
+            ..TableArgs::default()
+        };
+        let stored = serde_json::to_string(&args).unwrap();
+        assert_eq!(serde_json::from_str::<TableArgs>(&stored).unwrap(), args);
+        let former: TableArgs = serde_json::from_str("{}").unwrap();
+        assert_eq!(former, TableArgs::default());
+    }
+}

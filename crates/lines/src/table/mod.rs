@@ -1,0 +1,262 @@
+//! Tables as sources of requests: CSV, TSV, JSON Lines of any objects, and the files of a folder.
+
+mod decoded;
+mod delimited;
+mod facts;
+mod files;
+mod options;
+mod reading;
+mod request;
+mod row;
+mod rows;
+mod sampling;
+mod skipped;
+mod template;
+
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::{fmt, mem};
+
+use lmbatch_core::{Error, Outline, RequestError, RequestSource, Sourced};
+
+pub use self::facts::TableFacts;
+pub use self::options::{InputFormat, KeptColumns, Sample, TableOptions};
+pub use self::request::NO_PROMPT;
+
+use self::decoded::{Input, decoded};
+use self::files::FileRows;
+use self::reading::{Drawn, Reading};
+use self::request::RequestWriter;
+use self::rows::{DelimitedRows, ObjectRows, OwnRows, Rows};
+use self::skipped::Skipped;
+use crate::context::InputContext;
+use crate::line;
+use crate::source::InputLines;
+
+/// Source of requests from the rows of a table. Compression with gzip or zstd is recognised by content. The input is
+/// opened by the first call of `next`, and read row by row.
+///
+/// ```
+/// use lmbatch_core::RequestSource;
+/// use lmbatch_lines::{InputContext, InputFormat, TableInput, TableOptions};
+///
+/// let mut options = TableOptions::default();
+/// options.format = InputFormat::Csv;
+/// options.prompt = Some("Translate: {{ text }}".to_owned());
+/// let input = &b"id,text\na,Guten Tag\nb,\"Hallo, Welt\"\n"[..];
+/// let mut table = TableInput::new(input, options, InputContext::new("openai", "gpt-x"));
+/// let mut are_good = Vec::new();
+/// while table.next(&mut |sourced| are_good.push(sourced.entry.is_ok()))? {}
+/// assert_eq!(are_good, [true, true]);
+/// # Ok::<(), lmbatch_core::Error>(())
+/// ```
+pub struct TableInput {
+    state: State,
+    options: TableOptions,
+    context: InputContext,
+    outline: Outline,
+    facts: Arc<TableFacts>,
+    skipped: Option<Skipped>,
+    unit: &'static str,
+}
+
+/// Progress of reading.
+enum State {
+    /// Not opened yet.
+    Input(Input),
+    /// Not searched yet: a folder and a pattern.
+    Folder(PathBuf, String),
+    /// Lines of lmbatch's own form, or of a provider.
+    Lines(InputLines),
+    Rows(Box<Reading>),
+    /// Rows of a sample, in the order of the input.
+    Sample(std::vec::IntoIter<Drawn>),
+    Over,
+}
+
+impl TableInput {
+    /// Returns the requests of a reader. JSON Lines without options about columns are lines as those of [`InputLines`].
+    pub fn new(
+        reader: impl BufRead + Send + 'static,
+        options: TableOptions,
+        context: InputContext,
+    ) -> Self {
+        Self::of(State::Input(Box::new(reader)), options, context, "line")
+    }
+
+    /// Returns one request for each file of a folder that matches a pattern, sorted by path. `*` matches within a part
+    /// of a path, and `**` any number of folders. The columns are `path`, `name` and, for text files, `text`; a binary
+    /// file is an attachment. The id is the path, relative to the folder.
+    pub fn files(
+        folder: impl Into<PathBuf>,
+        pattern: impl Into<String>,
+        mut options: TableOptions,
+        context: InputContext,
+    ) -> Self {
+        options.id.get_or_insert_with(|| "path".to_owned());
+        let state = State::Folder(folder.into(), pattern.into());
+        Self::of(state, options, context, "file")
+    }
+
+    fn of(state: State, options: TableOptions, context: InputContext, unit: &'static str) -> Self {
+        Self {
+            state,
+            options,
+            context,
+            outline: Outline::new(),
+            facts: Arc::default(),
+            skipped: None,
+            unit,
+        }
+    }
+
+    /// Leaves out invalid rows and writes each to `file` as a line such as
+    /// `{"line":3,"error":"the id is empty","row":{"id":"","text":"a"}}`.
+    pub fn with_skipped(mut self, file: impl Write + Send + 'static) -> Self {
+        self.skipped = Some(Skipped::new(Box::new(file)));
+        self
+    }
+
+    /// Returns the facts about the table. They are complete once the input is read to its end.
+    pub fn facts(&self) -> Arc<TableFacts> {
+        Arc::clone(&self.facts)
+    }
+
+    /// Opens the input.
+    fn open(&mut self) -> Result<(), Error> {
+        let rows: Option<Box<dyn Rows>> = match mem::replace(&mut self.state, State::Over) {
+            State::Input(input) => {
+                let input = decoded(input)?;
+                let is_plain = self.skipped.is_none()
+                    && self.options.limit.is_none()
+                    && self.options.sample.is_none();
+                match self.options.format {
+                    InputFormat::JsonLines if !self.options.has_columns() && is_plain => {
+                        self.state = State::Lines(InputLines::new(input, self.context.clone()));
+                        return Ok(());
+                    }
+                    InputFormat::JsonLines if !self.options.has_columns() => {
+                        Some(Box::new(OwnRows::new(input)))
+                    }
+                    InputFormat::JsonLines => Some(Box::new(ObjectRows::new(input))),
+                    InputFormat::Csv => self.delimited(input, b',')?,
+                    InputFormat::Tsv => self.delimited(input, b'\t')?,
+                }
+            }
+            State::Folder(folder, pattern) => Some(Box::new(FileRows::find(&folder, &pattern)?)),
+            opened => {
+                self.state = opened;
+                return Ok(());
+            }
+        };
+        let Some(rows) = rows else {
+            return Ok(());
+        };
+        let mut writer = None;
+        if self.options.has_columns() || self.unit == "file" {
+            let default = if self.unit == "file" {
+                "text"
+            } else {
+                "prompt"
+            };
+            let mut requests = RequestWriter::new(&self.options, default)?;
+            if let Some(columns) = rows.columns() {
+                requests.check(columns)?;
+            }
+            match (&self.options.keep, rows.columns()) {
+                (KeptColumns::Named(names), _) => self.facts.keep(names.iter().map(String::as_str)),
+                (KeptColumns::All, Some(columns)) => {
+                    self.facts.keep(columns.iter().map(String::as_str));
+                }
+                _ => {}
+            }
+            writer = Some(requests);
+        }
+        let reading = Reading::new(rows, writer, &self.options, self.skipped.is_some());
+        self.state = match self.options.sample {
+            Some(sample) => State::Sample(reading.sample(sample, &self.facts)?.into_iter()),
+            None => State::Rows(Box::new(reading)),
+        };
+        Ok(())
+    }
+
+    fn delimited(&self, input: Input, delimiter: u8) -> Result<Option<Box<dyn Rows>>, Error> {
+        let delimiter = self.options.delimiter.unwrap_or(delimiter);
+        let rows = DelimitedRows::open(input, delimiter, self.options.has_headers)?;
+        Ok(rows.map(|rows| Box::new(rows) as Box<dyn Rows>))
+    }
+}
+
+impl fmt::Debug for TableInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableInput")
+            .field("format", &self.options.format)
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Passes on the request of a row: a line of lmbatch's own form, or the reason why there is none.
+fn pass_on(
+    place: u64,
+    text: Result<&str, RequestError>,
+    context: &InputContext,
+    outline: &mut Outline,
+    visit: &mut dyn FnMut(Sourced<'_>),
+) {
+    match text {
+        Ok(text) => line::read(text, place, context, outline, visit),
+        Err(error) => visit(Sourced {
+            place,
+            entry: Err(error),
+        }),
+    }
+}
+
+impl RequestSource for TableInput {
+    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool, Error> {
+        self.open()?;
+        let (context, outline) = (&self.context, &mut self.outline);
+        let has_one = match &mut self.state {
+            State::Lines(lines) => return lines.next(visit),
+            State::Rows(reading) => reading.next(&self.facts, |place, text| {
+                pass_on(place, text, context, outline, visit);
+            })?,
+            State::Sample(drawn) => match drawn.next() {
+                Some(row) => {
+                    if let Some(skipped) = &mut self.skipped {
+                        skipped.original = row.original;
+                    }
+                    match row.text {
+                        Ok(text) => pass_on(row.place, Ok(&text), context, outline, visit),
+                        Err(error) => pass_on(row.place, Err(error), context, outline, visit),
+                    }
+                    true
+                }
+                None => false,
+            },
+            State::Input(_) | State::Folder(..) | State::Over => false,
+        };
+        if let (Some(skipped), State::Rows(reading)) = (&mut self.skipped, &mut self.state) {
+            mem::swap(&mut skipped.original, &mut reading.original);
+        }
+        if !has_one && let Some(skipped) = &mut self.skipped {
+            skipped.flush()?;
+        }
+        Ok(has_one)
+    }
+
+    fn unit(&self) -> &'static str {
+        self.unit
+    }
+
+    fn leave_out(&mut self, place: u64, error: &RequestError) -> Result<bool, Error> {
+        let Some(skipped) = &mut self.skipped else {
+            return Ok(false);
+        };
+        skipped.write(place, error)?;
+        self.facts.count_skipped();
+        Ok(true)
+    }
+}
