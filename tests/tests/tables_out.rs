@@ -188,3 +188,56 @@ fn an_output_whose_format_is_unknown_is_refused_before_anything_is_sent() {
     );
     assert!(world.file("out.txt").starts_with(b"id\tstatus\t"));
 }
+
+/// Schema of a pydantic model, as `model_json_schema()` prints it.
+const PYDANTIC: &str = r#"{"properties":{"mood":{"enum":["happy","neutral","angry"],"title":"Mood","type":"string"},"urgent":{"title":"Urgent","type":"boolean"}},"required":["mood","urgent"],"title":"Ticket","type":"object","additionalProperties":false}"#;
+
+#[test]
+fn ten_thousand_rows_of_a_table_are_joined_back_by_id_in_one_command() {
+    const ROWS: usize = 10_000;
+    let world = World::new();
+    let mut input = csv::Writer::from_path(world.path().join("tickets.csv")).unwrap();
+    input.write_record(["ticket", "author", "text"]).unwrap();
+    let text = |row: usize| format!("row \"{row}\", late\nü {}", "x".repeat(row % 50));
+    for row in 0..ROWS {
+        let id = format!("T-{row:05}");
+        input
+            .write_record([&id, &format!("author {row}"), &text(row)])
+            .unwrap();
+    }
+    input.flush().unwrap();
+    fs::write(world.path().join("ticket.json"), PYDANTIC).unwrap();
+    let prompt = "Mood and urgency of {{ author }}: {{ text }}";
+    let command = [
+        "run",
+        "tickets.csv",
+        "-m",
+        "openai/m",
+        "--id",
+        "ticket",
+        "--prompt",
+        prompt,
+        "--keep",
+        "author",
+        "--schema",
+        "ticket.json",
+        "-o",
+        "moods.csv",
+        "--poll-interval",
+        "20ms",
+        "-q",
+    ];
+    assert_says(&world.at(&command), 0, &[]);
+    let table = records(&world.file("moods.csv"), b',');
+    assert_eq!(table.len(), ROWS + 1);
+    let at = |name: &str| table[0].iter().position(|column| column == name).unwrap();
+    let [id, author, status, mood, urgent] = ["id", "author", "status", "mood", "urgent"].map(at);
+    for (row, record) in table[1..].iter().enumerate() {
+        assert_eq!(record[id], format!("T-{row:05}"));
+        assert_eq!(record[author], format!("author {row}"));
+        assert_eq!(record[status], "succeeded");
+        assert!(["happy", "neutral", "angry"].contains(&record[mood].as_str()));
+        assert!(["true", "false"].contains(&record[urgent].as_str()));
+    }
+    assert_eq!(world.creates(), 1);
+}
