@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Output;
 
 use lmbatch_core::{Cost, Prices as _, Pricing, TokenUsage};
-use lmbatch_prices::PriceTable;
+use lmbatch::prices::PriceTable;
 use lmbatch_tests::{Emulating, lines, said, write_input};
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -271,7 +271,8 @@ fn file(path: &str, text: &str) -> Vec<String> {
         .iter()
         .any(|name| path.starts_with(&format!("crates/{name}/src")));
     // Of the engine only the driver waits; clocks are what it waits by.
-    let sleeps = ["driver.rs", "clock.rs"].map(|name| format!("crates/engine/src/{name}"));
+    let sleeps = ["driver.rs", "driver/retrying.rs", "clock.rs"]
+        .map(|name| format!("crates/engine/src/{name}"));
     let may_sleep = !path.starts_with("crates/engine/src") || sleeps.iter().any(|of| of == path);
     // This file names what it looks for.
     let rust = path.ends_with(".rs") && path != "xtask/src/tidy.rs";

@@ -4,21 +4,38 @@ use std::collections::BTreeMap;
 
 use lmbatch::engine::BatchAccount;
 use lmbatch::{Cost, Costs};
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// Cost of answers, for programs: exact, or an upper bound where a rate is not published. Neither is there where no cost
 /// is known.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Amount {
-    #[serde(skip_serializing_if = "Option::is_none")]
     usd: Option<Cost>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     usd_at_most: Option<Cost>,
     /// Number of answers whose cost is unknown, and not in the amount.
     unknown_answers: u64,
 }
 
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.write(&mut map)?;
+        map.end()
+    }
+}
+
 impl Amount {
+    /// Writes the members of the amount into an object.
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        if let Some(usd) = &self.usd {
+            map.serialize_entry("usd", usd)?;
+        }
+        if let Some(usd) = &self.usd_at_most {
+            map.serialize_entry("usd_at_most", usd)?;
+        }
+        map.serialize_entry("unknown_answers", &self.unknown_answers)
+    }
+
     pub(crate) fn of(costs: &Costs) -> Self {
         let is_known = costs.unknown == 0 || costs.charged.high > Cost::ZERO;
         let charged = Some(costs.charged).filter(|_| is_known);
@@ -51,20 +68,27 @@ impl Amount {
 }
 
 /// Cost of one attempt of a run.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct OfAttempt {
     /// Number of the attempt, from 1.
     attempt: u32,
-    #[serde(flatten)]
     amount: Amount,
 }
 
+impl Serialize for OfAttempt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("attempt", &self.attempt)?;
+        self.amount.write(&mut map)?;
+        map.end()
+    }
+}
+
 /// Cost of the answers of a run. Answers that were replaced by later ones are billed, and included.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct CostSummary {
     /// Day of the table of prices.
     prices_as_of: String,
-    #[serde(flatten)]
     total: Amount,
     /// Cost of the answers that later ones replaced, a part of the total.
     superseded: Amount,
@@ -72,6 +96,19 @@ pub(crate) struct CostSummary {
     saved_usd: Cost,
     models: BTreeMap<String, Amount>,
     attempts: Vec<OfAttempt>,
+}
+
+impl Serialize for CostSummary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("prices_as_of", &self.prices_as_of)?;
+        self.total.write(&mut map)?;
+        map.serialize_entry("superseded", &self.superseded)?;
+        map.serialize_entry("saved_usd", &self.saved_usd)?;
+        map.serialize_entry("models", &self.models)?;
+        map.serialize_entry("attempts", &self.attempts)?;
+        map.end()
+    }
 }
 
 impl CostSummary {

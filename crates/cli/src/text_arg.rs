@@ -6,6 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::exit::Failure;
 use crate::text_file;
@@ -13,7 +14,7 @@ use crate::text_file;
 /// Argument `TEXT` or `@FILE`. The text of a file is kept with the run, so that a later change of the file does not
 /// change the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Stored")]
+#[serde(try_from = "Value")]
 pub(crate) struct TextArg {
     given: String,
     /// Text of the file, once it was read.
@@ -21,20 +22,23 @@ pub(crate) struct TextArg {
     text: Option<String>,
 }
 
-/// Form of the argument in the record of a run. Earlier versions kept the argument alone.
+/// Argument in the record of a run.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Stored {
-    Given(String),
-    Kept { given: String, text: Option<String> },
+struct Kept {
+    given: String,
+    text: Option<String>,
 }
 
-impl From<Stored> for TextArg {
-    fn from(stored: Stored) -> Self {
-        match stored {
-            Stored::Given(given) => Self { given, text: None },
-            Stored::Kept { given, text } => Self { given, text },
+impl TryFrom<Value> for TextArg {
+    type Error = serde_json::Error;
+
+    fn try_from(stored: Value) -> Result<Self, serde_json::Error> {
+        // Earlier versions kept the argument alone.
+        if let Value::String(given) = stored {
+            return Ok(Self { given, text: None });
         }
+        let Kept { given, text } = serde_json::from_value(stored)?;
+        Ok(Self { given, text })
     }
 }
 

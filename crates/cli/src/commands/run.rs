@@ -13,9 +13,7 @@ use lmbatch::{Changes, Clock, DoubtPolicy, Engine, PollingPolicy};
 use super::before_paying::{self, Estimating, Scope, Sizes};
 use super::end::until_stopped;
 use super::kept::Kept;
-use super::known::{
-    end_superseded, known, refusal, warn_of_duplicate,
-};
+use super::known::{end_superseded, known, refusal, warn_of_duplicate};
 use super::planning::{Planned, Unplanned, plan_unless_empty, stopped};
 use super::run_context::{self, Patience, RunContext};
 use super::run_settings::RunSettings;

@@ -3,11 +3,11 @@
 use serde_json::{Map, Value};
 
 /// Tokens that one image can have at most, beyond its bytes. The largest known number is 48,169: an image in
-/// full detail for gpt-4o-mini (OpenAI's guide to images, 2026).
+/// full detail for a small model (a provider's guide to images, 2026).
 const IMAGE: u64 = 50_000;
 
 /// Tokens that a provider adds for tools and schemas, beyond their bytes. The largest published number is 804,
-/// for tools of Claude models (Anthropic's guide to tool use, 2026).
+/// for tools (a provider's guide to tool use, 2026).
 const HIDDEN: u64 = 1_024;
 
 /// Members that hold a schema or the values of one, which are text to the model. Names within them are the
