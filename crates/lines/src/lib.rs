@@ -40,6 +40,7 @@ mod ordinary;
 mod outcome_table;
 mod output;
 mod source;
+mod tool_rules;
 mod translated;
 mod values;
 
