@@ -1,61 +1,32 @@
 //! Params of Anthropic batch lines, for a provider other than Anthropic. A member without a translation is refused by
 //! name; only hints for caching (`cache_control`), which change no answer, are dropped.
 
-use std::borrow::Cow;
-
 use lmbatch_core::{
-    Effort, GenerateOptions, Json, JsonBuf, RequestError, ResponseSchema, Role, ThinkingOptions,
-    Tool, ToolChoice,
+    Effort, GenerateOptions, Json, JsonBuf, RequestError, ResponseSchema, Role, Text,
+    ThinkingOptions, Tool, ToolChoice,
 };
-use serde::Deserialize;
-use serde_json::Value;
 
 use crate::anthropic_parts as parts;
 use crate::context::bad;
-use crate::members::members;
-use crate::translated::{Translated, only, prepend, texts_of, typed, untranslated};
-use crate::values::exact;
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Asked<'a> {
-    #[serde(borrow)]
-    output_config: Option<AskedConfig<'a>>,
-    #[serde(borrow)]
-    output_format: Option<AskedFormat<'a>>,
-}
-
-#[derive(Deserialize)]
-struct AskedConfig<'a> {
-    #[serde(borrow)]
-    format: Option<AskedFormat<'a>>,
-}
-
-#[derive(Deserialize)]
-struct AskedFormat<'a> {
-    #[serde(borrow)]
-    r#type: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    schema: Option<Json<'a>>,
-}
+use crate::members::{Members, find, is_empty, is_word, members};
+use crate::translated::{Translated, prepend, texts_of, typed};
+use crate::values::{exact, list, untranslated};
 
 /// Returns the schema in params, so that the answer is checked against it.
 ///
 /// # Errors
 /// A schema with a number that cannot be checked exactly.
 pub(crate) fn asked_schema(params: Json<'_>) -> Result<Option<ResponseSchema>, RequestError> {
-    let asked: Asked<'_> = params.parse().unwrap_or_default();
-    let format = asked.output_config.and_then(|config| config.format);
-    match format.or(asked.output_format) {
-        Some(AskedFormat {
-            r#type: Some(kind),
-            schema: Some(schema),
-        }) if kind == "json_schema" => {
+    let [config, output_format] = find(params, ["output_config", "output_format"]);
+    let of_config = config.and_then(|config| find(config, ["format"])[0]);
+    for format in [of_config, output_format].into_iter().flatten() {
+        let [kind, schema] = find(format, ["type", "schema"]);
+        if let Some(schema) = schema.filter(|_| is_word(kind, "json_schema")) {
             let schema = exact(schema, "the schema of params")?;
-            Ok(Some(ResponseSchema::named("response", &schema)))
+            return Ok(Some(ResponseSchema::named("response", &schema)));
         }
-        _ => Ok(None),
     }
+    Ok(None)
 }
 
 /// Thinking options, which params set in two members.
@@ -120,12 +91,17 @@ pub(crate) fn translate<'a>(
             "stream" => value.as_str() == "false",
             // A hint for caching the whole request is dropped, like those of its blocks.
             "cache_control" => true,
-            "service_tier" => value.as_str() == "\"auto\"",
+            "service_tier" => is_word(Some(value), "auto"),
             "max_tokens" => set_to(&mut parameters.max_output_tokens, typed(value, &at)?),
             "temperature" => set_to(&mut parameters.temperature, typed(value, &at)?),
             "top_p" => set_to(&mut parameters.top_p, typed(value, &at)?),
             "top_k" => set_to(&mut parameters.top_k, typed(value, &at)?),
-            "stop_sequences" => set_to(&mut parameters.stop, typed(value, &at)?),
+            "stop_sequences" => {
+                let texts: Vec<String> = typed(value, &at)?;
+                parameters.stop = Some(texts).filter(|texts| !texts.is_empty());
+                true
+            }
+            "mcp_servers" => is_empty(value),
             "tools" => set_to(&mut options.tools, tools(value)?),
             "tool_choice" => set_to(&mut options.tool_choice, tool_choice(value)?),
             "thinking" => set_to(&mut thinking.mode, mode(value)?),
@@ -134,7 +110,7 @@ pub(crate) fn translate<'a>(
                 true
             }
             "output_format" => {
-                options.schema = Some(format(&typed(value, &at)?, &at)?);
+                set_format(value, &at, options)?;
                 true
             }
             "system" => {
@@ -144,7 +120,7 @@ pub(crate) fn translate<'a>(
                 true
             }
             "messages" => {
-                translated.messages = parts::messages(value)?;
+                translated.messages = parts::messages(value, provider)?;
                 true
             }
             _ => false,
@@ -170,21 +146,21 @@ fn set_to<T>(place: &mut Option<T>, value: T) -> bool {
 
 fn mode(value: Json<'_>) -> Result<Mode, RequestError> {
     let at = "params.thinking";
-    let thinking: Value = typed(value, at)?;
-    only(&thinking, at, &["type", "budget_tokens"])?;
-    let budget = thinking["budget_tokens"].as_u64();
-    match (thinking["type"].as_str(), budget) {
-        (Some("disabled"), None) => Ok(Mode::Off),
-        (Some("adaptive"), None) => Ok(Mode::Adaptive),
-        (Some("enabled"), Some(tokens)) => {
-            let tokens = u32::try_from(tokens);
-            tokens.map(Mode::Budget).map_err(|_| {
-                bad("params.thinking.budget_tokens exceeds the maximum of 4,294,967,295")
-            })
+    let mut thinking = Members::of(value, at)?;
+    let kind = thinking.need("type")?.decode();
+    let mode = match &*kind {
+        "disabled" => Mode::Off,
+        "adaptive" => Mode::Adaptive,
+        "enabled" => {
+            let place = format!("{at}.budget_tokens");
+            let budget = thinking.value("budget_tokens");
+            let budget = budget.ok_or_else(|| bad(format!("{place} must be there")))?;
+            Mode::Budget(typed(budget, &place)?)
         }
-        (Some("enabled"), None) => Err(bad("params.thinking.budget_tokens must be there")),
-        _ => Err(untranslated(at)),
-    }
+        other => return Err(untranslated(&format!("{at}: {other}"))),
+    };
+    thinking.end_exact()?;
+    Ok(mode)
 }
 
 fn output_config(
@@ -193,75 +169,84 @@ fn output_config(
     thinking: &mut Thinking,
 ) -> Result<(), RequestError> {
     let at = "params.output_config";
-    let config: Value = typed(value, at)?;
-    only(&config, at, &["format", "effort"])?;
-    if !config["format"].is_null() {
-        options.schema = Some(format(&config["format"], &format!("{at}.format"))?);
+    let mut config = Members::of(value, at)?;
+    if let Some(value) = config.value("format") {
+        set_format(value, &format!("{at}.format"), options)?;
     }
-    if !config["effort"].is_null() {
-        let word = config["effort"].as_str().unwrap_or_default();
-        let effort = word.parse::<Effort>();
+    if let Some(word) = config.text("effort")? {
+        let effort = word.decode().parse::<Effort>();
         thinking.effort = Some(effort.map_err(|error| bad(format!("{at}.effort: {error}")))?);
     }
+    config.end_exact()
+}
+
+fn set_format(
+    value: Json<'_>,
+    at: &str,
+    options: &mut GenerateOptions,
+) -> Result<(), RequestError> {
+    if options.schema.is_some() {
+        return Err(bad(
+            "params has both output_format and output_config.format; keep one of them",
+        ));
+    }
+    let mut format = Members::of(value, at)?;
+    let kind = format.need("type")?.decode();
+    if kind != "json_schema" {
+        return Err(untranslated(&format!("{at}: {kind}")));
+    }
+    let schema = format.schema("schema")?;
+    let schema = schema.ok_or_else(|| bad(format!("{at}.schema must be there")))?;
+    format.end_exact()?;
+    options.schema = Some(ResponseSchema::new(&schema));
     Ok(())
 }
 
-fn format(format: &Value, at: &str) -> Result<ResponseSchema, RequestError> {
-    only(format, at, &["type", "schema"])?;
-    match format["type"].as_str() {
-        Some("json_schema") if !format["schema"].is_null() => {
-            Ok(ResponseSchema::new(&format["schema"]))
-        }
-        _ => Err(untranslated(at)),
-    }
+fn tools(value: Json<'_>) -> Result<Vec<Tool>, RequestError> {
+    let tools = list(value, "params.tools")?.into_iter().enumerate();
+    tools
+        .map(|(place, json)| tool(Members::of(json, &format!("params.tools[{place}]"))?))
+        .collect()
 }
 
-fn tools(value: Json<'_>) -> Result<Vec<Tool>, RequestError> {
-    const KNOWN: [&str; 6] = [
-        "type",
-        "name",
-        "description",
-        "input_schema",
-        "strict",
-        "cache_control",
-    ];
-    let tools: Vec<Value> = typed(value, "params.tools")?;
-    let tool = |(place, tool): (usize, &Value)| {
-        let at = format!("params.tools[{place}]");
-        if !matches!(tool["type"].as_str(), None | Some("custom")) {
-            return Err(RequestError::unsupported(format!(
-                "{at}: only tools of the caller's own can be translated"
-            )));
-        }
-        only(tool, &at, &KNOWN)?;
-        let name = tool["name"].as_str();
-        if tool["input_schema"].is_null() {
-            return Err(bad(format!("{at}.input_schema must be there")));
-        }
-        Ok(Tool {
-            name: name
-                .ok_or_else(|| bad(format!("{at} has no name")))?
-                .to_owned(),
-            description: tool["description"].as_str().map(str::to_owned),
-            parameters: JsonBuf::from_value(&tool["input_schema"]),
-            strict: tool["strict"].as_bool(),
-        })
-    };
-    tools.iter().enumerate().map(tool).collect()
+fn tool(mut tool: Members<'_>) -> Result<Tool, RequestError> {
+    let kind = tool.text("type")?.map(Text::decode);
+    if kind.is_some_and(|kind| kind != "custom") {
+        return Err(RequestError::unsupported(format!(
+            "{}: only tools of the caller's own can be translated",
+            tool.at
+        )));
+    }
+    tool.ignore(&["cache_control"]);
+    let name = tool.need("name")?.decode().into_owned();
+    let description = tool.text("description")?;
+    let parameters = tool.schema("input_schema")?;
+    let parameters =
+        parameters.ok_or_else(|| bad(format!("{}.input_schema must be there", tool.at)))?;
+    let strict = tool.flag("strict")?;
+    tool.end_exact()?;
+    Ok(Tool {
+        name,
+        description: description.map(|text| text.decode().into_owned()),
+        parameters: JsonBuf::from_value(&parameters),
+        strict,
+    })
 }
 
 fn tool_choice(value: Json<'_>) -> Result<ToolChoice, RequestError> {
     let at = "params.tool_choice";
-    let choice: Value = typed(value, at)?;
-    only(&choice, at, &["type", "name", "disable_parallel_tool_use"])?;
-    if choice["disable_parallel_tool_use"] == true {
+    let mut choice = Members::of(value, at)?;
+    let kind = choice.need("type")?.decode();
+    if choice.flag("disable_parallel_tool_use")? == Some(true) {
         return Err(untranslated(&format!("{at}.disable_parallel_tool_use")));
     }
-    match (choice["type"].as_str(), choice["name"].as_str()) {
-        (Some("auto"), None) => Ok(ToolChoice::Auto),
-        (Some("none"), None) => Ok(ToolChoice::None),
-        (Some("any"), None) => Ok(ToolChoice::Required),
-        (Some("tool"), Some(name)) => Ok(ToolChoice::Tool(name.to_owned())),
-        _ => Err(untranslated(at)),
-    }
+    let found = match &*kind {
+        "auto" => ToolChoice::Auto,
+        "none" => ToolChoice::None,
+        "any" => ToolChoice::Required,
+        "tool" => ToolChoice::Tool(choice.need("name")?.decode().into_owned()),
+        other => return Err(untranslated(&format!("{at}: {other}"))),
+    };
+    choice.end_exact()?;
+    Ok(found)
 }

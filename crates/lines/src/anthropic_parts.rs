@@ -10,7 +10,8 @@ use lmbatch_core::{
 use crate::content::{Given, arguments, from_data, from_url, output};
 use crate::context::bad;
 use crate::members::Members;
-use crate::translated::{drop_thoughts, file_of, untranslated};
+use crate::translated::{drop_thoughts, file_of};
+use crate::values::{list, untranslated};
 
 /// Reads the texts of a system prompt: a string, or text blocks.
 pub(crate) fn system(value: Json<'_>) -> Result<Vec<Text<'_>>, RequestError> {
@@ -24,10 +25,11 @@ pub(crate) fn system(value: Json<'_>) -> Result<Vec<Text<'_>>, RequestError> {
 }
 
 /// Reads the member `messages` of params.
-pub(crate) fn messages(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestError> {
-    let items: Vec<Json<'_>> = value
-        .parse()
-        .map_err(|_| bad("params.messages is not a list"))?;
+pub(crate) fn messages<'a>(
+    value: Json<'a>,
+    provider: &str,
+) -> Result<Vec<MessageView<'a>>, RequestError> {
+    let items = list(value, "params.messages")?;
     let mut messages = Vec::with_capacity(items.len());
     for (place, json) in items.into_iter().enumerate() {
         let mut item = Members::of(json, &format!("params.messages[{place}]"))?;
@@ -42,6 +44,13 @@ pub(crate) fn messages(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestE
             return Err(bad(format!("{at} must be there")));
         };
         let contents = contents(content, &at)?;
+        // Gemini shows the model no name of a document; the title is written for the model.
+        let mut attachments = contents.iter().flat_map(ContentView::attachments);
+        if provider == "google" && attachments.any(|attachment| attachment.filename.is_some()) {
+            return Err(RequestError::unsupported(format!(
+                "{at}: the title of a document cannot be translated for google"
+            )));
+        }
         item.end_exact()?;
         messages.push(MessageView { role, contents });
     }
@@ -80,9 +89,9 @@ fn block<'a>(json: Json<'a>, at: &str) -> Result<Option<ContentView<'a>>, Reques
         "document" => {
             if let Some(citations) = block.take("citations") {
                 let mut citations = Members::of(citations, &format!("{at}.citations"))?;
-                match citations.take("enabled").map(Json::as_str) {
-                    None | Some("false") => citations.end_exact()?,
-                    Some(_) => return Err(untranslated(&format!("{at}.citations"))),
+                match citations.flag("enabled")? {
+                    None | Some(false) => citations.end_exact()?,
+                    Some(true) => return Err(untranslated(&format!("{at}.citations"))),
                 }
             }
             let title = block.text("title")?;
@@ -98,7 +107,7 @@ fn block<'a>(json: Json<'a>, at: &str) -> Result<Option<ContentView<'a>>, Reques
             ContentView::ToolCall(ToolCallView {
                 id: block.need("id")?.decode(),
                 name: block.need("name")?,
-                arguments: arguments(block.take("input")),
+                arguments: arguments(block.value("input")),
             })
         }
         "tool_result" => {
@@ -107,11 +116,7 @@ fn block<'a>(json: Json<'a>, at: &str) -> Result<Option<ContentView<'a>>, Reques
                 Some(json) => output(json, &format!("{at}.content"), &["text"], given)?,
                 None => Given::text(""),
             };
-            let is_error = match block.take("is_error").map(Json::as_str) {
-                None | Some("false") => false,
-                Some("true") => true,
-                Some(_) => return Err(bad(format!("{at}.is_error is not a boolean"))),
-            };
+            let is_error = block.flag("is_error")?.unwrap_or(false);
             ContentView::ToolResult(ToolResultView {
                 id,
                 name: None,

@@ -77,6 +77,9 @@ impl<'a> BatchLine<'a> {
     /// Translates the request for a provider that does not accept it unchanged. The model in the line is ignored, since
     /// another provider has its own models.
     pub(crate) fn translate(&self, provider: &str) -> Result<Translated<'a>, RequestError> {
+        let (Self::OpenAi { body, .. } | Self::Anthropic(body) | Self::Gemini(body)) = self;
+        lmbatch_core::check_exact(body.as_str())
+            .map_err(|why| bad(format!("{}: {why}", self.member())))?;
         match self {
             Self::OpenAi { url, body } => openai::translate(&url.decode(), *body, provider),
             Self::Anthropic(params) => anthropic::translate(*params, provider),

@@ -11,6 +11,8 @@ use lmbatch_core::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::values::in_words;
+
 const TYPES: &str = "text, image, document, audio, video, tool_call, tool_result, thinking";
 
 #[derive(Deserialize)]
@@ -50,11 +52,11 @@ fn bad(at: &str, reason: impl std::fmt::Display) -> RequestError {
 }
 
 fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue, at: &str) -> Result<T, RequestError> {
-    serde_json::from_str(raw.get()).map_err(|error| bad(at, error))
+    serde_json::from_str(raw.get()).map_err(|error| bad(at, in_words(&error)))
 }
 
 fn parse_json<'a>(json: Json<'a>, at: &str) -> Result<&'a RawValue, RequestError> {
-    json.parse().map_err(|error| bad(at, error))
+    json.parse().map_err(|error| bad(at, in_words(&error)))
 }
 
 /// Reads the contents of a message.
@@ -228,7 +230,7 @@ pub(crate) fn output<'a>(
             continue;
         }
         let at = format!("{at}[{place}]");
-        let part: Typed<'a> = json.parse().map_err(|error| bad(&at, error))?;
+        let part: Typed<'a> = json.parse().map_err(|error| bad(&at, in_words(&error)))?;
         let kind = part.r#type.unwrap_or("a part without a type".into());
         if !(types.contains(&&*kind) || ATTACHED.contains(&&*kind)) {
             return Err(not_given(&at, &kind));

@@ -12,17 +12,18 @@ use crate::context::bad;
 use crate::gemini_parts as parts;
 use crate::gemini_schema::json_schema;
 use crate::members::Members;
-use crate::translated::{Translated, prepend, texts_of, typed, untranslated};
-use crate::values::exact;
+use crate::translated::{Translated, prepend, texts_of, typed};
+use crate::values::{exact, list, untranslated};
 
 /// Members of a request that are translated.
-const REQUEST: [&str; 6] = [
+const REQUEST: [&str; 7] = [
     "model",
     "contents",
     "systemInstruction",
     "tools",
     "toolConfig",
     "generationConfig",
+    "safetySettings",
 ];
 
 /// Members of `generationConfig` that are translated.
@@ -60,10 +61,10 @@ pub(crate) fn asked_schema(request: Json<'_>) -> Result<Option<ResponseSchema>, 
         return Ok(None);
     };
     let at = "the schema of the request";
-    let schema = match (
-        config.take("responseJsonSchema"),
-        config.take("responseSchema"),
-    ) {
+    let json_schema_of = config
+        .take("responseJsonSchema")
+        .or(config.take("_responseJsonSchema"));
+    let schema = match (json_schema_of, config.take("responseSchema")) {
         (Some(schema), _) => Some(exact(schema, at)?),
         // A schema that Google's reference does not describe is sent unchanged, and its answer is not checked.
         (None, Some(schema)) => json_schema(&exact(schema, at)?, at).ok(),
@@ -80,6 +81,12 @@ pub(crate) fn translate<'a>(
     let mut request = Members::spelled(request, "request", &REQUEST)?;
     let mut translated = Translated::default();
     request.ignore(&["model"]);
+    // A request without settings has the default ones.
+    if request.take("safetySettings").is_some() {
+        return Err(RequestError::unsupported(format!(
+            "request.safetySettings cannot be translated for {provider}"
+        )));
+    }
     if let Some(contents) = request.take("contents") {
         translated.messages = parts::messages(contents)?;
     }
@@ -115,7 +122,7 @@ fn generation_config(value: Json<'_>, options: &mut GenerateOptions) -> Result<(
     let place = |name: &str| format!("{at}.{name}");
     macro_rules! set {
         ($($field:ident: $name:literal),*) => {
-            $(if let Some(value) = config.take($name) {
+            $(if let Some(value) = config.value($name) {
                 options.hyperparameters.$field = Some(typed(value, &place($name))?);
             })*
         };
@@ -124,29 +131,41 @@ fn generation_config(value: Json<'_>, options: &mut GenerateOptions) -> Result<(
         temperature: "temperature",
         top_p: "topP",
         max_output_tokens: "maxOutputTokens",
-        stop: "stopSequences",
         seed: "seed",
         presence_penalty: "presencePenalty",
         frequency_penalty: "frequencyPenalty"
     );
-    if let Some(value) = config.take("topK") {
+    if let Some(value) = config.take("stopSequences") {
+        options.hyperparameters.stop = Some(typed(value, &place("stopSequences"))?);
+    }
+    if let Some(value) = config.value("topK") {
         options.hyperparameters.top_k = Some(whole(value, &place("topK"))?);
     }
-    for (name, usual) in [
-        ("candidateCount", "1"),
-        ("responseLogprobs", "false"),
-        ("responseModalities", "[\"TEXT\"]"),
-    ] {
-        if let Some(value) = config.take(name)
-            && lmbatch_core::compact(value.as_str()) != usual
-        {
-            return Err(untranslated(&place(name)));
-        }
+    if let Some(value) = config.value("candidateCount")
+        && !value.parse::<f64>().is_ok_and(|number| number == 1.0)
+    {
+        return Err(untranslated(&place("candidateCount")));
     }
-    let json_schema_of = config
-        .take("responseJsonSchema")
-        .or(config.take("_responseJsonSchema"));
-    let schema = match (json_schema_of, config.take("responseSchema")) {
+    if config.flag("responseLogprobs")? == Some(true) {
+        return Err(untranslated(&place("responseLogprobs")));
+    }
+    if let Some(value) = config.take("responseModalities")
+        && lmbatch_core::compact(value.as_str()) != "[\"TEXT\"]"
+    {
+        return Err(untranslated(&place("responseModalities")));
+    }
+    let json_schema_of = match (
+        config.value("responseJsonSchema"),
+        config.value("_responseJsonSchema"),
+    ) {
+        (Some(_), Some(_)) => {
+            return Err(bad(format!(
+                "{at} has both responseJsonSchema and _responseJsonSchema; keep one of them"
+            )));
+        }
+        (one, other) => one.or(other),
+    };
+    let schema = match (json_schema_of, config.value("responseSchema")) {
         (Some(_), Some(_)) => {
             return Err(bad(format!(
                 "{at} has both responseSchema and responseJsonSchema; keep one of them"
@@ -188,12 +207,10 @@ fn thinking(value: Json<'_>) -> Result<Option<ThinkingOptions>, RequestError> {
     let at = "request.generationConfig.thinkingConfig";
     let known = ["includeThoughts", "thinkingBudget", "thinkingLevel"];
     let mut config = Members::spelled(value, at, &known)?;
-    if let Some(value) = config.take("includeThoughts")
-        && value.as_str() != "false"
-    {
+    if config.flag("includeThoughts")? == Some(true) {
         return Err(untranslated(&format!("{at}.includeThoughts")));
     }
-    let budget = config.take("thinkingBudget");
+    let budget = config.value("thinkingBudget");
     let level = config.text("thinkingLevel")?.map(Text::decode);
     config.end_exact()?;
     let place = format!("{at}.thinkingBudget");
@@ -224,11 +241,8 @@ fn thinking(value: Json<'_>) -> Result<Option<ThinkingOptions>, RequestError> {
 }
 
 fn tools(value: Json<'_>) -> Result<Vec<Tool>, RequestError> {
-    let list: Vec<Json<'_>> = value
-        .parse()
-        .map_err(|_| bad("request.tools is not a list"))?;
     let mut tools = Vec::new();
-    for (place, json) in list.into_iter().enumerate() {
+    for (place, json) in list(value, "request.tools")?.into_iter().enumerate() {
         let at = format!("request.tools[{place}]");
         let mut entry = Members::spelled(json, &at, &["functionDeclarations"])?;
         let declarations = entry.take("functionDeclarations");
@@ -241,9 +255,7 @@ fn tools(value: Json<'_>) -> Result<Vec<Tool>, RequestError> {
             continue;
         };
         let at = format!("{at}.functionDeclarations");
-        let declarations: Vec<Json<'_>> = declarations
-            .parse()
-            .map_err(|_| bad(format!("{at} is not a list")))?;
+        let declarations = list(declarations, &at)?;
         for (place, json) in declarations.into_iter().enumerate() {
             tools.push(tool(json, &format!("{at}[{place}]"))?);
         }
@@ -256,17 +268,17 @@ fn tool(json: Json<'_>, at: &str) -> Result<Tool, RequestError> {
     let mut tool = Members::spelled(json, at, &known)?;
     let name = tool.need("name")?.decode().into_owned();
     let description = tool.text("description")?;
-    let parameters = match (tool.take("parametersJsonSchema"), tool.take("parameters")) {
+    let parameters = match (
+        tool.schema("parametersJsonSchema")?,
+        tool.schema("parameters")?,
+    ) {
         (Some(_), Some(_)) => {
             return Err(bad(format!(
                 "{at} has both parameters and parametersJsonSchema; keep one of them"
             )));
         }
-        (Some(schema), None) => exact(schema, &format!("{at}.parametersJsonSchema"))?,
-        (None, Some(schema)) => {
-            let at = format!("{at}.parameters");
-            json_schema(&exact(schema, &at)?, &at)?
-        }
+        (Some(schema), None) => schema,
+        (None, Some(schema)) => json_schema(&schema, &format!("{at}.parameters"))?,
         (None, None) => json!({"type": "object", "properties": {}}),
     };
     tool.end_exact()?;
@@ -296,7 +308,7 @@ fn tool_config(value: Json<'_>, options: &mut GenerateOptions) -> Result<(), Req
     let mode = calling.text("mode")?.map(Text::decode);
     calling.end_exact()?;
     let choice = match (mode.as_deref(), allowed.as_slice()) {
-        (None | Some("AUTO"), []) => ToolChoice::Auto,
+        (None | Some("AUTO" | "MODE_UNSPECIFIED"), []) => ToolChoice::Auto,
         (Some("NONE"), []) => ToolChoice::None,
         (Some("ANY"), []) => ToolChoice::Required,
         (Some("ANY"), [name]) => ToolChoice::Tool(name.clone()),

@@ -10,7 +10,8 @@ use lmbatch_core::{
 use crate::content::{arguments, from_data};
 use crate::context::bad;
 use crate::members::{Members, members};
-use crate::translated::{drop_thoughts, file_of, untranslated};
+use crate::translated::{drop_thoughts, file_of};
+use crate::values::{list, untranslated};
 
 /// Members of a part that are translated.
 const PART: [&str; 7] = [
@@ -40,9 +41,7 @@ pub(crate) fn system(value: Json<'_>) -> Result<Vec<Text<'_>>, RequestError> {
 
 /// Reads the member `contents` of a request.
 pub(crate) fn messages(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestError> {
-    let items: Vec<Json<'_>> = value
-        .parse()
-        .map_err(|_| bad("request.contents is not a list"))?;
+    let items = list(value, "request.contents")?;
     let mut messages = Vec::with_capacity(items.len());
     for (place, json) in items.into_iter().enumerate() {
         let mut content = Members::of(json, &format!("request.contents[{place}]"))?;
@@ -64,9 +63,7 @@ fn parts<'a>(content: &mut Members<'a>) -> Result<Vec<ContentView<'a>>, RequestE
     let Some(parts) = content.take("parts") else {
         return Err(bad(format!("{at} must be there")));
     };
-    let parts: Vec<Json<'a>> = parts
-        .parse()
-        .map_err(|_| bad(format!("{at} is not a list")))?;
+    let parts = list(parts, &at)?;
     let mut contents = Vec::with_capacity(parts.len());
     for (place, json) in parts.into_iter().enumerate() {
         contents.extend(part(json, &format!("{at}[{place}]"))?);
@@ -78,11 +75,7 @@ fn parts<'a>(content: &mut Members<'a>) -> Result<Vec<ContentView<'a>>, RequestE
 fn part<'a>(json: Json<'a>, at: &str) -> Result<Option<ContentView<'a>>, RequestError> {
     let mut part = Members::spelled(json, at, &PART)?;
     let has_signature = part.take("thoughtSignature").is_some();
-    let is_thought = match part.take("thought").map(Json::as_str) {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(bad(format!("{at}.thought is not a boolean"))),
-    };
+    let is_thought = part.flag("thought")?.unwrap_or(false);
     let text = part.text("text")?;
     let mut found = text.map(|text| match is_thought {
         true => ContentView::Thinking(ThinkingView {
@@ -163,7 +156,7 @@ fn function_call<'a>(json: Json<'a>, at: &str) -> Result<ContentView<'a>, Reques
     let mut call = Members::of(json, at)?;
     let name = call.need("name")?;
     let id = call.text("id")?.unwrap_or(name);
-    let arguments = arguments(call.take("args"));
+    let arguments = arguments(call.value("args"));
     call.end_exact()?;
     Ok(ContentView::ToolCall(ToolCallView {
         id: id.decode(),
@@ -178,16 +171,14 @@ fn function_response<'a>(json: Json<'a>, at: &str) -> Result<ContentView<'a>, Re
     let mut result = Members::of(json, at)?;
     let name = result.need("name")?;
     let id = result.text("id")?.unwrap_or(name);
-    let (output, is_error) = match result.take("response") {
+    let (output, is_error) = match result.value("response") {
         Some(response) => response_of(response, &format!("{at}.response"))?,
         None => (Cow::Borrowed(""), false),
     };
     let mut attachments = Vec::new();
     if let Some(parts) = result.take("parts") {
         let at = format!("{at}.parts");
-        let parts: Vec<Json<'a>> = parts
-            .parse()
-            .map_err(|_| bad(format!("{at} is not a list")))?;
+        let parts = list(parts, &at)?;
         for (place, json) in parts.into_iter().enumerate() {
             let at = format!("{at}[{place}]");
             match part(json, &at)? {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::context::bad;
 use crate::members::camel;
-use crate::translated::untranslated;
+use crate::values::untranslated;
 
 /// Members that mean the same in JSON Schema.
 const SAME: [&str; 8] = [
@@ -61,7 +61,9 @@ pub(crate) fn json_schema(schema: &Value, at: &str) -> Result<Value, RequestErro
                 continue;
             }
             ("propertyOrdering", Value::Array(names)) => {
-                order = names.iter().filter_map(Value::as_str).collect();
+                let names = names.iter().map(Value::as_str);
+                let names = names.collect::<Option<_>>();
+                order = names.ok_or_else(|| bad(format!("{at} holds more than strings")))?;
                 continue;
             }
             ("properties", Value::Object(named)) => {
@@ -94,7 +96,11 @@ pub(crate) fn json_schema(schema: &Value, at: &str) -> Result<Value, RequestErro
             (name, value) if SAME.contains(&name) || COUNTS.contains(&name) => value.clone(),
             _ => return Err(untranslated(&at)),
         };
-        out.insert(name, value);
+        if out.insert(name, value).is_some() {
+            return Err(bad(format!(
+                "{at} stands in both spellings; keep one of them"
+            )));
+        }
     }
     if let Some(Value::Object(properties)) = out.get_mut("properties") {
         *properties = ordered(std::mem::take(properties), &order);

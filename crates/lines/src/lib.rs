@@ -45,6 +45,7 @@ mod output;
 mod parameters;
 mod source;
 mod table;
+mod tool_rules;
 mod translated;
 mod values;
 

@@ -19,7 +19,9 @@ use crate::content::contents;
 use crate::context::{InputContext, bad};
 use crate::ordinary::Ordinary;
 use crate::parameters::{check_parameter_name, check_parameter_ranges};
-use crate::values::{MOST_TOKENS, exact, one_limit};
+use crate::tool_rules::check_tools;
+use crate::translated::typed;
+use crate::values::{MOST_TOKENS, exact, in_words, one_limit};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,10 +44,12 @@ struct Line<'a> {
     metadata: Option<Json<'a>>,
     #[serde(borrow)]
     tools: Option<Json<'a>>,
-    tool_choice: Option<ToolChoice>,
+    #[serde(borrow)]
+    tool_choice: Option<Json<'a>>,
     #[serde(borrow)]
     schema: Option<Json<'a>>,
-    thinking: Option<ThinkingOptions>,
+    #[serde(borrow)]
+    thinking: Option<Json<'a>>,
     #[serde(borrow)]
     custom_id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -65,7 +69,8 @@ struct Line<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Message<'a> {
-    role: Role,
+    #[serde(borrow)]
+    role: Json<'a>,
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -244,6 +249,7 @@ fn generate(
     if model.is_empty() {
         return Err(bad("the model is empty"));
     }
+    check_tools(options, &context.provider)?;
     let system = options.system.as_deref().map(Text::Plain);
     let request = RequestView::Generate(GenerateView {
         model: Text::Plain(model),
@@ -269,7 +275,9 @@ fn id(raw: &RawValue) -> Result<IdView<'_>, RequestError> {
     let json = Json::from_raw(raw).map_err(|error| bad(format!("id: {error}")))?;
     match raw.get().as_bytes().first() {
         Some(b'"') => {
-            let text: Text<'_> = json.parse().map_err(|_| bad("id: not a string"))?;
+            let text: Text<'_> = json
+                .parse()
+                .map_err(|_| bad("the id holds half a character"))?;
             if text.is_empty() {
                 Err(bad("the id is empty"))
             } else {
@@ -301,8 +309,9 @@ fn messages<'a>(line: &Line<'a>) -> Result<Vec<MessageView<'a>>, RequestError> {
                 else {
                     return Err(bad(format!("{at} must be there, once")));
                 };
+                let role = format!("messages[{place}].role");
                 Ok(MessageView {
-                    role: message.role,
+                    role: typed(message.role, &role)?,
                     contents: contents(raw, &at)?,
                 })
             })
@@ -332,13 +341,20 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
         .transpose()?;
     let tools = line.tools.map(|tools| {
         let tools = exact(tools, "tools")?;
-        serde_json::from_value::<Vec<Tool>>(tools).map_err(|error| bad(format!("tools: {error}")))
+        serde_json::from_value::<Vec<Tool>>(tools)
+            .map_err(|error| bad(format!("tools: {}", in_words(&error))))
     });
     let mut options = GenerateOptions {
         tools: tools.transpose()?,
-        tool_choice: line.tool_choice.clone(),
+        tool_choice: line
+            .tool_choice
+            .map(|choice| typed::<ToolChoice>(choice, "tool_choice"))
+            .transpose()?,
         schema: schema.as_ref().map(ResponseSchema::new),
-        thinking: line.thinking,
+        thinking: line
+            .thinking
+            .map(|thinking| typed::<ThinkingOptions>(thinking, "thinking"))
+            .transpose()?,
         ..GenerateOptions::default()
     };
     if let Some(parameters) = line.hyperparameters {
@@ -548,6 +564,22 @@ mod tests {
                 "body has both max_tokens and max_completion_tokens; keep one of them",
             ),
             (r#"[1]"#, "it is not a JSON object"),
+            (
+                r#"{"id":1,"messages":[{"role":"tool","content":"x"}]}"#,
+                "messages[0].role: unknown value `tool`, expected one of `system`, `user`, `assistant`",
+            ),
+            (
+                r#"{"id":1,"prompt":"x","tool_choice":"some"}"#,
+                "tool_choice: unknown value `some`, expected one of `auto`, `none`, `required`, `tool`",
+            ),
+            (
+                r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":[]}"#,
+                "the body is not a JSON object",
+            ),
+            (
+                r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":7}}"#,
+                "the model of the body is not a string",
+            ),
             (
                 r#"{"id":1,"contents":[{"type":"image","path":"a.png"}]}"#,
                 NO_FOLDER,

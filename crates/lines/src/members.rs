@@ -8,8 +8,10 @@ use std::fmt;
 use lmbatch_core::{Json, RequestError, Text};
 use serde::Deserializer as _;
 use serde::de::{Error as _, MapAccess, Visitor};
+use serde_json::Value;
 
 use crate::context::bad;
+use crate::values::{exact, untranslated};
 
 /// Members of one object, each of which is taken once.
 pub(crate) struct Members<'a> {
@@ -66,10 +68,7 @@ impl<'a> Members<'a> {
     /// Refuses every member that was not taken and is not null, even an empty one.
     pub(crate) fn end_exact(self) -> Result<(), RequestError> {
         match self.left_over() {
-            Some(name) => Err(RequestError::unsupported(format!(
-                "{}.{name} cannot be translated",
-                self.at
-            ))),
+            Some(name) => Err(untranslated(&format!("{}.{name}", self.at))),
             None => Ok(()),
         }
     }
@@ -84,14 +83,42 @@ impl<'a> Members<'a> {
         self.members.remove(name).filter(|value| !is_empty(*value))
     }
 
+    /// Takes a member that is not null. An empty list or object is a value, which the reader of a scalar refuses.
+    pub(crate) fn value(&mut self, name: &str) -> Option<Json<'a>> {
+        let value = self.members.remove(name);
+        value.filter(|value| value.as_str() != "null")
+    }
+
     /// Takes a string.
     pub(crate) fn text(&mut self, name: &str) -> Result<Option<Text<'a>>, RequestError> {
-        let Some(value) = self.take(name) else {
+        let Some(value) = self.value(name) else {
             return Ok(None);
         };
         let text = value.parse();
         text.map(Some)
-            .map_err(|error| bad(format!("{}.{name}: {error}", self.at)))
+            .map_err(|_| bad(format!("{}.{name} is not a string", self.at)))
+    }
+
+    /// Takes a boolean.
+    pub(crate) fn flag(&mut self, name: &str) -> Result<Option<bool>, RequestError> {
+        match self.value(name).map(Json::as_str) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(bad(format!("{}.{name} is not a boolean", self.at))),
+        }
+    }
+
+    /// Takes a JSON Schema, whose numbers must all be exact.
+    pub(crate) fn schema(&mut self, name: &str) -> Result<Option<Value>, RequestError> {
+        let Some(value) = self.value(name) else {
+            return Ok(None);
+        };
+        let at = format!("{}.{name}", self.at);
+        match exact(value, &at)? {
+            schema @ Value::Object(_) => Ok(Some(schema)),
+            _ => Err(bad(format!("{at} is not a JSON object"))),
+        }
     }
 
     /// Takes a required string.
@@ -113,15 +140,9 @@ impl<'a> Members<'a> {
             let Some(value) = self.take(name) else {
                 continue;
             };
-            let word = value
-                .parse::<Text<'a>>()
-                .map(Text::decode)
-                .unwrap_or_default();
-            if !(except.contains(&&*word) || value.as_str() == "\"\"") {
-                return Err(RequestError::unsupported(format!(
-                    "{}.{name} cannot be translated",
-                    self.at
-                )));
+            let word = value.parse::<Text<'a>>().map(Text::decode);
+            if !word.is_ok_and(|word| word.is_empty() || except.contains(&&*word)) {
+                return Err(untranslated(&format!("{}.{name}", self.at)));
             }
         }
         Ok(())
@@ -131,7 +152,7 @@ impl<'a> Members<'a> {
     pub(crate) fn end(self) -> Result<(), RequestError> {
         let mut rest = self.members.iter();
         match rest.find(|(_, value)| !is_empty(**value)) {
-            Some((name, _)) => Err(bad(format!("{}: unknown field `{name}`", self.at))),
+            Some((name, _)) => Err(untranslated(&format!("{}.{name}", self.at))),
             None => Ok(()),
         }
     }
@@ -175,8 +196,40 @@ pub(crate) fn members<'a>(
     serde_json::Deserializer::from_str(json.as_str()).deserialize_map(Reader)
 }
 
+/// Returns the last value of each of the named members of an object that is sent unchanged; `None` for null. A wrong
+/// type elsewhere hides no member, and the provider judges it.
+pub(crate) fn find<'a, const N: usize>(json: Json<'a>, names: [&str; N]) -> [Option<Json<'a>>; N] {
+    struct Finder<'n, const N: usize>([&'n str; N]);
+    impl<'de, const N: usize> Visitor<'de> for Finder<'_, N> {
+        type Value = [Option<Json<'de>>; N];
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+            let mut found = [None; N];
+            while let Some((name, value)) = map.next_entry::<Cow<'de, str>, Json<'de>>()? {
+                if let Some(place) = self.0.iter().position(|known| *known == name) {
+                    found[place] = Some(value).filter(|value| value.as_str() != "null");
+                }
+            }
+            Ok(found)
+        }
+    }
+    let found = serde_json::Deserializer::from_str(json.as_str()).deserialize_map(Finder(names));
+    // A value that is no object has no members.
+    found.unwrap_or([None; N])
+}
+
+/// Reports whether a value is the given string.
+pub(crate) fn is_word(value: Option<Json<'_>>, word: &str) -> bool {
+    let text = value.and_then(|value| value.parse::<Text<'_>>().ok());
+    text.is_some_and(|text| text.decode() == word)
+}
+
 /// Reports whether a value is null, or a list or an object without members.
-fn is_empty(value: Json<'_>) -> bool {
+pub(crate) fn is_empty(value: Json<'_>) -> bool {
     let text = value.as_str();
     let inner = text
         .strip_prefix('[')

@@ -1,71 +1,35 @@
 //! Bodies of OpenAI batch lines, for a provider other than OpenAI. A member without a translation is refused by name;
 //! nothing is dropped.
 
-use std::borrow::Cow;
-
 use lmbatch_core::{
     Effort, GenerateOptions, Json, JsonBuf, RequestError, ResponseSchema, Text, ThinkingOptions,
     Tool, ToolChoice,
 };
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::json;
 
 use crate::context::bad;
-use crate::members::members;
+use crate::members::{Members, find, is_empty, is_word, members};
 use crate::openai_parts as parts;
-use crate::translated::{self, Translated, only};
-use crate::values::{MOST_TOKENS, exact, one_limit};
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Asked<'a> {
-    #[serde(borrow)]
-    text: Option<AskedText<'a>>,
-    #[serde(borrow)]
-    response_format: Option<AskedFormat<'a>>,
-}
-
-#[derive(Deserialize)]
-struct AskedText<'a> {
-    #[serde(borrow)]
-    format: Option<AskedFormat<'a>>,
-}
-
-#[derive(Deserialize)]
-struct AskedFormat<'a> {
-    #[serde(borrow)]
-    r#type: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    schema: Option<Json<'a>>,
-    #[serde(borrow)]
-    json_schema: Option<AskedSchema<'a>>,
-}
-
-#[derive(Deserialize)]
-struct AskedSchema<'a> {
-    #[serde(borrow)]
-    schema: Option<Json<'a>>,
-}
+use crate::translated::{self, Translated};
+use crate::values::{MOST_TOKENS, exact, list, one_limit, untranslated};
 
 /// Returns the schema in a body, so that the answer is checked against it.
 ///
 /// # Errors
 /// A schema with a value that cannot be checked exactly, such as a number of thirty digits.
 pub(crate) fn asked_schema(body: Json<'_>) -> Result<Option<ResponseSchema>, RequestError> {
-    let asked: Asked<'_> = body.parse().unwrap_or_default();
-    let of_text = asked.text.and_then(|text| text.format);
-    let Some(format) = of_text.or(asked.response_format) else {
-        return Ok(None);
-    };
-    let within = format.json_schema.and_then(|inner| inner.schema);
-    match format.schema.or(within) {
-        Some(schema) if format.r#type.as_deref() == Some("json_schema") => {
+    let [text, response_format] = find(body, ["text", "response_format"]);
+    let of_text = text.and_then(|text| find(text, ["format"])[0]);
+    for format in [of_text, response_format].into_iter().flatten() {
+        let [kind, schema, json_schema] = find(format, ["type", "schema", "json_schema"]);
+        let within = json_schema.and_then(|inner| find(inner, ["schema"])[0]);
+        if let Some(schema) = schema.or(within).filter(|_| is_word(kind, "json_schema")) {
             let schema = exact(schema, "the schema of the body")?;
-            Ok(Some(ResponseSchema::named("response", &schema)))
+            return Ok(Some(ResponseSchema::named("response", &schema)));
         }
-        _ => Ok(None),
     }
+    Ok(None)
 }
 
 /// Translates a body of `/v1/responses` or `/v1/chat/completions` for a provider that has neither. The model in the
@@ -131,6 +95,10 @@ fn shared_member(
     match name {
         "model" => {}
         "stream" | "store" | "background" => return Ok(value.as_str() == "false"),
+        // Defaults, whose absence means the same.
+        "service_tier" => return Ok(is_word(Some(value), "auto")),
+        "parallel_tool_calls" => return Ok(value.as_str() == "true"),
+        "metadata" => return Ok(is_empty(value)),
         "temperature" => parameters.temperature = Some(typed(name, value)?),
         "top_p" => parameters.top_p = Some(typed(name, value)?),
         "tools" => options.tools = Some(tools(value)?),
@@ -150,13 +118,15 @@ fn responses_member<'a>(
         "input" => translated.messages = parts::input(value)?,
         "instructions" => {
             let text = value.parse::<Text<'a>>();
-            translated.system = Some(text.map_err(|_| bad("body.instructions must be a string"))?);
+            translated.system = Some(text.map_err(|_| bad("body.instructions is not a string"))?);
         }
         "max_output_tokens" => {
             options.hyperparameters.max_output_tokens = Some(typed(name, value)?)
         }
         "reasoning" => options.thinking = Some(reasoning(value)?),
         "text" => options.schema = text_format(value)?,
+        "truncation" => return Ok(is_word(Some(value), "disabled")),
+        "include" => return Ok(is_empty(value)),
         _ => return Ok(false),
     }
     Ok(true)
@@ -179,16 +149,18 @@ fn chat_member<'a>(
                 Ok(one) => vec![one],
                 Err(_) => typed(name, value)?,
             })
+            .filter(|texts: &Vec<String>| !texts.is_empty())
         }
         "seed" => parameters.seed = Some(typed(name, value)?),
         "presence_penalty" => parameters.presence_penalty = Some(typed(name, value)?),
         "frequency_penalty" => parameters.frequency_penalty = Some(typed(name, value)?),
         "reasoning_effort" => options.thinking = Some(effort(typed(name, value)?)),
-        "response_format" => {
-            let format: Value = typed(name, value)?;
-            options.schema = schema(&format, &format["json_schema"], "body.response_format")?;
-        }
-        "n" => return Ok(value.as_str() == "1"),
+        "response_format" => options.schema = response_format(value)?,
+        "n" => return Ok(value.parse::<f64>().is_ok_and(|number| number == 1.0)),
+        "logprobs" => return Ok(value.as_str() == "false"),
+        "logit_bias" => return Ok(is_empty(value)),
+        "modalities" => return Ok(lmbatch_core::compact(value.as_str()) == "[\"text\"]"),
+        "verbosity" => return Ok(is_word(Some(value), "medium")),
         _ => return Ok(false),
     }
     Ok(true)
@@ -202,11 +174,11 @@ fn effort(effort: Effort) -> ThinkingOptions {
 }
 
 fn reasoning(value: Json<'_>) -> Result<ThinkingOptions, RequestError> {
-    let reasoning: Value = typed("reasoning", value)?;
     // Only OpenAI shows thinking as a summary.
-    only(&reasoning, "body.reasoning", &["effort"])?;
-    let word = reasoning["effort"].as_str();
-    let level = word.map(str::parse::<Effort>).transpose();
+    let mut reasoning = Members::of(value, "body.reasoning")?;
+    let word = reasoning.text("effort")?.map(Text::decode);
+    reasoning.end_exact()?;
+    let level = word.map(|word| word.parse::<Effort>()).transpose();
     Ok(ThinkingOptions {
         effort: level.map_err(|error| bad(format!("body.reasoning.effort: {error}")))?,
         budget_tokens: None,
@@ -214,77 +186,115 @@ fn reasoning(value: Json<'_>) -> Result<ThinkingOptions, RequestError> {
 }
 
 fn text_format(value: Json<'_>) -> Result<Option<ResponseSchema>, RequestError> {
-    let text: Value = typed("text", value)?;
-    only(&text, "body.text", &["format"])?;
-    schema(&text["format"], &text["format"], "body.text.format")
+    let mut text = Members::of(value, "body.text")?;
+    let format = text.take("format");
+    // The default verbosity.
+    text.refuse(&["verbosity"], &["medium"])?;
+    text.end_exact()?;
+    let Some(format) = format else {
+        return Ok(None);
+    };
+    let mut format = Members::of(format, "body.text.format")?;
+    if is_schema(&mut format)? {
+        return schema(format).map(Some);
+    }
+    format.end_exact()?;
+    Ok(None)
 }
 
-fn schema(format: &Value, inner: &Value, at: &str) -> Result<Option<ResponseSchema>, RequestError> {
-    match format["type"].as_str() {
-        None | Some("text") => Ok(None),
-        Some("json_schema") if !inner["schema"].is_null() => {
-            Ok(Some(match inner["name"].as_str() {
-                Some(name) => ResponseSchema::named(name, &inner["schema"]),
-                None => ResponseSchema::new(&inner["schema"]),
-            }))
-        }
-        Some(other) => Err(RequestError::unsupported(format!(
-            "{at}: {other} cannot be translated"
-        ))),
+fn response_format(value: Json<'_>) -> Result<Option<ResponseSchema>, RequestError> {
+    let at = "body.response_format";
+    let mut format = Members::of(value, at)?;
+    if !is_schema(&mut format)? {
+        format.end_exact()?;
+        return Ok(None);
     }
+    let place = format!("{at}.json_schema");
+    let inner = format.value("json_schema");
+    format.end_exact()?;
+    let inner = inner.ok_or_else(|| bad(format!("{place} must be there")))?;
+    schema(Members::of(inner, &place)?).map(Some)
+}
+
+/// Takes the type of a format; true for a schema, and false for plain text.
+fn is_schema(format: &mut Members<'_>) -> Result<bool, RequestError> {
+    match &*format.need("type")?.decode() {
+        "text" => Ok(false),
+        "json_schema" => Ok(true),
+        other => Err(untranslated(&format!("{}: {other}", format.at))),
+    }
+}
+
+/// Reads a named schema. Every other provider enforces a schema, whether it is `strict` or not.
+fn schema(mut named: Members<'_>) -> Result<ResponseSchema, RequestError> {
+    let name = named.text("name")?.map(Text::decode);
+    named.flag("strict")?;
+    let schema = named.schema("schema")?;
+    let schema = schema.ok_or_else(|| bad(format!("{}.schema must be there", named.at)))?;
+    named.end_exact()?;
+    Ok(match name {
+        Some(name) => ResponseSchema::named(name, &schema),
+        None => ResponseSchema::new(&schema),
+    })
 }
 
 fn tools(value: Json<'_>) -> Result<Vec<Tool>, RequestError> {
-    let tools: Vec<Value> = typed("tools", value)?;
-    let tool = |(place, tool): (usize, &Value)| {
-        let at = format!("body.tools[{place}]");
-        if tool["type"] != "function" {
-            return Err(RequestError::unsupported(format!(
-                "{at}: only functions can be translated"
-            )));
-        }
-        let inner = if tool["function"].is_object() {
-            &tool["function"]
-        } else {
-            tool
-        };
-        only(
-            inner,
-            &at,
-            &["type", "name", "description", "parameters", "strict"],
-        )?;
-        let name = inner["name"].as_str();
-        Ok(Tool {
-            name: name
-                .ok_or_else(|| bad(format!("{at} has no name")))?
-                .to_owned(),
-            description: inner["description"].as_str().map(str::to_owned),
-            parameters: match &inner["parameters"] {
-                Value::Null => {
-                    JsonBuf::from_value(&serde_json::json!({"type": "object", "properties": {}}))
-                }
-                parameters => JsonBuf::from_value(parameters),
-            },
-            strict: inner["strict"].as_bool(),
-        })
-    };
-    tools.iter().enumerate().map(tool).collect()
+    let tools = list(value, "body.tools")?.into_iter().enumerate();
+    tools
+        .map(|(place, json)| tool(Members::of(json, &format!("body.tools[{place}]"))?))
+        .collect()
+}
+
+fn tool(mut tool: Members<'_>) -> Result<Tool, RequestError> {
+    let kind = tool.need("type")?.decode();
+    if kind != "function" {
+        return Err(RequestError::unsupported(format!(
+            "{}: only functions can be translated",
+            tool.at
+        )));
+    }
+    // In `/v1/chat/completions` the function is an object of its own.
+    if let Some(function) = tool.value("function") {
+        let at = format!("{}.function", tool.at);
+        tool.end_exact()?;
+        tool = Members::of(function, &at)?;
+    }
+    let name = tool.need("name")?.decode().into_owned();
+    let description = tool.text("description")?;
+    let parameters = tool.schema("parameters")?;
+    let strict = tool.flag("strict")?;
+    tool.end_exact()?;
+    let parameters = parameters.unwrap_or_else(|| json!({"type": "object", "properties": {}}));
+    Ok(Tool {
+        name,
+        description: description.map(|text| text.decode().into_owned()),
+        parameters: JsonBuf::from_value(&parameters),
+        strict,
+    })
 }
 
 fn tool_choice(value: Json<'_>) -> Result<ToolChoice, RequestError> {
-    let choice: Value = typed("tool_choice", value)?;
-    let named = choice["name"]
-        .as_str()
-        .or(choice["function"]["name"].as_str());
-    match (choice.as_str(), named) {
-        (Some("auto"), _) => Ok(ToolChoice::Auto),
-        (Some("none"), _) => Ok(ToolChoice::None),
-        (Some("required"), _) => Ok(ToolChoice::Required),
-        (None, Some(name)) => Ok(ToolChoice::Tool(name.to_owned())),
-        _ => Err(RequestError::unsupported(
-            "body.tool_choice cannot be translated",
-        )),
+    let at = "body.tool_choice";
+    if let Ok(word) = value.parse::<Text<'_>>() {
+        return match &*word.decode() {
+            "auto" => Ok(ToolChoice::Auto),
+            "none" => Ok(ToolChoice::None),
+            "required" => Ok(ToolChoice::Required),
+            _ => Err(untranslated(at)),
+        };
     }
+    let mut choice = Members::of(value, at)?;
+    let kind = choice.need("type")?.decode();
+    if kind != "function" {
+        return Err(untranslated(&format!("{at}: {kind}")));
+    }
+    if let Some(function) = choice.value("function") {
+        choice.end_exact()?;
+        choice = Members::of(function, &format!("{at}.function"))?;
+    }
+    let name = choice.need("name")?.decode().into_owned();
+    choice.end_exact()?;
+    Ok(ToolChoice::Tool(name))
 }
 
 #[cfg(test)]
@@ -344,6 +354,33 @@ mod tests {
     }
 
     #[test]
+    fn a_neighbour_of_a_wrong_type_hides_no_schema() {
+        type Reader = fn(Json<'_>) -> Result<Option<ResponseSchema>, RequestError>;
+        let readers: [(Reader, &str); 4] = [
+            (
+                asked_schema,
+                r#"{"response_format":7,"text":{"format":{"type":"json_schema","schema":{}}}}"#,
+            ),
+            (
+                asked_schema,
+                r#"{"text":7,"response_format":{"type":"json_schema","json_schema":{"schema":{}}}}"#,
+            ),
+            (
+                crate::anthropic::asked_schema,
+                r#"{"output_format":3,"output_config":{"format":{"type":"json_schema","schema":{}}}}"#,
+            ),
+            (
+                crate::gemini::asked_schema,
+                r#"{"generationConfig":{"_responseJsonSchema":{"type":"object"}}}"#,
+            ),
+        ];
+        for (read, body) in readers {
+            let schema = read(Json::new(body).unwrap());
+            assert!(schema.is_ok_and(|schema| schema.is_some()), "{body}");
+        }
+    }
+
+    #[test]
     fn members_without_a_translation_are_refused_by_name() {
         for (url, body, expected) in [
             (
@@ -400,7 +437,7 @@ mod tests {
             (
                 "/v1/chat/completions",
                 r#"{"messages":[{"role":"user","content":"x","weight":1}]}"#,
-                "body.messages[0]: unknown field `weight`",
+                "body.messages[0].weight cannot be translated",
             ),
             (
                 "/v1/chat/completions",

@@ -8,7 +8,8 @@ use lmbatch_core::{
 use crate::content::{Given, arguments, from_data, from_url, output};
 use crate::context::bad;
 use crate::members::Members;
-use crate::translated::{drop_thoughts, file_of, is_only_thought, untranslated};
+use crate::translated::{drop_thoughts, file_of, is_only_thought};
+use crate::values::untranslated;
 
 /// Reads the member `input` of `/v1/responses`: a string, or items.
 pub(crate) fn input(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestError> {
@@ -60,7 +61,7 @@ fn message(mut item: Members<'_>) -> Result<MessageView<'_>, RequestError> {
             let call = ToolCallView {
                 id: item.need("call_id")?.decode(),
                 name: item.need("name")?,
-                arguments: arguments(item.take("arguments")),
+                arguments: arguments(item.value("arguments")),
             };
             (Role::Assistant, vec![ContentView::ToolCall(call)])
         }
@@ -213,7 +214,7 @@ fn called<'a>(
 ) -> Result<ContentView<'a>, RequestError> {
     let mut function = Members::of(function, at)?;
     let name = function.need("name")?;
-    let arguments = arguments(function.take("arguments"));
+    let arguments = arguments(function.value("arguments"));
     function.end()?;
     Ok(ContentView::ToolCall(ToolCallView {
         id: id.unwrap_or(name).decode(),

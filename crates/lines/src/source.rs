@@ -6,9 +6,8 @@ use std::io::BufRead;
 use lmbatch_core::{Error, Outline, RequestError, RequestSource, Sourced};
 
 use crate::context::{InputContext, bad};
-use crate::format;
-use crate::line;
 use crate::lines::Lines;
+use crate::{format, line};
 
 /// Byte order mark that some editors put before text.
 const MARK: &[u8] = b"\xef\xbb\xbf";

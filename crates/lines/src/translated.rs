@@ -3,10 +3,9 @@
 use lmbatch_core::{ContentView, GenerateOptions, Json, MessageView, RequestError, Role, Text};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::context::bad;
-use crate::values::exact;
+use crate::values::{exact, in_words};
 
 /// Request of a batch line, free of the terms of its provider.
 #[derive(Default)]
@@ -14,11 +13,6 @@ pub(crate) struct Translated<'a> {
     pub(crate) system: Option<Text<'a>>,
     pub(crate) messages: Vec<MessageView<'a>>,
     pub(crate) options: GenerateOptions,
-}
-
-/// Refuses the member `at`, which has no translation.
-pub(crate) fn untranslated(at: &str) -> RequestError {
-    RequestError::unsupported(format!("{at} cannot be translated"))
 }
 
 /// Refuses a file stored at `owner`, which the member `at` names.
@@ -33,18 +27,7 @@ pub(crate) fn typed<T: DeserializeOwned>(value: Json<'_>, at: &str) -> Result<T,
     exact(value, at)?;
     value
         .parse()
-        .map_err(|error: serde_json::Error| bad(format!("{at}: {error}")))
-}
-
-/// Refuses every member of an object that is neither null nor known.
-pub(crate) fn only(value: &Value, at: &str, known: &[&str]) -> Result<(), RequestError> {
-    let members = value.as_object().into_iter().flatten();
-    for (name, _) in members.filter(|(_, value)| !value.is_null()) {
-        if !known.contains(&name.as_str()) {
-            return Err(untranslated(&format!("{at}.{name}")));
-        }
-    }
-    Ok(())
+        .map_err(|error: serde_json::Error| bad(format!("{at}: {}", in_words(&error))))
 }
 
 /// Returns the model that the body `at` names, if it names one.
@@ -52,16 +35,20 @@ pub(crate) fn named_model<'a>(body: Json<'a>, at: &str) -> Result<Option<Text<'a
     #[derive(Deserialize)]
     struct Named<'a> {
         #[serde(borrow)]
-        model: Option<Text<'a>>,
+        model: Option<Json<'a>>,
+    }
+    if !body.as_str().trim_start().starts_with('{') {
+        return Err(bad(format!("{at} is not a JSON object")));
     }
     let named = body.parse::<Named<'a>>().map_err(|error| {
-        let error = error.to_string();
-        match error.starts_with("duplicate field") {
+        match error.to_string().starts_with("duplicate field") {
             true => bad(format!("{at} names its model twice")),
-            false => bad(format!("{at}: {error}")),
+            false => bad(format!("{at}: {}", in_words(&error))),
         }
     })?;
-    Ok(named.model)
+    let model = named.model.map(|model| model.parse::<Text<'a>>());
+    let model = model.transpose();
+    model.map_err(|_| bad(format!("the model of {at} is not a string")))
 }
 
 /// Returns the model that the body `at` names, which must be the model of the run.

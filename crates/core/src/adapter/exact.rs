@@ -23,13 +23,23 @@ use serde_json::Value;
 /// float holds exactly, and for a member that appears twice in one object. The message names the number or
 /// the member.
 pub fn exact_value(text: &str) -> Result<Value, String> {
+    check_exact(text)?;
+    serde_json::from_str(text).map_err(|error| reason(&error))
+}
+
+/// Checks that JSON text can be passed on exactly, without keeping its value.
+///
+/// # Errors
+/// A number that a value would round, a member that stands twice in one object, or text that is not JSON.
+pub fn check_exact(text: &str) -> Result<(), String> {
     if let Some(number) = numbers(text).find(|number| !is_exact(number)) {
         return Err(format!(
             "the number {number} cannot be passed on exactly; write it as a string or with fewer digits"
         ));
     }
-    serde_json::from_str::<UniqueMembers>(text).map_err(|error| reason(&error))?;
-    serde_json::from_str(text).map_err(|error| reason(&error))
+    serde_json::from_str::<UniqueMembers>(text)
+        .map(drop)
+        .map_err(|error| reason(&error))
 }
 
 /// Returns the message of a parser without the position, which is relative to the value.

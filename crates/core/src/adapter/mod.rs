@@ -37,7 +37,7 @@ pub use call_ids::{CallIdRule, CallIds};
 pub use capabilities::{BatchClass, Capabilities, CreateProof, Frame, Limits, WireIdRule};
 pub use chars::is_unsafe;
 pub use codec::{BatchCodec, Opened, RowContent};
-pub use exact::exact_value;
+pub use exact::{check_exact, exact_value};
 pub use factory::{Connection, ProviderFactory};
 pub use intent::Intent;
 pub use json::JsonBuf;

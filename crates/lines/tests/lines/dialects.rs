@@ -160,7 +160,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Vec<Value>)> {
                     chat(&json!([{"role": "user", "content": [
                         {"type": "text", "text": "What?"},
                         {"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{PNG}")}},
-                        {"type": "file", "file": {"filename": "a.pdf", "file_data": format!("data:application/pdf;base64,{PDF}")}},
+                        {"type": "file", "file": {"file_data": format!("data:application/pdf;base64,{PDF}")}},
                     ]}])),
                     &json!({"max_tokens": 9}),
                 ),
@@ -168,14 +168,14 @@ pub(crate) fn requests() -> Vec<(&'static str, Vec<Value>)> {
                     &json!({"max_tokens": 9, "messages": [{"role": "user", "content": [
                         {"type": "text", "text": "What?"},
                         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
-                        {"type": "document", "title": "a.pdf", "source": {"type": "base64", "media_type": "application/pdf", "data": PDF}, "citations": {"enabled": false}},
+                        {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PDF}, "citations": {"enabled": false}},
                     ]}]}),
                 ),
                 gemini(
                     &json!({"generationConfig": {"maxOutputTokens": 9}, "contents": [{"role": "user", "parts": [
                         {"text": "What?"},
                         {"inlineData": {"mimeType": "image/png", "data": PNG}},
-                        {"inline_data": {"mime_type": "application/pdf", "data": PDF, "display_name": "a.pdf"}},
+                        {"inline_data": {"mime_type": "application/pdf", "data": PDF}},
                     ]}]}),
                 ),
             ],

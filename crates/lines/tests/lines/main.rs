@@ -14,6 +14,7 @@ mod media;
 mod mutations;
 mod refusals;
 mod reports;
+mod tools;
 
 const ANTHROPIC: &str = "anthropic/claude-haiku-4-5";
 const GOOGLE: &str = "google/gemini-2.5-flash";

@@ -34,7 +34,7 @@ fn members_without_a_translation_from_anthropic_are_refused_by_name() {
             "params.metadata cannot be translated for openai",
         ),
         (
-            asked(json!({"mcp_servers": []})),
+            asked(json!({"mcp_servers": [{"name": "n"}]})),
             "params.mcp_servers cannot be translated for openai",
         ),
         (
@@ -47,7 +47,7 @@ fn members_without_a_translation_from_anthropic_are_refused_by_name() {
         ),
         (
             asked(json!({"max_tokens": "9"})),
-            "params.max_tokens: invalid type: string \"9\", expected u32",
+            "params.max_tokens: invalid type: string \"9\", expected a whole number from 0 to 4294967295",
         ),
         (
             asked(json!({"tools": [{"type": "web_search_20260318", "name": "web_search"}]})),
@@ -67,7 +67,7 @@ fn members_without_a_translation_from_anthropic_are_refused_by_name() {
         ),
         (
             asked(json!({"tool_choice": {"type": "some"}})),
-            "params.tool_choice cannot be translated",
+            "params.tool_choice: some cannot be translated",
         ),
         (
             asked(json!({"thinking": {"type": "adaptive"}})),
@@ -83,7 +83,7 @@ fn members_without_a_translation_from_anthropic_are_refused_by_name() {
         ),
         (
             asked(json!({"thinking": {"type": "between_tools"}})),
-            "params.thinking cannot be translated",
+            "params.thinking: between_tools cannot be translated",
         ),
         (
             asked(json!({"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}})),
@@ -99,7 +99,7 @@ fn members_without_a_translation_from_anthropic_are_refused_by_name() {
         ),
         (
             asked(json!({"output_format": {"type": "text"}})),
-            "params.output_format cannot be translated",
+            "params.output_format: text cannot be translated",
         ),
         (
             json!({"system": [{"type": "image"}], "messages": hi}),
@@ -200,8 +200,8 @@ fn members_without_a_translation_from_gemini_are_refused_by_name() {
     for (request, why) in [
         (json!({}), "request.contents must be there"),
         (
-            asked(json!({"safety_settings": []})),
-            "request.safety_settings cannot be translated for openai",
+            asked(json!({"safety_settings": [{}]})),
+            "request.safetySettings cannot be translated for openai",
         ),
         (
             asked(json!({"cachedContent": "cachedContents/1"})),
@@ -356,6 +356,241 @@ fn members_without_a_translation_from_gemini_are_refused_by_name() {
     ] {
         let found = reason(&gemini(&request));
         assert!(found.starts_with(why), "{request}: {found}");
+    }
+}
+
+#[test]
+fn no_member_of_a_wrong_type_or_without_a_translation_is_dropped() {
+    let hi = json!([{"role": "user", "content": "Hi"}]);
+    let of_responses = |name: &str, value: Value| {
+        let mut line = responses(&json!("Hi"));
+        line["body"][name] = value;
+        line
+    };
+    let of_chat = |name: &str, value: Value| {
+        let mut line = chat(&hi);
+        line["body"][name] = value;
+        line
+    };
+    let of_params = |name: &str, value: Value| {
+        let mut params = json!({"max_tokens": 9, "messages": hi});
+        params[name] = value;
+        anthropic(&params)
+    };
+    let of_request = |name: &str, value: Value| {
+        let mut request = json!({"contents": [{"parts": [{"text": "Hi"}]}]});
+        request[name] = value;
+        gemini(&request)
+    };
+    for (line, why) in [
+        (
+            of_responses("text", json!({"format": {"name": "n", "schema": {}}})),
+            "body.text.format.type must be there",
+        ),
+        (
+            of_responses("text", json!("json")),
+            "body.text is not a JSON object",
+        ),
+        (
+            of_responses(
+                "text",
+                json!({"format": {"type": "json_schema", "schema": {}, "foo": 1}}),
+            ),
+            "body.text.format.foo cannot be translated",
+        ),
+        (
+            of_responses(
+                "text",
+                json!({"format": {"type": "json_schema", "schema": {}, "description": "d"}}),
+            ),
+            "body.text.format.description cannot be translated",
+        ),
+        (
+            of_responses(
+                "text",
+                json!({"format": {"type": "json_schema", "schema": {}, "strict": "yes"}}),
+            ),
+            "body.text.format.strict is not a boolean",
+        ),
+        (
+            of_responses("reasoning", json!("high")),
+            "body.reasoning is not a JSON object",
+        ),
+        (
+            of_responses("reasoning", json!({"effort": 5})),
+            "body.reasoning.effort is not a string",
+        ),
+        (
+            of_chat(
+                "response_format",
+                json!({"type": "text", "json_schema": {"schema": {}}}),
+            ),
+            "body.response_format.json_schema cannot be translated",
+        ),
+        (
+            of_chat(
+                "response_format",
+                json!({"type": "json_schema", "json_schema": {"schema": {}, "foo": 1}}),
+            ),
+            "body.response_format.json_schema.foo cannot be translated",
+        ),
+        (
+            of_chat(
+                "tools",
+                json!([{"type": "function", "function": {"name": "f"}, "zip": 3}]),
+            ),
+            "body.tools[0].zip cannot be translated",
+        ),
+        (
+            of_responses(
+                "tools",
+                json!([{"type": "function", "name": "f", "description": 5}]),
+            ),
+            "body.tools[0].description is not a string",
+        ),
+        (
+            of_responses(
+                "tools",
+                json!([{"type": "function", "name": "f", "strict": "yes"}]),
+            ),
+            "body.tools[0].strict is not a boolean",
+        ),
+        (
+            of_responses(
+                "tool_choice",
+                json!({"type": "mcp", "server_label": "s", "name": "f"}),
+            ),
+            "body.tool_choice: mcp cannot be translated",
+        ),
+        (
+            of_responses("tool_choice", json!({"type": "custom", "name": "f"})),
+            "body.tool_choice: custom cannot be translated",
+        ),
+        (
+            of_responses(
+                "tool_choice",
+                json!({"type": "function", "name": "f", "more": 1}),
+            ),
+            "body.tool_choice.more cannot be translated",
+        ),
+        (
+            of_params("output_config", json!("x")),
+            "params.output_config is not a JSON object",
+        ),
+        (
+            of_params("thinking", json!("on")),
+            "params.thinking is not a JSON object",
+        ),
+        (
+            of_params(
+                "thinking",
+                json!({"type": "disabled", "budget_tokens": "2000"}),
+            ),
+            "params.thinking.budget_tokens cannot be translated",
+        ),
+        (
+            of_params(
+                "tool_choice",
+                json!({"type": "auto", "disable_parallel_tool_use": "true"}),
+            ),
+            "params.tool_choice.disable_parallel_tool_use is not a boolean",
+        ),
+        (
+            of_params(
+                "tools",
+                json!([{"name": "f", "input_schema": {}, "description": 7}]),
+            ),
+            "params.tools[0].description is not a string",
+        ),
+        (
+            of_params(
+                "tools",
+                json!([{"name": "f", "input_schema": {}, "strict": "yes"}]),
+            ),
+            "params.tools[0].strict is not a boolean",
+        ),
+        (
+            anthropic(
+                &json!({"messages": hi, "output_format": {"type": "json_schema", "schema": {}}, "output_config": {"format": {"type": "json_schema", "schema": {}}}}),
+            ),
+            "params has both output_format and output_config.format; keep one of them",
+        ),
+        (
+            of_request("generationConfig", json!({"temperature": []})),
+            "request.generationConfig.temperature: invalid type: sequence, expected a number",
+        ),
+        (
+            of_request("generationConfig", json!({"maxOutputTokens": -1})),
+            "request.generationConfig.maxOutputTokens: invalid value: integer `-1`, expected a whole number from 0 to 4294967295",
+        ),
+        (
+            of_request(
+                "generationConfig",
+                json!({"responseSchema": {"type": "OBJECT", "propertyOrdering": [1]}}),
+            ),
+            "request.generationConfig.responseSchema.propertyOrdering holds more than strings",
+        ),
+    ] {
+        assert_eq!(reason(&line), why, "{line}");
+    }
+    let twice = r#"{"custom_id":"a","params":{"max_tokens":9,"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"i","name":"f","input":{"a":1,"a":2}}]}]}}"#;
+    assert_eq!(
+        sent_with(&[], OPENAI, twice),
+        Err("params: the member \"a\" stands twice".to_owned())
+    );
+    let title = json!([{"role": "user", "content": [{"type": "document", "title": "Contract 7", "source": {"type": "text", "data": "x"}}]}]);
+    assert_eq!(
+        translated(
+            GOOGLE,
+            &anthropic(&json!({"max_tokens": 9, "messages": title}))
+        ),
+        Err(
+            "params.messages[0].content: the title of a document cannot be translated for google"
+                .to_owned()
+        )
+    );
+}
+
+#[test]
+fn a_default_says_the_same_as_its_absence() {
+    let hi = json!([{"role": "user", "content": "Hi"}]);
+    let parts = json!([{"parts": [{"text": "Hi"}]}]);
+    for (plain, member, defaults) in [
+        (
+            chat(&hi),
+            "body",
+            json!({"service_tier": "auto", "n": 1.0, "logprobs": false, "parallel_tool_calls": true, "metadata": {}, "logit_bias": {}, "modalities": ["text"]}),
+        ),
+        (
+            responses(&json!("Hi")),
+            "body",
+            json!({"service_tier": "auto", "parallel_tool_calls": true, "truncation": "disabled", "include": [], "metadata": {}}),
+        ),
+        (
+            anthropic(&json!({"max_tokens": 9, "messages": hi})),
+            "params",
+            json!({"service_tier": "auto", "mcp_servers": [], "stop_sequences": []}),
+        ),
+        (
+            gemini(&json!({"contents": parts})),
+            "request",
+            json!({"safety_settings": []}),
+        ),
+    ] {
+        for (name, value) in defaults.as_object().unwrap() {
+            let mut line = plain.clone();
+            line[member][name] = value.clone();
+            assert_eq!(
+                translated(OPENAI, &line),
+                translated(OPENAI, &plain),
+                "{line}"
+            );
+            line[member][name] = json!({"other": 7});
+            assert!(
+                reason(&line).contains(name.split('_').next().unwrap()),
+                "{line}"
+            );
+        }
     }
 }
 

@@ -186,11 +186,11 @@ fn assistant_message_with_nulls() {
         ),
         (
             json!({"role": "assistant", "content": "A", "audio": {"id": "audio_1"}}),
-            "!unknown field `audio`",
+            "!.audio cannot be translated",
         ),
         (
             json!({"role": "assistant", "content": "A", "weight": 1}),
-            "!unknown field `weight`",
+            "!.weight cannot be translated",
         ),
         (
             json!({"role": "assistant", "content": null, "refusal": null}),
