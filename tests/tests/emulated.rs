@@ -92,7 +92,7 @@ fn an_emulated_run_is_found_by_its_id_apart_from_paid_runs() {
     );
     assert!(world.output().contains("\"emulated\":true"));
     let requeued = world.at(&["requeue", run]);
-    assert_says(&requeued, 3, &["1 request of run", "resubmitted"]);
+    assert_says(&requeued, 3, &["1 request of run", "requeued"]);
     assert_says(&world.at(&["show", run]), 0, &["attempt 2"]);
     assert_says(&world.at(&["purge", run]), 0, &["deleted"]);
     assert!(world.runs().is_empty());

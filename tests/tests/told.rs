@@ -181,7 +181,7 @@ fn the_same_command_after_a_cancel_warns_of_paying_again() {
         "{outcomes:?}"
     );
     let sent = format!(
-        "{} of run {unnamed} resubmitted",
+        "{} of run {unnamed} requeued",
         match 2 - answered {
             1 => "1 request".to_owned(),
             several => format!("{several} requests"),

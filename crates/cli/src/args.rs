@@ -48,11 +48,11 @@ const EXAMPLES: &str = "Examples:
 Exit codes:
   0    every request has a usable output
   1    error
-  2    usage or input; nothing was sent
+  2    usage, input or key; this command sent nothing
   3    finished, and some outputs are unusable
   4    not finished; continue with resume
   5    stopped by the cost limit; continue with resume --max-cost
-  6    submission status unknown
+  6    creation status unknown; decide with --on-doubt
   7    busy: another process holds the run
   141  the reader of the output closed its end
   129, 130, 143  stopped by HUP, INT, TERM; continue with resume";
@@ -73,7 +73,7 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Cancel a run or a batch; requests answered by then are billed, and their outcomes can be fetched.
     Cancel(CancelArgs),
-    /// Resume runs from their last recorded state, without submitting anything twice.
+    /// Resume runs from their last recorded state, without creating any batch twice.
     Resume(ResumeArgs),
     /// Send requests of a finished run again, by default unanswered ones; the last answer to a request counts.
     Requeue(RequeueArgs),
@@ -169,7 +169,7 @@ pub(crate) struct RunArgs {
     /// Create the batches and exit; continue with `lmbatch resume`.
     #[arg(long, conflicts_with = "emulate")]
     pub(crate) detach: bool,
-    /// Maximum number of times that a request is sent, if it stays unanswered for a reason that a retry may cure
+    /// Maximum number of times that a request is sent, if its failure is retryable or it expired
     /// [default: 3]. Kept with the run.
     #[arg(long, value_name = "N")]
     pub(crate) max_attempts: Option<u32>,
@@ -360,7 +360,8 @@ pub(crate) struct DoubtArgs {
     /// results again [default: 15min].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) doubt_wait: Option<Duration>,
-    /// Action if that batch is not found: hold the run; resubmit, which may pay twice; or abandon its requests.
+    /// Action if the batch of a lost create is not found: hold the run; resubmit, which may pay twice; or abandon its
+    /// requests. With abandon, rows that the results still lack are given up as well.
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     pub(crate) on_doubt: OnDoubtArg,
 }
@@ -432,7 +433,7 @@ pub(crate) struct ResumeOptions {
     /// the provider.
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
-    /// Maximum number of times that a request is sent, if it stays unanswered for a reason that a retry may cure
+    /// Maximum number of times that a request is sent, if its failure is retryable or it expired
     /// [default: the run's own setting, or 3].
     #[arg(long, value_name = "N")]
     pub(crate) max_attempts: Option<u32>,
@@ -565,10 +566,8 @@ pub(crate) struct SettingsArgs {
     /// File with the JSON Schema of the answers; every answer is checked against it.
     #[arg(long, value_name = "FILE")]
     pub(crate) schema: Option<PathBuf>,
-    /// Treatment of a schema that the provider does not accept, such as a map at Anthropic: strict refuses it
-    /// before anything is sent; lenient sends the part that the provider accepts, or none of it. A schema that
-    /// OpenAI accepts but does not enforce is sent in both modes, with a notice. In both modes every answer is
-    /// checked on this machine against the whole schema.
+    /// Treatment of a schema that the provider does not support: strict refuses it, lenient sends the supported part.
+    /// Every answer is checked on this machine against the whole schema.
     #[arg(long, value_name = "MODE", default_value_t)]
     #[serde(default)]
     pub(crate) schema_mode: SchemaMode,

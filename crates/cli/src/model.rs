@@ -36,7 +36,7 @@ pub(crate) fn find(name: &str) -> Result<&'static Provider, Failure> {
         .map(|provider| provider.id())
         .collect();
     let failure = Failure::usage(format!(
-        "there is no provider {name:?}; there is {}",
+        "unknown provider {name:?}; use one of {}",
         known.join(", ")
     ));
     let nearest = known
@@ -86,7 +86,7 @@ mod tests {
         let failure = parse("opnai/x").unwrap_err();
         assert_eq!(
             failure.message,
-            "there is no provider \"opnai\"; there is openai, anthropic, google"
+            "unknown provider \"opnai\"; use one of openai, anthropic, google"
         );
         assert_eq!(failure.hint.as_deref(), Some("did you mean openai?"));
         assert_eq!(parse("zzz/x").unwrap_err().hint, None);

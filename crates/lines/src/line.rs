@@ -111,7 +111,7 @@ pub(crate) fn read(
 
 fn parse(text: &str) -> Result<Line<'_>, RequestError> {
     if !text.starts_with('{') {
-        return Err(bad("it is not a JSON object"));
+        return Err(bad("the line is not a JSON object"));
     }
     // The parser's messages name fields and positions, and never quote the values of strings.
     serde_json::from_str(text).map_err(|error| {
@@ -563,7 +563,7 @@ mod tests {
                 r#"{"custom_id":"c","method":"POST","url":"/v1/chat/completions","body":{"messages":[{"role":"user","content":"x"}],"max_tokens":5,"max_completion_tokens":7}}"#,
                 "body has both max_tokens and max_completion_tokens; keep one of them",
             ),
-            (r#"[1]"#, "it is not a JSON object"),
+            (r#"[1]"#, "the line is not a JSON object"),
             (
                 r#"{"id":1,"messages":[{"role":"tool","content":"x"}]}"#,
                 "messages[0].role: unknown value `tool`, expected one of `system`, `user`, `assistant`",

@@ -137,9 +137,9 @@ pub mod durable {
 
     /// Records runs in a state folder.
     pub trait Durable: Sized {
-        /// Opens the folder, makes it where it is missing, and records runs in it from now on. The value owns all
-        /// that it needs of the folder; its runs are claimed one by one, so that other processes may use the folder
-        /// at the same time.
+        /// Opens the folder, makes it where it is missing, and records runs in it from now on. The
+        /// returned value owns its handles to the folder. Each run is claimed separately, so that other processes may
+        /// use the folder at the same time.
         ///
         /// ```no_run
         /// # async fn example(engine: lmbatch::Engine) -> lmbatch::Result<()> {

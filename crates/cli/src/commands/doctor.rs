@@ -139,7 +139,7 @@ fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
     if !found.unknown.is_empty() {
         table(snapshots(&found.unknown)).print();
         terminal::message(
-            "not recorded in this state directory; the record of a run can be rebuilt from its input:",
+            "not recorded in this state folder; the record of a run can be rebuilt from its input:",
         );
         let mut runs: BTreeMap<&str, Vec<&BatchSnapshot>> = BTreeMap::new();
         for one in &found.unknown {
@@ -170,7 +170,7 @@ fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
     if !found.unused.is_empty() {
         files(&found.unused).print();
         terminal::message(
-            "no batch and no run of this state directory needs these inputs; delete them with --clean",
+            "no batch and no run of this state folder needs these inputs; delete them with --clean",
         );
     }
     if !found.young.is_empty() {
@@ -242,7 +242,7 @@ fn recognised(recognised: &Recognised, provider: &str) {
         table(batches.iter().copied()).print();
         let ids: Vec<&str> = batches.iter().map(|batch| batch.id.as_str()).collect();
         terminal::message(
-            "not recorded in this state directory; the ids of the rows belong to one run of lmbatch, whose record can be rebuilt from its input:",
+            "not recorded in this state folder; the ids of the rows belong to one run of lmbatch, whose record can be rebuilt from its input:",
         );
         let ids: Vec<&str> = ids.into_iter().rev().collect();
         adopt(&ids, provider);

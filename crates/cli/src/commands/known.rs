@@ -97,7 +97,7 @@ pub(super) fn refusal(args: &RunArgs, conflict: RunConflict) -> Failure {
             run,
             is_refused: true,
         } => Failure::usage(format!(
-            "{} is of another input, model or account, and failed before a batch was created",
+            "{} was started with a different input, model, options or account, and failed before a batch was created",
             named(&run)
         ))
         .hint(format!(
@@ -106,7 +106,7 @@ pub(super) fn refusal(args: &RunArgs, conflict: RunConflict) -> Failure {
         )),
         RunConflict::OtherAccount { run, .. } | RunConflict::OtherRequests { run, .. } => {
             Failure::usage(format!(
-                "{} is of another input, model or account",
+                "{} was started with a different input, model, options or account",
                 named(&run)
             ))
             .hint("--update sends what is new or changed; another name with --run sends all of it")

@@ -72,7 +72,7 @@ pub(crate) async fn requeue(
         None => engine.requeue(&run, &chosen).await?,
     };
     terminal::message(&format!(
-        "{} of run {} resubmitted",
+        "{} of run {} requeued",
         format::count(count, "request", "requests"),
         run.id
     ));

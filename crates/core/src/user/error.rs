@@ -148,11 +148,11 @@ kinds! {
     InvalidStructured = "invalid_structured": "the reply does not fit the schema"
         => "Send the request again, allow more output tokens, or simplify the schema.",
     /// A create's result is unknown: the batch may exist and be billed.
-    Doubt = "doubt": "it is not known whether the batch was created"
+    Doubt = "doubt": "creation status unknown: the response to the create was lost"
         => "Search the provider's list for the error's label before the requests are sent again. A named run searches \
             by itself when it is resumed.",
     /// Another process or task holds or has changed the run.
-    Conflict = "conflict": "another process holds or has changed it"
+    Conflict = "conflict": "the run is held, or was changed, by another process"
         => "The message names the process. Wait for it, or end it: the claim ends with the process.",
     /// A run or handle belongs to another account than the one in use.
     OtherAccount = "other_account": "it belongs to another account"

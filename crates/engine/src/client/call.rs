@@ -191,7 +191,7 @@ macro_rules! waiting_methods {
 /// Defines the method that limits attempts, for a builder with a `call`.
 macro_rules! attempt_methods {
     () => {
-        /// Sets the maximum number of times that a request is sent, if a retry may cure its missing answer; 1 by
+        /// Sets the maximum number of times that a request is sent, if its failure is retryable or it expired; 1 by
         /// default.
         pub fn max_attempts(mut self, attempts: u32) -> Self {
             self.call.run.max_attempts = Some(attempts);

@@ -658,7 +658,8 @@ fn incomplete(batch: &BatchId, promised: &Promised, short: Option<u64>, broken: 
             "the results lack {short} of the {} requests of the batch that have ended",
             promised.named
         ),
-        Some(_) if broken > 0 => format!("{broken} rows of the results are not valid JSON"),
+        Some(_) if broken == 1 => "1 result row is not valid JSON".to_owned(),
+        Some(_) if broken > 1 => format!("{broken} result rows are not valid JSON"),
         _ if promised.named == 0 => {
             "the batch has ended without an answer according to its counts, and the provider has not confirmed that its results are complete".to_owned()
         }

@@ -151,7 +151,7 @@ pub(super) fn members(text: &str) -> Result<Vec<(Cow<'_, str>, Cell<'_>)>, Reque
         }
     }
     if !text.starts_with('{') {
-        return Err(bad("it is not a JSON object"));
+        return Err(bad("the line is not a JSON object"));
     }
     let mut parser = serde_json::Deserializer::from_str(text);
     let members = parser.deserialize_map(Reader);
