@@ -56,8 +56,7 @@ impl FileRows {
         })?;
         let mut paths = Vec::new();
         for path in found {
-            let path =
-                path.map_err(|error| Error::local("reading the folder", error.into()))?;
+            let path = path.map_err(|error| Error::local("reading the folder", error.into()))?;
             if !path.is_file() {
                 continue;
             }
