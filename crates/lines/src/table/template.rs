@@ -272,7 +272,7 @@ mod tests {
             ),
             (
                 "{% for a in range(90000) %}{% for b in range(90000) %}x{% endfor %}{% endfor %}",
-                "the prompt is a template with an error at line 1, column",
+                "the prompt is a template with an error at line 1: it takes more than 1000000 steps",
             ),
             (
                 "{{ name|nope }}",
