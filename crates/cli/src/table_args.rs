@@ -15,48 +15,57 @@ use crate::whole_path::whole_path;
 /// in the same way.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
 #[serde(default)]
-#[command(next_help_heading = "Tables")]
 pub(crate) struct TableArgs {
     /// Template of the prompt, such as 'Summarize: {{ text }}', over the columns of CSV, TSV or JSON Lines; @FILE reads
     /// it from a file. See "Tables" in the guide.
-    #[arg(long, value_name = "TEXT|@FILE", conflicts_with = "prompt_field")]
+    #[arg(
+        long,
+        help_heading = "Tables",
+        value_name = "TEXT|@FILE",
+        conflicts_with = "prompt_field"
+    )]
     pub(crate) prompt: Option<TextArg>,
     /// Column that is the prompt as it is [default: prompt].
-    #[arg(long, value_name = "COL")]
+    #[arg(long, help_heading = "Tables", value_name = "COL")]
     pub(crate) prompt_field: Option<String>,
     /// Column of the ids, which must be unique [default: id, or else the number of the row].
-    #[arg(long, value_name = "COL")]
+    #[arg(long, help_heading = "Tables", value_name = "COL")]
     pub(crate) id: Option<String>,
     /// Columns that the output repeats: names separated by commas, or * for all.
-    #[arg(long, value_name = "COL,…|*", value_delimiter = ',')]
+    #[arg(
+        long,
+        help_heading = "Tables",
+        value_name = "COL,…|*",
+        value_delimiter = ','
+    )]
     pub(crate) keep: Vec<String>,
     /// Column of attachments: paths in the folder of attachments, or URLs, separated by |.
-    #[arg(long, value_name = "COL")]
+    #[arg(long, help_heading = "Tables", value_name = "COL")]
     pub(crate) attach: Option<String>,
     /// Column of the model of each request, a model of the same provider; -m answers where it is empty.
-    #[arg(long, value_name = "COL")]
+    #[arg(long, help_heading = "Tables", value_name = "COL")]
     pub(crate) model_field: Option<String>,
     /// Send one request for each file that matches, such as '**/*.txt', in the folder INPUT. The id is the path; the
     /// columns are path, name and text; other files than text are attachments.
-    #[arg(long, value_name = "GLOB", conflicts_with_all = ["input_format", "delimiter", "no_headers"])]
+    #[arg(long, help_heading = "Tables", value_name = "GLOB", conflicts_with_all = ["input_format", "delimiter", "no_headers"])]
     pub(crate) files: Option<String>,
     /// Format of the input [default: that of its extension, with or without .gz or .zst; jsonl for any other].
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, help_heading = "Tables", value_name = "FORMAT")]
     pub(crate) input_format: Option<FormatArg>,
     /// Character between the cells of CSV, such as ';'; \t is a tab.
-    #[arg(long, value_name = "C")]
+    #[arg(long, help_heading = "Tables", value_name = "C")]
     pub(crate) delimiter: Option<Delimiter>,
     /// Read the first record of CSV as a row; the columns are c1, c2 and so on.
-    #[arg(long)]
+    #[arg(long, help_heading = "Tables")]
     pub(crate) no_headers: bool,
     /// Read only the first N rows.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, help_heading = "Tables", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
     /// Send a random sample of N rows, in the order of the input; the same seed draws the same rows [default seed: 0].
-    #[arg(long, value_name = "N[:SEED]")]
+    #[arg(long, help_heading = "Tables", value_name = "N[:SEED]")]
     pub(crate) sample: Option<SampleArg>,
     /// Leave invalid rows out, and write each to FILE as {"line", "error", "row"}.
-    #[arg(long, value_name = "FILE", value_parser = whole_path())]
+    #[arg(long, help_heading = "Tables", value_name = "FILE", value_parser = whole_path())]
     pub(crate) skip_invalid: Option<PathBuf>,
 }
 

@@ -295,7 +295,7 @@ fn columns_are_found_against_the_header() {
     );
     assert_eq!(
         with(|_| {}),
-        format!("{NO_PROMPT}: there is no column \"prompt\", which holds the prompt{ending}")
+        format!("{NO_PROMPT}: there is no column \"prompt\", the default{ending}")
     );
     let changes: [(fn(&mut TableOptions), &str); 4] = [
         (

@@ -88,7 +88,7 @@ impl RequestWriter {
             Prompt::Column(column) => {
                 if !exists(column) {
                     return Err(Error::invalid_input(match self.is_own_form {
-                        true => format!("{NO_PROMPT}: {}", missing(column, PROMPT, names())),
+                        true => format!("{NO_PROMPT}: {}", missing(column, "the default", names())),
                         false => missing(column, PROMPT, names()),
                     }));
                 }

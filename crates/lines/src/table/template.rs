@@ -232,7 +232,7 @@ mod tests {
             ("{{ s }}", r#"a "b" <c>"#),
             ("{{ l }}", r#"[true,null,"x"]"#),
             ("{{ o }} {{ o.b }}", r#"{"b":1,"a":[]} 1"#),
-            ("{{ o|tojson }}", r#"{"b":1,"a":[]}"#),
+            ("{{ o|tojson }}", r#"{"b": 1, "a": []}"#),
             ("{% for x in l %}{{ x }};{% endfor %}", "true;null;x;"),
             ("{% if i > 2 %}many{% endif %}", "many"),
             ("{{ s|upper|length }}", "9"),
@@ -268,11 +268,11 @@ mod tests {
             ),
             (
                 "{{ name.first.second }}",
-                "the prompt is a template with an error at line 1, column 4: undefined value",
+                "the prompt is a template with an error at line 1, column 8: undefined value: `name.first` is undefined",
             ),
             (
                 "{% for a in range(90000) %}{% for b in range(90000) %}x{% endfor %}{% endfor %}",
-                "the prompt is a template with an error at line 1, column",
+                "the prompt is a template with an error at line 1: it takes more than 1000000 steps",
             ),
             (
                 "{{ name|nope }}",
