@@ -9,7 +9,7 @@ use crate::blocking::blocking;
 use crate::context::Context;
 use crate::event::Event;
 use crate::plan::error::PlanError;
-use crate::plan::ids::IdChoice;
+use crate::plan::ids::{IdChoice, check_run_name};
 use crate::plan::{Plan, Planner};
 use crate::policy::RunOptions;
 use crate::results::finished::RunResults;
@@ -41,6 +41,7 @@ impl Context {
         ids: IdChoice,
         nonce: Nonce,
     ) -> Result<Plan, PlanError> {
+        self.batch_limit.check()?;
         // The claim is taken before the first file is in the spool, since files without a run are
         // deleted.
         let claim = match self.durable {
@@ -78,6 +79,9 @@ impl Context {
         name: Option<&str>,
         notes: BTreeMap<Box<str>, Box<str>>,
     ) -> Result<RunRecord> {
+        if let Some(name) = name {
+            check_run_name(name)?;
+        }
         let run = RunRecord {
             name: name.map(Into::into),
             ..plan.record(&*self.clock)
