@@ -217,7 +217,7 @@ pub(crate) async fn find(ledger: &dyn Ledger, wanted: &str) -> Result<RunRecord,
     })?;
     found.ok_or_else(|| {
         Failure::usage(format!("there is no run {wanted:?}")).hint(format!(
-            "{} lists them; a batch is named with its provider: -p PROVIDER",
+            "{} lists them",
             hints::on_runs(["runs"])
         ))
     })
