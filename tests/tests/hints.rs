@@ -204,8 +204,12 @@ fn the_same_requests_under_another_name_cause_one_warning() {
 fn a_run_can_be_resumed_to_another_output() {
     let world = World::new();
     assert_says(&world.run(&["--run", "one", "--detach"]), 0, &[]);
+    // The output of an unfinished run is not taken, even with --force.
     let two = ["--run", "two", "--detach", "--force"];
+    assert_says(&world.run(&two), 2, &["which has not ended"]);
+    let two = ["--run", "two", "--detach", "-o", "taken.jsonl"];
     assert_says(&world.run(&two), 0, &[]);
+    fs::write(world.path().join("taken.jsonl"), "mine").unwrap();
     let resume = |more: &[&str]| {
         let resume = ["resume", "--poll-interval", "20ms"];
         world.at(&[&resume[..], more].concat())

@@ -171,7 +171,7 @@ pub(crate) struct RunArgs {
     pub(crate) detach: bool,
     /// Maximum number of times that a request is sent, if its failure is retryable or it expired
     /// [default: 3]. Kept with the run.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_attempts: Option<u32>,
     #[command(flatten)]
     pub(crate) limit: LimitArgs,
@@ -216,14 +216,14 @@ pub(crate) struct FormatArgs {
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, clap::Args)]
 pub(crate) struct LimitArgs {
     /// Maximum number of requests per batch; the provider's own limit holds as well.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_batch_requests: Option<u32>,
     /// Maximum size of a batch in bytes; the provider's own limit holds as well.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_batch_bytes: Option<u64>,
     /// Maximum number of tokens per batch, estimated from its bytes with a margin; for accounts with a limit on
     /// enqueued tokens.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_batch_tokens: Option<u64>,
 }
 
@@ -338,7 +338,7 @@ pub(crate) struct RequeueArgs {
     #[arg(short, long, value_name = "PROVIDER/MODEL")]
     pub(crate) model: Option<String>,
     /// Use another maximum number of output tokens per answer.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_tokens: Option<u32>,
     /// Add or change a parameter of every request, as in `run`.
     #[arg(long, value_name = "KEY=VALUE")]
@@ -388,7 +388,7 @@ pub(crate) struct ReportArgs {
     pub(crate) cleanup: Option<Cleanup>,
     /// Exit 0 if at most this many outputs are unusable: a number, or a percentage such as 3% [default: 0]. Kept
     /// with the run.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) max_failed: Option<MaxFailed>,
     /// Print the summary as one JSON object on stdout, or on stderr if the outcomes are written to stdout.
     #[arg(long)]
@@ -435,7 +435,7 @@ pub(crate) struct ResumeOptions {
     pub(crate) timeout: Option<Duration>,
     /// Maximum number of times that a request is sent, if its failure is retryable or it expired
     /// [default: the run's own setting, or 3].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_attempts: Option<u32>,
     #[command(flatten)]
     pub(crate) paying: ContinuingCostArgs,
@@ -575,10 +575,10 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// Maximum number of output tokens per answer.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_tokens: Option<u32>,
     /// Sampling temperature, such as 0.7; higher is more random.
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = temperature)]
     pub(crate) temperature: Option<f64>,
     /// Nucleus sampling (top-p), from 0 to 1.
     #[arg(long, value_name = "X")]
@@ -605,6 +605,14 @@ pub(crate) struct SettingsArgs {
 fn problems() -> impl TypedValueParser<Value = Problem> {
     let names = Problem::ALL.iter().map(|problem| problem.as_str());
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Problem>())
+}
+
+/// Parses a temperature: a finite number, 0 or more.
+fn temperature(text: &str) -> Result<f64, String> {
+    let parsed = text.parse().ok();
+    parsed
+        .filter(|value: &f64| value.is_finite() && *value >= 0.0)
+        .ok_or_else(|| "not a finite number of 0 or more, such as 0.7".to_owned())
 }
 
 impl SettingsArgs {

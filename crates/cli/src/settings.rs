@@ -103,6 +103,31 @@ fn reason(error: &RequestError) -> String {
     terminal::plain(short.unwrap_or(&message))
 }
 
+/// Reports whether a key of `--set` names the maximum number of output tokens.
+fn is_max_tokens(key: &str) -> bool {
+    matches!(
+        key,
+        "max_tokens" | "max_output_tokens" | "max_completion_tokens"
+    )
+}
+
+/// Replaces settings of a recorded run by those of a later command, of which each takes precedence however it is
+/// given.
+pub(crate) fn revise(settings: &mut SettingsArgs, max_tokens: Option<u32>, set: &[String]) {
+    let key = |pair: &str| pair.split_once('=').map_or("", |(key, _)| key).to_owned();
+    if max_tokens.is_some() {
+        settings.set.retain(|pair| !is_max_tokens(&key(pair)));
+    }
+    if set.iter().any(|pair| is_max_tokens(&key(pair))) {
+        settings.max_tokens = None;
+    }
+    if set.iter().any(|pair| key(pair) == "temperature") {
+        settings.temperature = None;
+    }
+    settings.max_tokens = max_tokens.or(settings.max_tokens);
+    settings.set.extend(set.iter().cloned());
+}
+
 /// Reads the options from the command line.
 fn read(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
     let mut hyperparameters = Hyperparameters {
@@ -116,6 +141,16 @@ fn read(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
             return Err(Failure::usage(format!("--set {pair:?} is not KEY=VALUE")));
         };
         check_parameter_name(key).map_err(|error| Failure::usage(format!("--set {error}")))?;
+        let option = match key {
+            _ if args.max_tokens.is_some() && is_max_tokens(key) => Some("--max-tokens"),
+            "temperature" if args.temperature.is_some() => Some("--temperature"),
+            _ => None,
+        };
+        if let Some(option) = option {
+            return Err(Failure::usage(format!(
+                "{option} and --set {key} set one parameter; keep one of them"
+            )));
+        }
         let value = match serde_json::from_str::<&RawValue>(value) {
             Ok(_) => lmbatch::adapter::exact_value(value)
                 .map_err(|error| Failure::usage(format!("--set {key}: {error}")))?,

@@ -46,7 +46,7 @@ pub use memory::MemoryLedger;
 pub use plan::error::{BadInput, BadRequest, MAX_SHOWN_REQUESTS, PlanError};
 pub use plan::handle_parts::HandleParts;
 pub use plan::handles::CreatedHandle;
-pub use plan::ids::{former_run_id, run_id};
+pub use plan::ids::{check_run_name, former_run_id, run_id};
 pub use plan::planned_request::PlannedRequest;
 pub use plan::{Checked, Plan, check, check_each, check_within};
 pub use policy::{
@@ -65,7 +65,7 @@ pub use services::progress::{AnswerCount, RunState, ShardPhase, has_failed, is_r
 pub use services::purge::{
     SpooledFile, delete_stray, ended_before, files_of_run, forget_run, spooled_files, stray_files,
 };
-pub use services::same_run::{EndRefused, OnKnownRun, RunConflict, RunQuery, SameRun};
+pub use services::same_run::{EndRefused, INPUT_FILE, OnKnownRun, RunConflict, RunQuery, SameRun};
 pub use services::selection::{OutcomeKind, RequestFilter, SelectedRequests};
 pub use spool::folder::FolderSpool;
 pub use spool::temporary::TemporarySpool;

@@ -222,6 +222,25 @@ pub struct BatchLimit {
 }
 
 impl BatchLimit {
+    /// Checks that a batch may hold anything.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) with the name of a limit of zero.
+    pub(crate) fn check(self) -> lmbatch_core::Result<()> {
+        for (name, is_zero) in [
+            ("max_requests", self.max_requests == Some(0)),
+            ("max_bytes", self.max_bytes == Some(0)),
+            ("max_tokens", self.max_tokens == Some(0)),
+        ] {
+            if is_zero {
+                return Err(lmbatch_core::Error::invalid_input(format!(
+                    "the batch limit {name} must be at least 1; nothing was sent"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn apply(self, limits: lmbatch_core::Limits) -> lmbatch_core::Limits {
         lmbatch_core::Limits {
             max_requests: self

@@ -60,6 +60,39 @@ impl InputContext {
         self.raw_endpoints = endpoints;
         self
     }
+
+    /// Returns the names of the default options that are set. A schema mode alone changes no request.
+    pub(crate) fn option_names(&self) -> Vec<&str> {
+        let GenerateOptions {
+            system,
+            tools,
+            tool_choice,
+            schema,
+            schema_mode: _,
+            thinking,
+            hyperparameters: parameters,
+        } = &self.options;
+        let thinking = thinking.unwrap_or_default();
+        let named = [
+            (system.is_some(), "system"),
+            (tools.is_some(), "tools"),
+            (tool_choice.is_some(), "tool_choice"),
+            (schema.is_some(), "schema"),
+            (thinking.effort.is_some(), "effort"),
+            (thinking.budget_tokens.is_some(), "budget_tokens"),
+            (parameters.max_output_tokens.is_some(), "max_tokens"),
+            (parameters.temperature.is_some(), "temperature"),
+            (parameters.top_p.is_some(), "top_p"),
+            (parameters.top_k.is_some(), "top_k"),
+            (parameters.stop.is_some(), "stop"),
+            (parameters.seed.is_some(), "seed"),
+            (parameters.presence_penalty.is_some(), "presence_penalty"),
+            (parameters.frequency_penalty.is_some(), "frequency_penalty"),
+        ];
+        let set = named.iter().filter(|(is_set, _)| *is_set);
+        let extra = parameters.extra.keys().map(String::as_str);
+        set.map(|(_, name)| *name).chain(extra).collect()
+    }
 }
 
 /// Returns the error of a request that cannot be sent, with its reason.

@@ -406,6 +406,10 @@ fn of_batch(
         }
     }
     if let Some((raw, schema)) = batch_line.raw(context)? {
+        let unapplied = context.option_names();
+        if !unapplied.is_empty() {
+            return Err(unapplied_options(batch_line, &unapplied));
+        }
         visit(Entry {
             id,
             request: RequestView::Raw(raw),
@@ -427,9 +431,87 @@ fn of_batch(
     generate(asked, &options, context, visit)
 }
 
+/// Returns the error of a batch line that is sent byte for byte, so that the options of the input would not apply to it.
+fn unapplied_options(batch_line: &BatchLine<'_>, names: &[&str]) -> RequestError {
+    let dialect = match batch_line {
+        BatchLine::OpenAi { .. } => "an OpenAI",
+        BatchLine::Anthropic(_) => "an Anthropic",
+        BatchLine::Gemini(_) => "a Gemini",
+    };
+    let (pronoun, verb) = match names {
+        [_] => ("it", "does"),
+        _ => ("them", "do"),
+    };
+    bad(format!(
+        "this is {dialect} batch line, which is sent as it is, so that {} of the whole input {verb} not apply to it; put {pronoun} into {}",
+        names.join(", "),
+        batch_line.member()
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_of_the_input_are_refused_for_a_line_that_is_sent_unchanged() {
+        let options = |json: &str| serde_json::from_str::<GenerateOptions>(json).unwrap();
+        for (json, named) in [
+            (r#"{"system":"s"}"#, "system"),
+            (r#"{"schema":{"type":"object"}}"#, "schema"),
+            (r#"{"thinking":{"effort":"low"}}"#, "effort"),
+            (r#"{"thinking":{"budget_tokens":5}}"#, "budget_tokens"),
+            (
+                r#"{"hyperparameters":{"max_output_tokens":5}}"#,
+                "max_tokens",
+            ),
+            (
+                r#"{"hyperparameters":{"temperature":0.5,"top_p":0.5,"extra":{"zip":1}}}"#,
+                "temperature, top_p, zip",
+            ),
+        ] {
+            for (endpoint, line, start, end) in [
+                (
+                    "/v1/responses",
+                    r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"m","input":"x"}}"#,
+                    "this is an OpenAI batch line, which is sent as it is, so that ",
+                    " into body",
+                ),
+                (
+                    "/v1/messages",
+                    r#"{"custom_id":"c","params":{"model":"m","max_tokens":5,"messages":[]}}"#,
+                    "this is an Anthropic batch line, which is sent as it is, so that ",
+                    " into params",
+                ),
+                (
+                    "generateContent",
+                    r#"{"key":"k","request":{"contents":[]}}"#,
+                    "this is a Gemini batch line, which is sent as it is, so that ",
+                    " into request",
+                ),
+            ] {
+                let endpoints: &'static [&'static str] = Box::leak(Box::new([endpoint]));
+                let context = InputContext::new("acme", "m").with_raw_endpoints(endpoints);
+                let reason = |context: &InputContext| {
+                    let mut found = None;
+                    read(line, 7, context, &mut Outline::new(), &mut |sourced| {
+                        found = sourced
+                            .entry
+                            .err()
+                            .and_then(|error| error.message().map(str::to_owned));
+                    });
+                    found
+                };
+                assert_eq!(reason(&context), None, "{line}");
+                let said = reason(&context.clone().with_options(options(json))).unwrap();
+                assert!(
+                    said.starts_with(&format!("{start}{named} of the whole input"))
+                        && said.ends_with(end),
+                    "{said}"
+                );
+            }
+        }
+    }
 
     fn check(text: &str) -> String {
         let context = InputContext::new("acme", "m").with_raw_endpoints(&["/v1/responses"]);

@@ -4,10 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use lmbatch::engine::{
-    AnswerCount, EndRefused, OnKnownRun, Plan, RunConflict, RunQuery, SameRun, is_refused,
+    AnswerCount, EndRefused, OnKnownRun, Plan, RunConflict, RunQuery, SameRun, check_run_name,
+    is_refused,
 };
 use lmbatch::record::{RunFilter, RunRecord};
-use lmbatch::{Engine, ErrorKind, Result as CoreResult};
+use lmbatch::{Engine, Error, ErrorKind, Result as CoreResult};
 
 use super::run_settings::{RunSettings, absolute_path};
 use crate::args::{Cleanup, RunArgs};
@@ -49,10 +50,12 @@ async fn compared(
     plan: &Plan,
 ) -> Result<SameRun, Failure> {
     let (input, output) = (absolute_path(&notes.input), absolute_path(&notes.output));
+    let of_call = notes.write();
     let query = RunQuery {
         name: args.name.as_deref(),
         digest: plan.digest(),
         files: Some((&input, &output)),
+        notes: Some(&of_call),
         on_known: match (args.new, args.update) {
             (true, _) => OnKnownRun::SendAgain,
             (_, true) => OnKnownRun::Update,
@@ -64,9 +67,20 @@ async fn compared(
         found,
         SameRun::New { .. } | SameRun::Conflict(RunConflict::NothingToUpdate)
     ) {
-        free_output(args, notes, engine).await?;
+        if let Some(name) = &args.name {
+            check_run_name(name).map_err(|error| named_wrongly(&error))?;
+        }
+        free_output(notes, engine).await?;
     }
     Ok(found)
+}
+
+/// Returns the failure for a name that no run may have.
+fn named_wrongly(error: &Error) -> Failure {
+    Failure::usage(format!(
+        "--run: {}",
+        error.message().unwrap_or("the name cannot be used")
+    ))
 }
 
 /// Returns the failure of a command that conflicts with a recorded run.
@@ -209,10 +223,8 @@ async fn supersede(args: &RunArgs, engine: &Engine, run: &RunRecord) -> CoreResu
 }
 
 /// Refuses an output that another unfinished run will write, since only one of the two runs could write it.
-async fn free_output(args: &RunArgs, notes: &RunSettings, engine: &Engine) -> Result<(), Failure> {
-    if args.report.force {
-        return Ok(());
-    }
+/// That holds with `--force` as well: the answers of the unfinished run are paid for.
+async fn free_output(notes: &RunSettings, engine: &Engine) -> Result<(), Failure> {
     let Some(run) = writer(engine, &notes.output, None).await? else {
         return Ok(());
     };

@@ -17,7 +17,7 @@ use super::{dry_run, planning, state};
 use crate::args::{Only, RequeueArgs, SettingsArgs};
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
-use crate::{emulation, format, model, target, terminal};
+use crate::{emulation, format, model, settings, target, terminal};
 
 /// Outcomes whose requests are sent again by default.
 const USUAL: [Only; 4] = [Only::Errored, Only::Expired, Only::Cancelled, Only::Missing];
@@ -158,8 +158,7 @@ fn revised(args: &RequeueArgs, notes: &RunSettings) -> Result<Option<SettingsArg
         }
         settings.model.clone_from(model);
     }
-    settings.max_tokens = args.max_tokens.or(settings.max_tokens);
-    settings.set.extend(args.set.iter().cloned());
+    settings::revise(&mut settings, args.max_tokens, &args.set);
     if args.attachments.is_some() {
         settings.attachments.clone_from(&args.attachments);
     }

@@ -45,6 +45,10 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
                 text_file::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
             let handle: BatchHandle = serde_json::from_str(&text)
                 .map_err(|error| bad(format!("is not a handle: {error}")))?;
+            if handle.provider.as_str() != provider.id() {
+                return Err(bad(format!("is of a batch at {}", handle.provider))
+                    .hint(format!("-p {} fetches the batch there", handle.provider)));
+            }
             if handle.batch != batch {
                 return Err(bad(format!("is of batch {}", handle.batch)));
             }
@@ -61,6 +65,10 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
                 Ok(finished) if finished.rows() > 0 => finished,
                 _ => return Err(error.into()),
             }
+        }
+        Err(error) if error.kind() == ErrorKind::OtherAccount => {
+            return Err(Failure::from(error)
+                .hint("set the key and --base-url with which the batch was created"));
         }
         finished => finished?,
     };

@@ -59,6 +59,12 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
         return Err(Failure::usage("--raw writes JSON Lines, not a table")
             .hint("name the output .jsonl, or leave out --raw"));
     }
+    if args.emulate && args.connection.base_url.is_some() {
+        return Err(
+            Failure::usage("--base-url and --emulate exclude each other")
+                .hint("an emulated run is answered on this machine; leave out one of them"),
+        );
+    }
     // A wrong path is reported before anything is read or sent.
     if args.input != Path::new("-") {
         std::fs::metadata(&args.input).map_err(|error| {

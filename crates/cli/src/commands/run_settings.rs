@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum as _;
+use lmbatch::engine::INPUT_FILE;
 use lmbatch::record::RunRecord;
 use lmbatch_lines::{LineOrigin, OutcomeTable};
 
@@ -22,6 +23,13 @@ pub(crate) fn absolute_path(path: &Path) -> String {
     }
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.display().to_string()
+}
+
+/// Returns the canonical path of an input file, which is the same through links and from any folder; `None` for
+/// standard input.
+fn canonical_path(input: &Path) -> Option<String> {
+    let found = (input != Path::new("-")).then(|| std::fs::canonicalize(input))?;
+    found.ok().map(|path| path.display().to_string())
 }
 
 /// Displayed facts of a run, which are available even if the program does not know its provider.
@@ -99,6 +107,7 @@ impl RunSettings {
     pub(crate) fn write(&self) -> BTreeMap<Box<str>, Box<str>> {
         let mut notes = BTreeMap::new();
         let (input, output) = (absolute_path(&self.input), absolute_path(&self.output));
+        let input_file = canonical_path(&self.input);
         let settings = self.settings.as_ref();
         let settings = settings.and_then(|settings| serde_json::to_string(settings).ok());
         let properties = Some(&self.properties).filter(|names| !names.is_empty());
@@ -110,6 +119,7 @@ impl RunSettings {
             ("model", Some(self.model.as_str())),
             ("route", Some(self.route)),
             ("input", Some(input.as_str())),
+            (INPUT_FILE, input_file.as_deref()),
             ("output", Some(output.as_str())),
             ("settings", settings.as_deref()),
             ("keep", keep.as_deref()),

@@ -238,10 +238,8 @@ pub(crate) async fn find(ledger: &dyn Ledger, wanted: &str) -> Result<RunRecord,
         failure
     })?;
     found.ok_or_else(|| {
-        Failure::usage(format!("there is no run {wanted:?}")).hint(format!(
-            "{} lists them; a batch is named with its provider: -p PROVIDER",
-            hints::on_runs(["runs"])
-        ))
+        Failure::usage(format!("there is no run {wanted:?}"))
+            .hint(format!("{} lists them", hints::on_runs(["runs"])))
     })
 }
 

@@ -143,7 +143,9 @@ impl Hyperparameters {
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where a parameter would replace the model,
     /// or a text, list or object that the request itself sets, such as its messages.
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for `stream`, which batches do not support.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a field that is infinite or not a number.
     pub fn merge_into(&self, at: usize, out: &mut Vec<u8>) -> Result<(), RequestError> {
+        self.check_numbers()?;
         if self.extra.is_empty() {
             return Ok(());
         }
@@ -168,6 +170,27 @@ impl Hyperparameters {
             .iter()
             .map(|(name, value)| (name.as_str(), value));
         merge_members(body, members, "", out)
+    }
+
+    /// Checks that every number can be written in JSON.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) with the name of a field that is infinite or not a
+    /// number; JSON would hold null in its place.
+    pub fn check_numbers(&self) -> Result<(), RequestError> {
+        for (name, value) in [
+            ("temperature", self.temperature),
+            ("top_p", self.top_p),
+            ("presence_penalty", self.presence_penalty),
+            ("frequency_penalty", self.frequency_penalty),
+        ] {
+            if let Some(value) = value.filter(|value| !value.is_finite()) {
+                return Err(RequestError::invalid_input(format!(
+                    "{name} is {value}; it must be a finite number"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn set_extra(&mut self, path: &str, value: &Value) -> Result<(), ParameterError> {
@@ -498,6 +521,33 @@ mod tests {
             (Some(0.1), Some(5), Some(7))
         );
         assert_eq!(merged.extra["a"], json!({"b": 1, "c": 2, "d": [1]}));
+    }
+
+    #[test]
+    fn infinite_numbers_are_refused_by_name() {
+        for (change, expected) in [
+            (
+                (|h: &mut Hyperparameters| h.temperature = Some(f64::NAN)) as fn(&mut _),
+                "temperature is NaN; it must be a finite number",
+            ),
+            (
+                |h| h.top_p = Some(f64::INFINITY),
+                "top_p is inf; it must be a finite number",
+            ),
+            (
+                |h| h.presence_penalty = Some(f64::NEG_INFINITY),
+                "presence_penalty is -inf; it must be a finite number",
+            ),
+            (
+                |h| h.frequency_penalty = Some(f64::NAN),
+                "frequency_penalty is NaN; it must be a finite number",
+            ),
+        ] {
+            let mut parameters = Hyperparameters::default();
+            change(&mut parameters);
+            let error = parameters.merge_into(0, &mut b"{}".to_vec()).unwrap_err();
+            assert_eq!(error.message(), Some(expected));
+        }
     }
 
     #[test]

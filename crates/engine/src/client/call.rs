@@ -42,12 +42,18 @@ impl Call {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) outside of a Tokio runtime;
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) if no polls are allowed.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) if no polls or no attempts are
+    /// allowed.
     pub(crate) fn context(&self) -> Result<Context> {
         self.invoker.engine.context.clock.check()?;
         if self.run.max_polls == Some(0) {
             return Err(Error::invalid_input(
                 "max_iterations must be at least 1; nothing was sent",
+            ));
+        }
+        if self.run.max_attempts == Some(0) {
+            return Err(Error::invalid_input(
+                "max_attempts must be at least 1; nothing was sent",
             ));
         }
         let mut context = self.invoker.engine.context.clone().for_call();

@@ -250,6 +250,7 @@ impl Context {
             name: name.as_deref(),
             digest: plan.digest(),
             files: None,
+            notes: None,
             on_known: match update {
                 true => OnKnownRun::Update,
                 false => OnKnownRun::Continue,

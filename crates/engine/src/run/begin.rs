@@ -9,7 +9,7 @@ use crate::blocking::blocking;
 use crate::context::Context;
 use crate::event::Event;
 use crate::plan::error::PlanError;
-use crate::plan::ids::IdChoice;
+use crate::plan::ids::{IdChoice, check_run_name};
 use crate::plan::planned_request::Visit;
 use crate::plan::{Plan, Planner};
 use crate::policy::RunOptions;
@@ -63,6 +63,7 @@ impl Context {
         nonce: Nonce,
         visit: Option<Visit>,
     ) -> Result<Plan, PlanError> {
+        self.batch_limit.check()?;
         // The claim is taken before the first file is in the spool, since files without a run are
         // deleted.
         let claim = match self.durable {
@@ -103,6 +104,9 @@ impl Context {
     ) -> Result<RunRecord> {
         self.check_bounds(&plan.files, &plan.tables, plan.shards.clone())
             .await?;
+        if let Some(name) = name {
+            check_run_name(name)?;
+        }
         let run = RunRecord {
             name: name.map(Into::into),
             ..plan.record(&*self.clock)

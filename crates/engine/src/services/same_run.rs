@@ -1,6 +1,8 @@
 //! The same-run rule, by which library and command decide whether a call continues a recorded run, changes one, or
 //! sends new requests.
 
+use std::collections::BTreeMap;
+
 use lmbatch_core::{AccountMatch, Error, Result, RunFilter, RunRecord};
 
 use crate::context::Context;
@@ -29,9 +31,18 @@ pub struct RunQuery<'a> {
     pub digest: &'a str,
     /// Notes `input` and `output` of the call. An unnamed run with equal notes is an earlier version of the call.
     pub files: Option<(&'a str, &'a str)>,
+    /// Notes of the call. An unnamed run whose notes `input_file`, `model`, `route` and `settings` are equal to them is
+    /// an earlier version of the call as well, whatever its output is.
+    pub notes: Option<&'a BTreeMap<Box<str>, Box<str>>>,
     /// Treatment of a recorded run that matches the call.
     pub on_known: OnKnownRun,
 }
+
+/// Name of the note that holds the canonical path of the input.
+pub const INPUT_FILE: &str = "input_file";
+
+/// Notes that differ between two runs that were meant to be different, apart from their input.
+const SETTINGS_NOTES: [&str; 3] = ["model", "route", "settings"];
 
 /// Result of comparing a call with recorded runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -157,6 +168,21 @@ impl RunQuery<'_> {
             })
     }
 
+    /// Returns whether an unnamed run was started with another version of the same input file, with the same model and
+    /// settings. Another model or other settings make another run, since they are compared on the same input.
+    fn has_equal_input(&self, run: &RunRecord) -> bool {
+        let Some(notes) = self.notes else {
+            return false;
+        };
+        run.name.is_none()
+            && !run.cancelled
+            && notes.contains_key(INPUT_FILE)
+            && notes.get(INPUT_FILE) == run.notes.get(INPUT_FILE)
+            && SETTINGS_NOTES
+                .iter()
+                .all(|name| notes.get(*name) == run.notes.get(*name))
+    }
+
     /// Returns whether a new run would pay again for the requests of this run.
     fn is_duplicate(&self, run: &RunRecord) -> bool {
         self.on_known != OnKnownRun::SendAgain
@@ -200,6 +226,9 @@ impl Context {
                 }
             }
         }
+        if is_unnamed && earlier.is_none() && query.on_known != OnKnownRun::SendAgain {
+            earlier = self.earlier_of_input(query).await?;
+        }
         Ok(match (earlier, query.on_known) {
             (Some(run), OnKnownRun::Update) => SameRun::Changed { run, superseded },
             (Some(run), OnKnownRun::Continue) => SameRun::Conflict(RunConflict::ChangedInput(run)),
@@ -211,6 +240,23 @@ impl Context {
                 duplicate: self.duplicate(query, equal).await?,
             },
         })
+    }
+
+    /// Returns the newest run of an earlier version of the call's input, whatever its output is.
+    async fn earlier_of_input(&self, query: &RunQuery<'_>) -> Result<Option<Box<RunRecord>>> {
+        if query
+            .notes
+            .is_none_or(|notes| !notes.contains_key(INPUT_FILE))
+        {
+            return Ok(None);
+        }
+        for run in self.ledger.all_runs(RunFilter::default()).await? {
+            if query.has_equal_input(&run) && !self.is_other(&run) && !self.is_refused(&run).await?
+            {
+                return Ok(Some(run.into()));
+            }
+        }
+        Ok(None)
     }
 
     /// Compares a call with the run of its name.

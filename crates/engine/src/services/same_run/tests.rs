@@ -104,6 +104,7 @@ fn query(name: Option<&'static str>, on_known: OnKnownRun) -> RunQuery<'static> 
         name,
         digest: "equal",
         files: Some(("in", "out")),
+        notes: None,
         on_known,
     }
 }
@@ -247,6 +248,64 @@ async fn standard_input_is_never_an_earlier_version() {
         ..query(None, OnKnownRun::Continue)
     };
     assert_eq!(word(&context.same_run(&query).await.unwrap()), "new");
+}
+
+#[tokio::test]
+async fn a_changed_input_is_recognised_whatever_the_output_is() {
+    use OnKnownRun::{Continue, SendAgain, Update};
+    let notes = |pairs: &[(&str, &str)]| -> BTreeMap<Box<str>, Box<str>> {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| ((*name).into(), (*value).into()))
+            .collect()
+    };
+    let asked = [(INPUT_FILE, "/a/in"), ("model", "m"), ("settings", "{}")];
+    for (recorded, on_known, wanted) in [
+        (&asked[..], Continue, "changed input"),
+        (&asked[..], Update, "changed"),
+        (&asked[..], SendAgain, "new"),
+        (
+            &[(INPUT_FILE, "/b/in"), asked[1], asked[2]],
+            Continue,
+            "new",
+        ),
+        (&[asked[0], ("model", "n"), asked[2]], Continue, "new"),
+        (&[asked[0], asked[1], ("settings", "{1}")], Continue, "new"),
+        (
+            &[asked[0], asked[1], asked[2], ("route", "chat")],
+            Continue,
+            "new",
+        ),
+        (&asked[1..], Continue, "new"),
+    ] {
+        for (batch, name, cancelled) in [
+            (Batch::Answered, None, false),
+            (Batch::Refused, None, false),
+            (Batch::Answered, Some("mine"), false),
+            (Batch::Answered, None, true),
+        ] {
+            let (context, mut run) = (context(), recorded_run(name));
+            run.digest = "other".into();
+            run.cancelled = cancelled;
+            run.notes = notes(recorded);
+            run.notes.insert("output".into(), "else".into());
+            let shards = [shard(&run.id, batch)];
+            context.ledger.begin(&run, &shards).await.unwrap();
+            let asked = notes(&asked);
+            let query = RunQuery {
+                notes: Some(&asked),
+                ..query(None, on_known)
+            };
+            let is_usual = matches!(batch, Batch::Answered) && name.is_none() && !cancelled;
+            let wanted = match (is_usual, on_known) {
+                (true, _) => wanted,
+                (false, Update) => "nothing to update",
+                (false, _) => "new",
+            };
+            let found = context.same_run(&query).await.unwrap();
+            assert_eq!(word(&found), wanted, "{on_known:?} {run:?}");
+        }
+    }
 }
 
 #[test]

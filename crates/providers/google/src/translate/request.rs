@@ -26,6 +26,7 @@ impl Writer<'_> {
         schema: Option<&SentSchema>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
+        view.hyperparameters.check_numbers()?;
         let ids = CallIds::of(&view.messages, content::CALL_IDS);
         let joined = ids.apply(view);
         let view = joined.as_ref().unwrap_or(view);
