@@ -68,7 +68,7 @@ enum State {
     /// Not searched yet: a folder and a pattern.
     Folder(PathBuf, String),
     /// Lines of lmbatch's own form, or of a provider.
-    Lines(InputLines),
+    Lines(Box<InputLines>),
     Rows(Box<Reading>),
     /// Rows of a sample, in the order of the input.
     Sample(std::vec::IntoIter<Drawn>),
@@ -133,7 +133,8 @@ impl TableInput {
                     && self.options.sample.is_none();
                 match self.options.format {
                     InputFormat::JsonLines if !self.options.has_columns() && is_plain => {
-                        self.state = State::Lines(InputLines::new(input, self.context.clone()));
+                        self.state =
+                            State::Lines(Box::new(InputLines::new(input, self.context.clone())));
                         return Ok(());
                     }
                     InputFormat::JsonLines if !self.options.has_columns() => {

@@ -27,7 +27,7 @@ const UNSENT: [&str; 8] = [
 
 /// Source of the prompt.
 enum Prompt {
-    Template(Template),
+    Template(Box<Template>),
     Column(String),
 }
 
@@ -51,7 +51,7 @@ impl RequestWriter {
         let system = options.system.as_deref();
         let system = system.map(|text| Template::new(text, "the system message"));
         let prompt = match (&options.prompt, &options.prompt_field) {
-            (Some(text), _) => Prompt::Template(Template::new(text, "the prompt")?),
+            (Some(text), _) => Prompt::Template(Box::new(Template::new(text, "the prompt")?)),
             (None, Some(column)) => Prompt::Column(column.clone()),
             (None, None) => Prompt::Column(prompt_column.to_owned()),
         };
@@ -84,7 +84,7 @@ impl RequestWriter {
         let names = || columns.iter().map(String::as_str);
         let exists = |name: &str| columns.iter().any(|column| column == name);
         let templates = match &self.prompt {
-            Prompt::Template(template) => [Some(template), self.system.as_ref()],
+            Prompt::Template(template) => [Some(&**template), self.system.as_ref()],
             Prompt::Column(column) => {
                 if !exists(column) {
                     return Err(Error::invalid_input(match self.is_own_form {
