@@ -297,7 +297,8 @@ fn columns_are_found_against_the_header() {
         with(|_| {}),
         format!("{NO_PROMPT}: there is no column \"prompt\", the default{ending}")
     );
-    let changes: [(fn(&mut TableOptions), &str); 4] = [
+    type Change = fn(&mut TableOptions);
+    let changes: [(Change, &str); 4] = [
         (
             |options| options.id = Some("nope".to_owned()),
             "which holds the id",

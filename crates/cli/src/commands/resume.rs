@@ -17,7 +17,7 @@ pub(crate) async fn resume(session: &Arc<Session>, mut args: ResumeArgs) -> Resu
         args.options.state = state::holding(session, &args.options.state, run).await?;
     }
     match chosen(session, &args).await? {
-        Some(run) => one(session, &args, &run).await,
+        Some(run) => Box::pin(one(session, &args, &run)).await,
         None => {
             terminal::message("every run has ended");
             Ok(Exit::Usable)
@@ -32,7 +32,7 @@ async fn one(session: &Arc<Session>, args: &ResumeArgs, run: &RunRecord) -> Resu
         context.patience = Patience::Once;
     }
     let options = options(&args.options, &context.notes.kept, args.once);
-    again(context, &engine, run, options).await
+    Box::pin(again(context, &engine, run, options)).await
 }
 
 /// Returns the run to resume; `None` with `--once` if every run has ended.

@@ -144,7 +144,7 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
         Ok(Decided::Same(run)) => {
             plan.discard();
             let (engine, run_options) = context.keeping(engine, &run, run_options);
-            return continuing::again(context, &engine, &run, run_options).await;
+            return Box::pin(continuing::again(context, &engine, &run, run_options)).await;
         }
         Ok(Decided::Changed(run)) => {
             let (engine, run_options) = context.keeping(engine, &run, run_options);
