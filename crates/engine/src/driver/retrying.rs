@@ -1,4 +1,4 @@
-//! Calls outside of steps, repeated until they succeed or fail for good.
+//! Calls outside of steps, repeated until they succeed or fail permanently.
 
 use std::future::Future;
 use std::time::Duration;

@@ -32,7 +32,7 @@ pub struct RunQuery<'a> {
     /// Notes `input` and `output` of the call. An unnamed run with equal notes is an earlier version of the call.
     pub files: Option<(&'a str, &'a str)>,
     /// Notes of the call. An unnamed run whose notes `input_file`, `model`, `route` and `settings` are equal to them is
-    /// an earlier version of the call as well, whatever its output is.
+    /// an earlier version of the call as well, with any output.
     pub notes: Option<&'a BTreeMap<Box<str>, Box<str>>>,
     /// Treatment of a recorded run that matches the call.
     pub on_known: OnKnownRun,
@@ -242,7 +242,7 @@ impl Context {
         })
     }
 
-    /// Returns the newest run of an earlier version of the call's input, whatever its output is.
+    /// Returns the newest run of an earlier version of the call's input, with any output.
     async fn earlier_of_input(&self, query: &RunQuery<'_>) -> Result<Option<Box<RunRecord>>> {
         if query
             .notes

@@ -251,7 +251,7 @@ async fn standard_input_is_never_an_earlier_version() {
 }
 
 #[tokio::test]
-async fn a_changed_input_is_recognised_whatever_the_output_is() {
+async fn a_changed_input_is_recognised_with_any_output() {
     use OnKnownRun::{Continue, SendAgain, Update};
     let notes = |pairs: &[(&str, &str)]| -> BTreeMap<Box<str>, Box<str>> {
         let pairs = pairs.iter();
