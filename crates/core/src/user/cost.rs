@@ -263,6 +263,14 @@ impl fmt::Display for CostRange {
 }
 
 /// Price list of a provider.
+///
+/// ```
+/// # use lmbatch_core as lmbatch;
+/// use lmbatch::Pricing;
+///
+/// let json = serde_json::to_string(&Pricing::RealTime).unwrap();
+/// assert_eq!(json, "\"real_time\"");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
