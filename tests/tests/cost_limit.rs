@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use lmbatch_core::{Cost, Prices as _, Pricing, TokenUsage};
 use lmbatch::prices::PriceTable;
+use lmbatch_core::{Cost, Prices as _, Pricing, TokenUsage};
 use lmbatch_tests::{Emulating, lines, said, write_input};
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -422,7 +422,7 @@ fn a_run_of_an_unknown_provider_is_listed_with_the_others() {
         assert_says(
             &world.at(args),
             2,
-            &[&id, "no provider \"acme\"", "the program that began it"],
+            &[&id, "unknown provider \"acme\"", "the program that began it"],
         );
     }
     // Its files at the provider cannot be deleted, so the run is kept and the others are deleted.
@@ -430,7 +430,7 @@ fn a_run_of_an_unknown_provider_is_listed_with_the_others() {
     assert_says(
         &world.at(&purge),
         1,
-        &["no provider \"acme\"", "r-abcdef is kept"],
+        &["unknown provider \"acme\"", "r-abcdef is kept"],
     );
     let left = String::from_utf8_lossy(&world.at(&["runs"]).stdout).into_owned();
     assert!(left.contains(&id) && !left.contains("mine"), "{left}");
