@@ -422,7 +422,11 @@ fn a_run_of_an_unknown_provider_is_listed_with_the_others() {
         assert_says(
             &world.at(args),
             2,
-            &[&id, "unknown provider \"acme\"", "the program that began it"],
+            &[
+                &id,
+                "unknown provider \"acme\"",
+                "the program that began it",
+            ],
         );
     }
     // Its files at the provider cannot be deleted, so the run is kept and the others are deleted.

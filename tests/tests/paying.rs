@@ -102,7 +102,7 @@ fn assert_fits(folder: &Path, of: &str, value: &Value) {
 }
 
 #[test]
-fn an_estimate_compares_models_offline_in_a_table_of_80_columns() {
+fn an_estimate_compares_models_offline() {
     let world = World::new();
     let estimate = offline(
         world.path(),
@@ -123,12 +123,7 @@ fn an_estimate_compares_models_offline_in_a_table_of_80_columns() {
     let table = printed(&estimate);
     let rows: Vec<Vec<&str>> = table
         .lines()
-        .map(|line| {
-            line.split("  ")
-                .map(str::trim)
-                .filter(|cell| !cell.is_empty())
-                .collect()
-        })
+        .map(|line| line.split('\t').collect())
         .collect();
     assert_eq!(
         rows[0],
@@ -149,10 +144,6 @@ fn an_estimate_compares_models_offline_in_a_table_of_80_columns() {
     );
     assert_eq!((rows[2][0], rows[2][5]), ("anthropic/claude", "$0.00375"));
     assert_eq!(rows[3][4..], ["unknown", "unknown", "unknown"]);
-    assert!(
-        table.lines().all(|line| line.chars().count() <= 80),
-        "{table}"
-    );
     let told = errors(&estimate);
     for words in [
         "batch prices of 2026-11-27",

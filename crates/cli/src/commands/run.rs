@@ -210,8 +210,10 @@ async fn decided(
             (SameRun::Changed { run, superseded }, checked) => {
                 drop(checked);
                 // What has not changed is not paid for again, so that the price of all requests is a bound.
-                before_paying::confirm(&args.paying, estimating, &args.input, Scope::Changed)
-                    .await?;
+                if !args.emulate {
+                    before_paying::confirm(&args.paying, estimating, &args.input, Scope::Changed)
+                        .await?;
+                }
                 end_superseded(args, engine, &superseded).await?;
                 return Ok(Decided::Changed(run));
             }
@@ -220,8 +222,11 @@ async fn decided(
         let place = ready(args, notes, engine, model).await?;
         // Asked without the claim, for which other processes would wait, and once.
         if !std::mem::replace(&mut is_confirmed, true) {
-            print_plan(estimating, notes, plan, false);
-            before_paying::confirm(&args.paying, estimating, &args.input, Scope::All).await?;
+            print_plan(estimating, notes, plan, args.emulate);
+            // Emulated answers are not billed.
+            if !args.emulate {
+                before_paying::confirm(&args.paying, estimating, &args.input, Scope::All).await?;
+            }
         }
         checked = Some((engine.claim_begin().await?, place));
     }

@@ -76,11 +76,5 @@ pub(super) fn checked_each(
     if checked.requests == 0 && facts.skipped() > 0 {
         return Err(nothing_left(path));
     }
-    if !checked.schema_notes.is_empty() {
-        terminal::message(&schema_note(&checked.schema_notes));
-    }
-    if let Some(warning) = &checked.warning {
-        terminal::warn(warning);
-    }
     Ok(checked)
 }

@@ -16,7 +16,7 @@ pub struct TableFacts {
 }
 
 impl TableFacts {
-    /// Returns the names of the kept columns in their order. Those of JSON Lines with [`KeptColumns::All`] are the
+    /// Returns the names of the kept columns in their order. Those of JSON Lines with [`KeptColumns::All`](crate::KeptColumns::All) are the
     /// members of the first row.
     pub fn kept(&self) -> &[String] {
         self.kept.get().map_or(&[], Vec::as_slice)
