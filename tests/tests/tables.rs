@@ -288,7 +288,7 @@ fn each_row_may_name_a_model_of_the_provider() {
         "--poll-interval",
         "20ms",
     ];
-    assert_says(&world.at(&run), 0, &["2 batches are needed"]);
+    assert_says(&world.at(&run), 0, &["requests: 3 in 2 batches"]);
     assert_eq!(world.creates(), 2);
     let ids: Vec<_> = world
         .answers("out.jsonl")
@@ -309,7 +309,7 @@ fn parameters_are_checked_before_anything_is_sent() {
         ),
         (
             ["--max-tokens", "0"],
-            "--max-tokens: 0 is not in the range from 1 to",
+            "0 is not in 1..=4294967295",
         ),
         (
             ["--temperature", "9"],
