@@ -141,7 +141,8 @@ fn a_run_is_shown_as_json_with_its_batches_and_their_certainty() {
         let wanted = json!({
             "number": number + 1, "attempt": 1, "requests": 1, "state": "fetched",
             "batch": created.unwrap()["id"], "certainty": "proved", "evidence": "its create was answered",
-            "label": label,
+            "label": label, "status": null, "expires_at": null,
+            "counts": {"total": 1, "succeeded": 1, "errored": 0, "expired": 0, "cancelled": 0},
         });
         assert_eq!(*batch, wanted);
     }

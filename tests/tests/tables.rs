@@ -307,10 +307,7 @@ fn parameters_are_checked_before_anything_is_sent() {
             ["--set", "temprature=1"],
             "--set temprature: there is no such parameter; did you mean temperature?",
         ),
-        (
-            ["--max-tokens", "0"],
-            "0 is not in 1..=4294967295",
-        ),
+        (["--max-tokens", "0"], "0 is not in 1..=4294967295"),
         (
             ["--temperature", "9"],
             "--temperature: 9 is not in the range from 0 to 2",

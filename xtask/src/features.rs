@@ -13,6 +13,7 @@ const OPTIONAL: &[&str] = &[
     "lmbatch-http",
     "lmbatch-ledger",
     "lmbatch-openai",
+    "lmbatch-prices",
     "reqwest",
     "sqlx",
 ];
