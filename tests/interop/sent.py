@@ -67,7 +67,7 @@ def send(variant):
         *("run", path, "-m", f"{variant.provider}/{variant.model}", *route),
         *("--base-url", command.base_url(variant.provider, recorder.url)),
         *("--state-dir", pathlib.Path(folder.name, f"{name}.runs")),
-        *("-o", f"{path}.out", "--detach"),
+        *("-o", f"{path}.out.jsonl", "--detach"),
     )
     return lines, list(types.requests(recorder.calls[before:]))
 
