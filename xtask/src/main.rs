@@ -21,6 +21,7 @@ mod interop;
 mod language;
 mod prices;
 mod sh;
+mod test_files;
 mod tidy;
 mod toolchain;
 mod wheel;

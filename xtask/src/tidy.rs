@@ -9,6 +9,7 @@ use crate::dependencies::unused;
 use crate::dockerfile::dockerfile;
 use crate::language::language;
 use crate::sh::output;
+use crate::test_files::test_files;
 use crate::{contract, toolchain};
 
 /// Words that only adapters, the emulator, the facade and the command may say.
@@ -78,6 +79,7 @@ pub(crate) fn tidy() -> Result<(), String> {
     found.extend(example(&files));
     found.extend(image());
     found.extend(circles(&files));
+    found.extend(test_files(&files));
     found.extend(contract::missing_rows());
     if found.is_empty() {
         println!("tidy");
