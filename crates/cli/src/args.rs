@@ -17,6 +17,7 @@ use crate::exit::Failure;
 pub(crate) use crate::max_failed::MaxFailed;
 use crate::output_format::Rows;
 use crate::paying_args::PayingArgs;
+use crate::repair_args::{ContinuingRepairArgs, RepairArgs};
 use crate::table_args::TableArgs;
 use crate::text_arg::TextArg;
 pub(crate) use crate::watching_args::{OnFinishArgs, RunsArgs, StatusArgs, WaitArgs};
@@ -173,6 +174,8 @@ pub(crate) struct RunArgs {
     /// [default: 3]. Kept with the run.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_attempts: Option<u32>,
+    #[command(flatten)]
+    pub(crate) repair: RepairArgs,
     #[command(flatten)]
     pub(crate) limit: LimitArgs,
     #[command(flatten)]
@@ -437,6 +440,8 @@ pub(crate) struct ResumeOptions {
     /// [default: the run's own setting, or 3].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_attempts: Option<u32>,
+    #[command(flatten)]
+    pub(crate) repair: ContinuingRepairArgs,
     #[command(flatten)]
     pub(crate) paying: ContinuingCostArgs,
     #[command(flatten)]

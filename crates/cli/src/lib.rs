@@ -32,6 +32,9 @@ mod progress_line;
 mod providers;
 mod recorder;
 mod rendering;
+mod repair_args;
+#[cfg(test)]
+mod schema_support;
 mod screen;
 mod session;
 mod settings;

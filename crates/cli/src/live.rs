@@ -301,6 +301,7 @@ mod tests {
             checksum: None,
             tables: None,
             attempt: 0,
+            repair: false,
             epoch: 1,
             state,
             progress: Progress::default(),

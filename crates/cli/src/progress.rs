@@ -501,6 +501,10 @@ impl Observer for Progress {
                 "retrying {} (attempt {attempt})",
                 format::count(*requests, "request", "requests"),
             )),
+            Event::Repairing { requests, attempt } => self.tell(&format!(
+                "repairing {} (attempt {attempt})",
+                format::count(*requests, "answer", "answers"),
+            )),
             Event::Following {
                 held,
                 ended,

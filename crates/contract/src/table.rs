@@ -306,6 +306,7 @@ macro_rules! clauses_of_2026_11 {
             content::the_schema_of_a_structured_answer_is_sent,
             content::a_raw_body_is_sent_byte_for_byte,
             content::the_longest_declared_id_is_accepted,
+            content::a_continued_conversation_is_the_longer_conversation,
             options::the_token_limit_is_sent,
             options::the_temperature_is_sent,
             options::top_p_is_sent,

@@ -303,6 +303,27 @@ impl Engine {
         self.context.requeue(run, chosen).await
     }
 
+    /// Marks chosen answers of a run that has ended to be sent back to be corrected, and returns how many they are.
+    /// They are chosen by their positions in the output, from 0; of these, only answers that do not fit their schemas
+    /// are repaired. They are sent when the run is [resumed](Self::resume), as the first of
+    /// [`RunOptions::repairs`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) where the provider's adapter cannot continue a
+    /// conversation; [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the run has not ended.
+    pub async fn repair(&self, run: &RunRecord, chosen: &HashSet<u32>) -> Result<u64> {
+        self.context.repair(run, chosen).await
+    }
+
+    /// Checks that answers to the requests of a plan can be sent back to be corrected, before the plan is recorded.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) where the provider's adapter cannot continue a
+    /// conversation.
+    pub fn check_repairs(&self, plan: &Plan) -> Result<()> {
+        self.context.check_repairs(plan)
+    }
+
     /// Changes the requests of a run to those of `plan`. Unchanged requests keep their outcomes;
     /// the others are sent when the run is [resumed](Self::resume). Records the change and sends
     /// nothing.

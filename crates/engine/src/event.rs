@@ -115,6 +115,13 @@ pub enum Event<'a> {
         /// Number of the attempt that begins, from 2; the first sending of the run was attempt 1.
         attempt: u32,
     },
+    /// Answers that do not fit their schemas are sent back to be corrected.
+    Repairing {
+        /// Number of requests whose conversations are continued.
+        requests: u64,
+        /// Number of the attempt that begins, from 2; the first sending of the run was attempt 1.
+        attempt: u32,
+    },
     /// Results of a batch are being read.
     Fetching {
         /// Number of rows read so far.

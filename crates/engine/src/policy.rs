@@ -284,6 +284,9 @@ pub struct RunOptions {
     /// Maximum number of times that an unanswered request is sent in all, where sending it again
     /// may help. One by default.
     pub max_attempts: Option<u32>,
+    /// Maximum number of times that an answer which does not fit its schema is sent back to be
+    /// corrected, beyond [`max_attempts`](Self::max_attempts). Zero by default.
+    pub repairs: u32,
     /// Create what can be created, poll each batch once, fetch the results of ended batches, and
     /// wait for nothing.
     pub once: bool,

@@ -10,8 +10,8 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus,
     Candidate, Capabilities, Certainty, Chunk, Clock, ContentView, CreateProof, Cursor, Delivery,
-    Error, ErrorKind, FailureView, FinishReason, Found, Intent, ItemView, JsonView, Label, Limits,
-    ListOptions, Opened, OutcomeView, OutputView, Page, PartRole, ProviderId, Remnant,
+    Error, ErrorKind, FailureView, FinishReason, FollowUp, Found, Intent, ItemView, JsonView, Label,
+    Limits, ListOptions, Opened, OutcomeView, OutputView, Page, PartRole, ProviderId, Remnant,
     RequestCounts, RequestError, RequestView, Result, ResultPart, ResultSet, RowContent, RowError,
     RowReader, RowStream, Shard, Staged, Text, TokenBounds, TokenUsage, WireId, WireIdRule,
     read_row,
@@ -566,6 +566,24 @@ impl BatchCodec for MemoryCodec {
         Ok(())
     }
 
+    fn follow_up(
+        &self,
+        _: &BatchClass,
+        body: &str,
+        turns: &FollowUp<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        let text = body.strip_suffix('"');
+        let text = text.ok_or_else(|| RequestError::invalid_input("the body is not a text"))?;
+        out.extend_from_slice(text.as_bytes());
+        for turn in [&*turns.text(), turns.message] {
+            out.push(b' ');
+            Text::Plain(turn).write_json_inner(out);
+        }
+        out.push(b'"');
+        Ok(())
+    }
+
     fn head(&self, _: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"id\":");
         Text::Plain(id.as_str()).write_json(out);
@@ -622,8 +640,10 @@ impl BatchCodec for MemoryCodec {
 }
 
 /// Returns the token usage of the answer to a prompt, and the largest number of output tokens that the prompt allows:
-/// those of a prompt `usage IN OUT MAX`, or one token each without a limit.
+/// those of a prompt `usage IN OUT MAX`, or one token each without a limit. An answer may hold the words as a JSON
+/// string.
 fn usage(text: &str) -> (TokenUsage, Option<u64>) {
+    let text = text.strip_prefix('"').unwrap_or(text);
     let mut numbers = text.strip_prefix("usage ").unwrap_or_default().split(' ');
     let mut number = || numbers.next().and_then(|number| number.parse().ok());
     let usage = TokenUsage {

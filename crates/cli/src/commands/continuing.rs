@@ -34,7 +34,9 @@ pub(super) fn unfinished(run: &RunRecord) -> Failure {
 pub(super) fn notes(run: &RunRecord, args: &ResumeOptions) -> Result<RunSettings, Failure> {
     let notes = RunSettings::read(run)?;
     let said = Kept::said(args.max_attempts, &args.report, LimitArgs::default());
-    let said = said.with_cost(args.paying.cost.clone());
+    let said = said
+        .with_cost(args.paying.cost.clone())
+        .with_repairs(args.repair.repairs);
     let kept = said.or(notes.kept);
     Ok(RunSettings { kept, ..notes })
 }
@@ -102,6 +104,7 @@ pub(super) fn options(args: &ResumeOptions, kept: &Kept, once: bool) -> RunOptio
     RunOptions {
         deadline: args.timeout,
         max_attempts: Some(kept.max_attempts()),
+        repairs: kept.repairs(),
         once,
         ..RunOptions::default()
     }

@@ -22,6 +22,8 @@ pub(crate) struct Kept {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_attempts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    repairs: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cleanup: Option<Cleanup>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_failed: Option<MaxFailed>,
@@ -38,12 +40,18 @@ impl Kept {
     pub(crate) fn said(max_attempts: Option<u32>, report: &ReportArgs, limit: LimitArgs) -> Self {
         Self {
             max_attempts,
+            repairs: None,
             cleanup: report.cleanup,
             max_failed: report.max_failed,
             accept: report.accept.clone(),
             limit,
             cost: CostArgs::default(),
         }
+    }
+
+    /// Sets the number of repairs of an answer.
+    pub(crate) fn with_repairs(self, repairs: Option<u32>) -> Self {
+        Self { repairs, ..self }
     }
 
     /// Sets the limit on the cost.
@@ -71,6 +79,7 @@ impl Kept {
     pub(crate) fn or(self, earlier: Self) -> Self {
         Self {
             max_attempts: self.max_attempts.or(earlier.max_attempts),
+            repairs: self.repairs.or(earlier.repairs),
             cleanup: self.cleanup.or(earlier.cleanup),
             max_failed: self.max_failed.or(earlier.max_failed),
             accept: match self.accept.is_empty() {
@@ -85,6 +94,11 @@ impl Kept {
     /// Returns the maximum number of times that a request is sent.
     pub(crate) fn max_attempts(&self) -> u32 {
         self.max_attempts.unwrap_or(ATTEMPTS)
+    }
+
+    /// Returns the maximum number of repairs of an answer.
+    pub(crate) fn repairs(&self) -> u32 {
+        self.repairs.unwrap_or(0)
     }
 
     /// Returns the data to delete at the provider once the output is written.
@@ -132,6 +146,7 @@ mod tests {
     fn options_that_a_command_does_not_set_are_those_of_the_run() {
         let run = Kept {
             max_attempts: Some(1),
+            repairs: Some(2),
             cleanup: Some(Cleanup::None),
             max_failed: Some(MaxFailed::Percent(3.0)),
             accept: vec![Problem::Truncated],
@@ -154,7 +169,9 @@ mod tests {
         let both = said.or(run);
         assert_eq!((both.max_attempts(), both.cleanup()), (3, Cleanup::None));
         assert_eq!(both.limit().max_batch_requests, Some(2));
+        assert_eq!(both.repairs(), 2);
         let nothing = Kept::default();
+        assert_eq!(nothing.repairs(), 0);
         assert_eq!(
             (nothing.max_attempts(), nothing.cleanup()),
             (3, Cleanup::Inputs)

@@ -32,6 +32,9 @@ pub(crate) async fn requeue(
             "note: invalid is deprecated; it stands for invalid_structured, empty and unrecognized",
         );
     }
+    if args.resume.repair.repairs.is_some() {
+        check_repair(&mut args)?;
+    }
     if args.dry_run {
         return report_dry_run(session, &args).await;
     }
@@ -69,8 +72,17 @@ pub(crate) async fn requeue(
             plan.discard();
             count?
         }
+        None if args.resume.repair.repairs.is_some() => engine.repair(&run, &chosen).await?,
         None => engine.requeue(&run, &chosen).await?,
     };
+    if count == 0 {
+        context.progress.finish();
+        if args.resume.report.json {
+            terminal::json(&DryRun::new(&context.notes, Some(&*run.id), 0).of_nothing());
+        }
+        terminal::message("nothing to send again: no answer can be repaired");
+        return Ok(Exit::Unusable);
+    }
     terminal::message(&format!(
         "{} of run {} requeued",
         format::count(count, "request", "requests"),
@@ -78,6 +90,27 @@ pub(crate) async fn requeue(
     ));
     let run = state::find(&*ledger, &run.id).await?;
     again_at(context, &engine, &run, options, place).await
+}
+
+/// Selects the answers that do not fit their schemas, for `--repair`.
+///
+/// # Errors
+/// Usage where the arguments select other outcomes, or change the requests.
+fn check_repair(args: &mut RequeueArgs) -> Result<(), Failure> {
+    if args.resume.repair.repairs == Some(0) {
+        args.resume.repair.repairs = None;
+        return Ok(());
+    }
+    let has_others = args.only.iter().any(|only| *only != Only::InvalidStructured);
+    let is_changed = args.model.is_some() || args.max_tokens.is_some() || !args.set.is_empty();
+    if has_others || is_changed {
+        return Err(Failure::usage(
+            "--repair continues the conversations of invalid_structured answers, and no others",
+        )
+        .hint("nothing was sent; leave out -m, --max-tokens, --set and other values of --only"));
+    }
+    args.only = vec![Only::InvalidStructured];
+    Ok(())
 }
 
 /// Reports the requests that would be sent again; nothing is sent.

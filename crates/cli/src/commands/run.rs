@@ -53,7 +53,8 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
         emulated: args.emulate,
         connection: args.connection.clone(),
         kept: Kept::said(args.max_attempts, &args.report, args.limit.clone())
-            .with_cost(args.cost.clone()),
+            .with_cost(args.cost.clone())
+            .with_repairs(args.repair.repairs),
     };
     if notes.raw && notes.format != Rows::Jsonl {
         return Err(Failure::usage("--raw writes JSON Lines, not a table")
@@ -118,6 +119,7 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
     let run_options = RunOptions {
         deadline: args.timeout,
         max_attempts: Some(context.notes.kept.max_attempts()),
+        repairs: context.notes.kept.repairs(),
         once: args.detach,
         ..RunOptions::default()
     };
@@ -133,6 +135,12 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
         return empty(&context, &engine);
     };
     context.notes.keep = keep;
+    if run_options.repairs > 0
+        && let Err(error) = engine.check_repairs(&plan)
+    {
+        plan.discard();
+        return Err(Failure::usage(error.to_string()).hint("leave out --repair"));
+    }
     let mut handling = Handling::new();
     let decided = tokio::select! {
         decided = decided(&args, &context.notes, &engine, &plan, &model, &estimating) => decided,

@@ -57,6 +57,7 @@ impl RunContext {
         let engine = self.notes.kept.cost().limiting(engine);
         let options = RunOptions {
             max_attempts: Some(self.notes.kept.max_attempts()),
+            repairs: self.notes.kept.repairs(),
             ..options
         };
         (

@@ -84,7 +84,7 @@ fn batches(shards: &[ShardRecord], noted: Option<&LiveCounts>) -> Table {
         let polled = live::noted_batch(shard, noted);
         table.row([
             (shard.key.shard + 1).into(),
-            (shard.attempt + 1).into(),
+            attempt(shard),
             shard.count.into(),
             counts.succeeded.into(),
             (counts.finished() - counts.succeeded).into(),
@@ -98,6 +98,14 @@ fn batches(shards: &[ShardRecord], noted: Option<&LiveCounts>) -> Table {
         ]);
     }
     table
+}
+
+/// Returns the number of a batch's attempt, marked where its requests are repairs.
+fn attempt(shard: &ShardRecord) -> Cell {
+    match shard.repair {
+        true => format!("{} (repair)", shard.attempt + 1).into(),
+        false => (shard.attempt + 1).into(),
+    }
 }
 
 /// Returns the exit code of a command that shows a run.
@@ -175,6 +183,9 @@ fn shard_json(shard: &ShardRecord, noted: Option<&LiveCounts>) -> Value {
         "counts": live::counts(shard, noted), "status": polled.map(|batch| batch.status.as_str()),
         "expires_at": expires_at.map(format_time),
     });
+    if shard.repair {
+        shown["repair"] = json!(true);
+    }
     if let Some(cost) = &shard.cost {
         shown["cost"] = json!({
             "reserved_usd": cost.reserved, "doubted_usd": cost.doubted(), "settled_usd": cost.settled,
@@ -206,7 +217,7 @@ fn costs(run: &RunRecord, shards: &[ShardRecord]) -> Option<(String, Table)> {
         sum = sum.saturating_add(cost.most());
         table.row([
             (shard.key.shard + 1).into(),
-            (shard.attempt + 1).into(),
+            attempt(shard),
             cost.reserved.to_string().into(),
             cost.settled.map(|cost| cost.to_string()).into(),
             cost.doubted().to_string().into(),
@@ -245,6 +256,7 @@ mod tests {
             checksum: None,
             tables: None,
             attempt: 0,
+            repair: false,
             epoch: 1,
             state,
             progress: Progress::default(),

@@ -5,11 +5,12 @@
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    Arguments, AttachmentKind, AttachmentView, ContentView, GenerateView, JsonBuf, MessageView,
-    RawView, RequestView, ResponseSchema, Role, SourceView, Text, Tool, ToolCallView, ToolChoice,
+    Arguments, AttachmentKind, AttachmentView, ContentView, ErrorKind, FinishReason, FollowUp,
+    GenerateView, Hyperparameters, ItemView, JsonBuf, MessageView, OutputView, RawView,
+    RequestView, ResponseSchema, Role, SourceView, Text, Tool, ToolCallView, ToolChoice,
     ToolResultView,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::canary::{beside, json as body};
 use crate::kit::{Kit, prompt};
@@ -451,4 +452,83 @@ pub async fn the_longest_declared_id_is_accepted(kit: &Kit) {
         [long],
         "an allowed id must be sent unchanged"
     );
+}
+
+/// A continued conversation is the longer conversation: an encoded body with an answer and a message added is the body
+/// of the conversation with these two turns, whatever else the request sets. An adapter that cannot continue
+/// conversations refuses every body, the empty one included, as unsupported.
+pub async fn a_continued_conversation_is_the_longer_conversation(kit: &Kit) {
+    let (pieces, message) = (["{\"a\":", "\"\u{e4}\\n\"}"], "At /a: \"wrong\"\nAgain.");
+    let answer = OutputView::judged(
+        pieces.map(|piece| ItemView::Text(piece.into())).to_vec(),
+        FinishReason::Stop,
+    );
+    let said = pieces.concat();
+    let schema = ResponseSchema::new(&json!({
+        "type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": false,
+    }));
+    let short = GenerateView {
+        messages: vec![
+            turn(Role::User, [say("first")]),
+            turn(Role::Assistant, [say("second")]),
+            turn(Role::User, [say("third \"quoted\"]}")]),
+        ],
+        ..kit.question("")
+    };
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    let codec = adapter.codec();
+    for view in [
+        kit.question("Hello!"),
+        short.clone(),
+        GenerateView {
+            system: Some("Be brief.".into()),
+            ..short.clone()
+        },
+        GenerateView {
+            schema: Some(&schema),
+            hyperparameters: Cow::Owned(Hyperparameters {
+                max_output_tokens: Some(64),
+                ..Hyperparameters::default()
+            }),
+            ..short
+        },
+    ] {
+        let mut longer = view.clone();
+        longer.messages.push(turn(Role::Assistant, [say(&said)]));
+        longer.messages.push(turn(Role::User, [say(message)]));
+        let [view, longer] = [view, longer].map(RequestView::Generate);
+        let (mut body, mut expected) = (Vec::new(), Vec::new());
+        let Ok(class) = codec.class(&view) else {
+            continue;
+        };
+        // An adapter may refuse the schema or an option.
+        if codec.body(&class, &view, &mut body).is_err()
+            || codec.body(&class, &longer, &mut expected).is_err()
+        {
+            continue;
+        }
+        let body = String::from_utf8(body).expect("JSON is text");
+        let continued = |body: &str| {
+            let mut out = b"before".to_vec();
+            let turns = FollowUp::new(&answer, message);
+            let done = codec.follow_up(&class, body, &turns, &mut out);
+            let rest = out.strip_prefix(b"before").expect("the buffer is kept");
+            (done.map_err(|error| error.kind()), rest.to_vec())
+        };
+        let (empty, rest) = continued("{}");
+        assert!(empty.is_err() && rest.is_empty(), "an empty body: {empty:?}");
+        match continued(&body) {
+            (Ok(()), found) => {
+                assert_ne!(empty, Err(ErrorKind::Unsupported), "an empty body");
+                let [found, expected] = [&found, &expected]
+                    .map(|body| serde_json::from_slice::<Value>(body).expect("a body is JSON"));
+                assert_eq!(found, expected, "the continued body");
+            }
+            (Err(kind), rest) => {
+                assert_eq!(kind, ErrorKind::Unsupported);
+                assert_eq!((empty, rest), (Err(kind), Vec::new()), "an empty body");
+            }
+        }
+    }
 }

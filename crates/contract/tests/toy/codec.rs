@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, FailureView, GenerateView,
-    JsonView, Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, ResultPart,
-    ResultRow, RowError, Scanned, Text, Verdict, WireId, WireIdRule, read_row,
+    BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, FailureView, FollowUp,
+    GenerateView, JsonView, Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView,
+    ResultPart, ResultRow, RowError, Scanned, Text, Verdict, WireId, WireIdRule, append_items,
+    read_row, replace_member,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::answer;
 use super::ask::ask;
@@ -174,6 +175,26 @@ impl BatchCodec for AcmeCodec {
             _ => return Err(RequestError::unsupported("acme: only questions")),
         }
         Ok(())
+    }
+
+    fn follow_up(
+        &self,
+        _: &BatchClass,
+        body: &str,
+        turns: &FollowUp<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        let turn = |role: &str, text: &str| json!({"role": role, "parts": [{"text": text}]});
+        let answer = turn("assistant", &turns.text()).to_string();
+        let message = turn("user", turns.message).to_string();
+        let added = match self.breaks {
+            Some("a continued conversation lacks the answer") => message,
+            Some("a continued conversation lacks the message") => answer,
+            _ => format!("{answer},{message}"),
+        };
+        replace_member(body, "turns", out, |list, out| {
+            append_items(list, out, |out| out.extend_from_slice(added.as_bytes()))
+        })
     }
 
     fn head(&self, _: &BatchClass, id: &WireId, out: &mut Vec<u8>) {

@@ -127,6 +127,16 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "the_longest_declared_id_is_accepted",
     ),
     (
+        "a continued conversation lacks the answer",
+        "a continued conversation lacks the answer",
+        "a_continued_conversation_is_the_longer_conversation",
+    ),
+    (
+        "a continued conversation lacks the message",
+        "a continued conversation lacks the message",
+        "a_continued_conversation_is_the_longer_conversation",
+    ),
+    (
         "the ids of requests are permuted",
         "the ids of requests are permuted",
         "each_request_is_sent_under_its_own_id",

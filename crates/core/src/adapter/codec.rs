@@ -3,9 +3,9 @@
 use std::fmt;
 
 use crate::{
-    BatchClass, Capabilities, FailureView, Frame, JsonView, Label, Limits, OutcomeView, ProviderId,
-    RequestError, RequestView, ResponseSchema, ResultPart, ResultRow, RowError, RowView, Scanned,
-    Text, TokenBounds, Verdict, WireId, legible_id,
+    BatchClass, Capabilities, FailureView, FollowUp, Frame, JsonView, Label, Limits, OutcomeView,
+    ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, ResultRow, RowError, RowView,
+    Scanned, Text, TokenBounds, Verdict, WireId, legible_id,
 };
 
 /// Translation between lmbatch's types and a provider's JSON. Pure: no I/O and no clock.
@@ -52,6 +52,29 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
         request: &RequestView<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError>;
+
+    /// Appends a body that was encoded earlier, with further turns at the end of its conversation. All other bytes
+    /// stay as they are, so that [`body`](Self::body) of the longer conversation gives the same. Answers that do not
+    /// fit their schema are sent back to be corrected in this way. By default conversations cannot be continued.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where no body of the class can be continued,
+    /// which the engine finds out from the body `{}` before anything is sent;
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a body in which the conversation is not
+    /// found. `out` is then unchanged.
+    fn follow_up(
+        &self,
+        class: &BatchClass,
+        body: &str,
+        turns: &FollowUp<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        let _ = (class, body, turns, out);
+        Err(RequestError::unsupported(format!(
+            "{} does not continue conversations",
+            self.id()
+        )))
+    }
 
     /// Returns how the sent schema differs from the given one, as short phrases such as
     /// `oneOf sent as anyOf (#/properties/a)`. The caller sees them before anything is sent. By default there

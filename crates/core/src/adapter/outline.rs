@@ -142,6 +142,12 @@ impl<'a> JsonView<'a> {
         &self.text[node.start as usize..node.end as usize]
     }
 
+    /// Returns the offsets in the whole text at which the value begins and ends.
+    pub(crate) fn span(self) -> (usize, usize) {
+        let node = self.node();
+        (node.start as usize, node.end as usize)
+    }
+
     /// Returns whether the value is an object.
     pub fn is_object(self) -> bool {
         self.node().kind == Kind::Object

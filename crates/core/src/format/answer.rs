@@ -16,7 +16,8 @@ pub struct AnsweredRequest<'a> {
     pub id: Json<'a>,
     /// Caller's metadata of the request.
     pub metadata: Option<Json<'a>>,
-    /// Batch in which the request was sent last; `None` if no batch was created.
+    /// Batch that holds the outcome or, without a row, in which the request was sent last; `None` if no batch was
+    /// created.
     pub batch: Option<&'a BatchId>,
     /// True if a structured answer was requested.
     pub schema_asked: bool,

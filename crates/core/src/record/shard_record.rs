@@ -176,6 +176,10 @@ pub struct ShardRecord {
     pub tables: Option<ShardTables>,
     /// Attempt of the shard's requests, from 0.
     pub attempt: u32,
+    /// `true` where the shard is a repair: its requests continue the conversations of answers that did not fit
+    /// their schemas.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repair: bool,
     /// Number of changes of the record, counted by the ledger. A change carries the epoch that was read, and
     /// is applied only where the ledger still has that epoch.
     pub epoch: u64,
@@ -324,6 +328,7 @@ mod tests {
             checksum: None,
             tables: None,
             attempt: 0,
+            repair: false,
             epoch: 4,
             state: ShardState::Planned,
             progress: Progress::default(),

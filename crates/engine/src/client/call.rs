@@ -203,6 +203,26 @@ macro_rules! attempt_methods {
             self.call.run.max_attempts = Some(attempts);
             self
         }
+
+        /// Sets the maximum number of times that an answer which does not fit its schema is sent back to be
+        /// corrected, with the place and the reason; 0 by default. These repairs come after all other attempts and
+        /// beyond [`max_attempts`](Self::max_attempts), and each is paid for. The last answer counts, unless a repair
+        /// fails.
+        ///
+        /// The call fails with [`Unsupported`](lmbatch_core::ErrorKind::Unsupported), before anything is sent, where
+        /// the provider's adapter cannot continue a conversation.
+        ///
+        /// ```no_run
+        /// # async fn example(invoker: lmbatch_engine::LMInvoker, schema: lmbatch_core::ResponseSchema) -> lmbatch_core::Result<()> {
+        /// let invoker = invoker.response_schema(schema);
+        /// let outcomes = invoker.batch().invoke([("a", "Mood of: thank you!")]).repair(2).await?;
+        /// # Ok(())
+        /// # }
+        /// ```
+        pub fn repair(mut self, repairs: u32) -> Self {
+            self.call.run.repairs = repairs;
+            self
+        }
     };
 }
 

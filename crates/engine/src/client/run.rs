@@ -197,6 +197,9 @@ impl Context {
             }
             None => None,
         };
+        if let Some(plan) = plan.as_ref().filter(|_| options.repairs > 0) {
+            self.check_repairs(plan)?;
+        }
         let (run, changes) = match (self.find_named(name).await?, plan) {
             (Some(run), Some(plan)) => {
                 let changed = self.compare(run, &plan, update).await;

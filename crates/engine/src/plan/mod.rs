@@ -331,7 +331,11 @@ pub(crate) fn restored(
             })?,
         };
         let codec = provider.codec();
-        planned_shards.push(planned(codec, &files, &run.nonce, written, record.attempt)?);
+        let planned = planned(codec, &files, &run.nonce, written, record.attempt)?;
+        planned_shards.push(PlannedShard {
+            repair: record.repair,
+            ..planned
+        });
     }
     let checksums = match &mut converted {
         Some(converted) => std::mem::take(&mut converted.checksums),

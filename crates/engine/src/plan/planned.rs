@@ -18,6 +18,8 @@ pub(crate) struct PlannedShard {
     pub(crate) shard: Shard,
     pub(crate) number: u32,
     pub(crate) attempt: u32,
+    /// True if its requests continue the conversations of answers that did not fit their schemas.
+    pub(crate) repair: bool,
     /// CRC-32 checksum of the body; `None` in records of earlier versions.
     pub(crate) checksum: Option<u32>,
     /// Tables of the shard: its rows, and the echo that is returned with the outcomes.
@@ -47,6 +49,7 @@ pub(crate) fn planned(
         },
         number,
         attempt,
+        repair: false,
         checksum: written.checksum,
         tables: written.tables,
     })
@@ -87,6 +90,7 @@ impl PlannedShard {
             checksum: self.checksum,
             tables: Some(self.tables.clone()),
             attempt: self.attempt,
+            repair: self.repair,
             epoch: 0,
             state: ShardState::Planned,
             progress: Default::default(),

@@ -29,6 +29,8 @@ pub(crate) struct Layer {
     /// Number of the shard in the run.
     pub(crate) shard: u32,
     pub(crate) attempt: u32,
+    /// True if the requests of the shard continue the conversations of earlier answers.
+    pub(crate) repair: bool,
     pub(crate) count: u32,
     pub(crate) tables: ShardTables,
     /// Location table of the shard's rows; `None` where its results are not sealed or have no rows.
@@ -43,6 +45,7 @@ impl Layer {
         Self {
             shard: planned.number,
             attempt: planned.attempt,
+            repair: planned.repair,
             count: planned.shard.count,
             tables: planned.tables.clone(),
             locations: None,
@@ -70,8 +73,15 @@ pub(crate) struct Merged {
     pub(crate) outcome: RowLocation,
     /// Layer of the outcome, and the position of the request in its shard.
     pub(crate) outcome_of: Option<(usize, u32)>,
+    /// Row of the request that the outcome answers, in the body of its shard.
+    pub(crate) outcome_row: Row,
     /// Attempt that gave the outcome.
     outcome_attempt: u32,
+    /// Shard and row of the request as the caller has it, without the turns that repairs add.
+    pub(crate) original: (u32, Row),
+    /// Number of repairs of the request since it was last sent as the caller has it, and since the attempt from which
+    /// [`Merge::counting_repairs_from`] counts.
+    pub(crate) repairs: u32,
     /// Layer of the shard in which the request was sent last.
     pub(crate) layer: usize,
     /// Number of the shard in which the request was sent last.
@@ -126,6 +136,8 @@ pub(crate) struct Merge {
     heap: BinaryHeap<Reverse<(u32, u32, u32, usize)>>,
     /// Chains that are at the request returned last, by attempt.
     given: Vec<usize>,
+    /// First attempt whose repairs are counted.
+    repairs_from: u32,
 }
 
 impl Merge {
@@ -135,6 +147,7 @@ impl Merge {
         Self {
             heap: BinaryHeap::with_capacity(chains.len()),
             given: (0..chains.len()).collect(),
+            repairs_from: 0,
             chains: chains
                 .into_iter()
                 .map(|chain| Chain {
@@ -143,6 +156,14 @@ impl Merge {
                 })
                 .collect(),
             layers,
+        }
+    }
+
+    /// Counts the repairs of each request from an attempt on; by default from the first.
+    pub(crate) fn counting_repairs_from(self, attempt: u32) -> Self {
+        Self {
+            repairs_from: attempt,
+            ..self
         }
     }
 
@@ -158,7 +179,7 @@ impl Merge {
             let mut merged = None;
             if chain.advance(&self.layers, entries)?.is_some() {
                 let cursor = chain.cursor.as_mut().ok_or_else(lost)?;
-                cursor.lay_over(&mut merged, &self.layers)?;
+                cursor.lay_over(&mut merged, &self.layers, self.repairs_from)?;
             }
             return Ok(merged);
         }
@@ -178,7 +199,7 @@ impl Merge {
             self.heap.pop();
             self.given.push(chain);
             let cursor = self.chains[chain].cursor.as_mut().ok_or_else(lost)?;
-            cursor.lay_over(&mut merged, &self.layers)?;
+            cursor.lay_over(&mut merged, &self.layers, self.repairs_from)?;
         }
         Ok(merged)
     }
@@ -275,7 +296,12 @@ impl Cursor {
     }
 
     /// Adds the current attempt to the request, which already holds the earlier attempts.
-    fn lay_over(&mut self, merged: &mut Option<Merged>, layers: &Layers) -> Result<()> {
+    fn lay_over(
+        &mut self,
+        merged: &mut Option<Merged>,
+        layers: &Layers,
+        repairs_from: u32,
+    ) -> Result<()> {
         let (at, row) = self.now;
         let layer = &layers.all[self.layer];
         let location = self.location()?;
@@ -283,7 +309,10 @@ impl Cursor {
             ordinal: row.ordinal,
             outcome: RowLocation::NONE,
             outcome_of: None,
+            outcome_row: row,
             outcome_attempt: 0,
+            original: (layer.shard, row),
+            repairs: 0,
             layer: self.layer,
             shard: layer.shard,
             at,
@@ -291,9 +320,14 @@ impl Cursor {
         });
         (merged.layer, merged.shard) = (self.layer, layer.shard);
         (merged.at, merged.row) = (at, row);
+        match layer.repair {
+            true => merged.repairs += u32::from(layer.attempt >= repairs_from),
+            false => (merged.original, merged.repairs) = ((layer.shard, row), 0),
+        }
         if !location.is_none() && merged.outcome.gives_way(location) {
             merged.outcome = location.moved(layer.first_segment);
             merged.outcome_of = Some((self.layer, at));
+            merged.outcome_row = row;
             merged.outcome_attempt = layer.attempt;
         }
         Ok(())
@@ -367,6 +401,7 @@ mod tests {
         Layer {
             shard,
             attempt: 0,
+            repair: false,
             count: last - first + 1,
             tables: ShardTables {
                 rows: table.clone(),

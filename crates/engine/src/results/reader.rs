@@ -153,7 +153,10 @@ impl OutcomeReader {
             ordinal,
             id,
             metadata,
-            batch: end.snapshot.as_ref().map(|snapshot| &snapshot.id),
+            batch: match part {
+                Some(part) => Some(&part.batch),
+                None => end.snapshot.as_ref().map(|snapshot| &snapshot.id),
+            },
             schema_asked: asked,
             raw,
             replaced,

@@ -23,6 +23,9 @@ impl Context {
         plan: Plan,
         options: RunOptions,
     ) -> Result<RunResults> {
+        if options.repairs > 0 {
+            self.check_repairs(&plan)?;
+        }
         let mut context = self.clone();
         context.trouble = Trouble::default();
         context.started = Some(self.started());

@@ -27,6 +27,8 @@ pub(crate) struct Job<'a> {
     maker: Maker,
     /// Time for which incomplete results are read again.
     patience: Duration,
+    /// Number of answers of which the observer knows that they are not repaired.
+    pub(crate) unrepaired: u64,
 }
 
 impl<'a> Job<'a> {
@@ -48,6 +50,7 @@ impl<'a> Job<'a> {
                 max_row_bytes: context.max_row_bytes,
             },
             patience: context.doubt.total_wait(),
+            unrepaired: 0,
             plan,
         })
     }
@@ -97,6 +100,9 @@ impl<'a> Job<'a> {
             }
             let attempts = options.max_attempts.unwrap_or(1);
             if !self.run.cancelled && self.requeue(attempts).await? {
+                continue;
+            }
+            if !self.run.cancelled && self.repair(options.repairs).await? {
                 continue;
             }
             return self.finish().await;

@@ -15,6 +15,7 @@ pub(crate) mod fetch;
 pub(crate) mod job;
 pub(crate) mod poll;
 pub(crate) mod recover;
+pub(crate) mod repair;
 pub(crate) mod requeue;
 pub(crate) mod resume;
 pub(crate) mod retrieve;

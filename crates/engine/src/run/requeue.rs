@@ -26,8 +26,8 @@ use crate::spool::tables::Echo;
 impl Job<'_> {
     /// Sends the unanswered requests again. Returns whether there were any and an attempt was left.
     pub(crate) async fn requeue(&mut self, max_attempts: u32) -> Result<bool> {
-        // Attempts are counted from the caller's last explicit requeue.
-        if self.run.attempt - self.run.asked + 1 >= max_attempts {
+        // Attempts are counted from the caller's last explicit requeue, and repairs apart from them.
+        if self.run.attempt - self.run.asked + 1 - self.repairs_made() >= max_attempts {
             return Ok(false);
         }
         let again = match self.rows(None).await {
@@ -69,11 +69,19 @@ impl Job<'_> {
             .check_bounds(&self.plan.files, &self.plan.tables, new.clone())
             .await?;
         let attempt = self.run.attempt + 1;
-        self.context.tell(&Event::Requeued {
-            requests,
-            // The first attempt is number 1.
-            attempt: attempt + 1,
-        });
+        // The first attempt is number 1.
+        let number = attempt + 1;
+        self.context
+            .tell(&match new.iter().any(|planned| planned.repair) {
+                true => Event::Repairing {
+                    requests,
+                    attempt: number,
+                },
+                false => Event::Requeued {
+                    requests,
+                    attempt: number,
+                },
+            });
         let records = new.iter();
         let records: Vec<_> = records.map(|shard| shard.record(&self.run.id)).collect();
         // With this record the run knows the new shards; before it, nothing has happened.
@@ -197,8 +205,9 @@ impl Again {
         while let Some(merged) = merge.next()? {
             if self.goes_again(&merged) {
                 merge.echo(&mut echo)?;
-                let class = &self.shards[merged.shard as usize].shard.class;
-                let row = bodies.read(merged.shard, &merged.row)?;
+                let (shard, row) = merged.original;
+                let class = &self.shards[shard as usize].shard.class;
+                let row = bodies.read(shard, &row)?;
                 writer.put(class, row, merged.ordinal, echo.fields())?;
             }
         }

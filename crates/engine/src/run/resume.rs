@@ -32,6 +32,7 @@ impl Context {
         drop(job);
         let options = RunOptions {
             max_attempts: Some(1),
+            repairs: 0,
             ..options
         };
         self.resume(run, options).await
@@ -50,6 +51,18 @@ impl Context {
         let chosen = job.plan.ordinals_of(chosen)?;
         self.clear_cancellation(&job.run).await?;
         job.send_again(&chosen).await
+    }
+
+    pub(crate) async fn repair(&self, run: &RunRecord, chosen: &HashSet<u32>) -> Result<u64> {
+        let _claim = self.holding(&run.id).await?;
+        let run = &self.of_this_account(run).await?;
+        self.in_present_layout(run).await?;
+        let mut job = self.job(run).await?;
+        job.must_have_ended()?;
+        self.check_repairs(&job.plan)?;
+        let chosen = job.plan.ordinals_of(chosen)?;
+        self.clear_cancellation(&job.run).await?;
+        job.repair_again(&chosen).await
     }
 
     /// Clears the cancellation of a run, so that requeued requests are sent.

@@ -186,6 +186,7 @@ mod tests {
             checksum: None,
             tables: None,
             attempt: 0,
+            repair: false,
             epoch: 0,
             state,
             progress: Progress {

@@ -159,7 +159,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Reads the fingerprint of each request of the output, as it was sent last.
+    /// Reads the fingerprint of each request of the output, as it was sent last without a repair.
     fn known_requests(&self) -> Result<KnownRequests> {
         let wanted = self.old.wanted()?;
         let mut bodies = Bodies::new(&self.old.files, &self.old.shards);
@@ -174,9 +174,11 @@ impl<'a> Update<'a> {
                 continue;
             }
             merge.echo(&mut echo)?;
-            let class = self.old.class(merged.shard);
+            // A repair adds turns to the request, and is no difference from the input.
+            let (shard, row) = merged.original;
+            let class = self.old.class(shard);
             let id = WireId::ordinal(&self.old.nonce, ordinal);
-            let print = fingerprint(class, &id, bodies.read(merged.shard, &merged.row)?);
+            let print = fingerprint(class, &id, bodies.read(shard, &row)?);
             known.insert(digest(&[&echo.id]), (print, ordinal));
         }
         Ok(known)

@@ -3,6 +3,7 @@
 
 #[path = "../dying/mod.rs"]
 mod dying;
+mod repairs;
 mod rules;
 mod simulated;
 mod vendor;

@@ -26,6 +26,8 @@ struct Seen {
     deaths: u32,
     twins: usize,
     requeued: u64,
+    /// Number of requests of created repairs.
+    repaired: u64,
     unreadable: u64,
     /// Highest bill of all runs.
     most: Cost,
@@ -58,6 +60,7 @@ impl Dice {
             },
             failed: some(0.5),
             unreadable: some(0.2),
+            fitting: some(1.0),
         }
     }
 
@@ -80,9 +83,11 @@ async fn simulate(seed: u64, seen: &mut Seen) {
     let dice = Dice(TestRng::new(seed));
     let mut world = World::new(seed + 1_000, dice.chances());
     world.per_batch = 1 + dice.below(6) as u32;
+    world.structured = dice.is(0.5);
     let prompts = dice.prompts();
     let options = RunOptions {
         max_attempts: Some(1 + dice.below(3) as u32),
+        repairs: dice.below(3) as u32,
         ..RunOptions::default()
     };
     for life in 0..LIVES {
@@ -110,7 +115,10 @@ async fn simulate(seed: u64, seen: &mut Seen) {
                 let count = 1 + dice.below(4);
                 let chosen: HashSet<u32> =
                     (0..count).map(|_| dice.below(requests) as u32).collect();
-                let requeued = engine.requeue(&run, &chosen).await;
+                let requeued = match dice.is(0.5) {
+                    true => engine.requeue(&run, &chosen).await,
+                    false => engine.repair(&run, &chosen).await,
+                };
                 seen.requeued += requeued.as_ref().copied().unwrap_or_default();
                 requeued.map(drop)
             }
@@ -159,6 +167,9 @@ async fn simulate(seed: u64, seen: &mut Seen) {
     seen.unreadable += unreadable;
     // What the record says is at least the bill.
     let shards = world.shards().await;
+    let repairs = shards.iter().filter(|shard| shard.repair);
+    let created = repairs.filter(|shard| shard.state.batch().is_some());
+    seen.repaired += created.map(|shard| u64::from(shard.count)).sum::<u64>();
     let most: Cost = shards
         .iter()
         .filter_map(|shard| shard.cost.as_ref())
@@ -180,6 +191,7 @@ async fn five_hundred_random_runs_never_exceed_a_dollar_and_print_what_the_bill_
     assert!(seen.deaths > 400, "{seen:?}");
     assert!(seen.twins >= 10, "{seen:?}");
     assert!(seen.requeued > 50, "{seen:?}");
+    assert!(seen.repaired > 200, "{seen:?}");
     assert!(seen.unreadable > 100, "{seen:?}");
     assert!(seen.most > cost("0.90"), "{seen:?}");
 }

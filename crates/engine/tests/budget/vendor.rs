@@ -30,12 +30,15 @@ pub(crate) struct Chances {
     pub(crate) failed: f64,
     /// The row of an answered request cannot be read.
     pub(crate) unreadable: f64,
+    /// The answer is a JSON string, and not an echo of the prompt.
+    pub(crate) fitting: f64,
 }
 
 /// End of one request in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Answered,
+    Fitting,
     Failed,
     Unreadable,
 }
@@ -43,7 +46,7 @@ pub(crate) enum Fate {
 /// Request of a batch as the provider holds it.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
-    row: serde_json::Value,
+    pub(crate) row: serde_json::Value,
     pub(crate) fate: Fate,
 }
 
@@ -57,12 +60,12 @@ impl Held {
     }
 }
 
-/// Returns the cost of a prompt `usage IN OUT MAX`, computed apart from the table that the engine reads.
+/// Returns the cost of a prompt `usage IN OUT MAX`, or of a conversation that begins with it, computed apart from the table that the engine reads.
 fn bill_of(text: &str) -> Cost {
     let numbers: Vec<u128> = text
         .split(' ')
         .skip(1)
-        .map(|word| word.parse().unwrap())
+        .map_while(|word| word.parse().ok())
         .collect();
     let (input, output) = (numbers[0], numbers[1]);
     let factor = if input > LONG.into() { 2 } else { 1 };
@@ -195,6 +198,7 @@ impl Vendor {
             fate: match self.rng.next_f64() {
                 chance if chance < chances.failed => Fate::Failed,
                 chance if chance < chances.failed + chances.unreadable => Fate::Unreadable,
+                _ if self.is(chances.fitting) => Fate::Fitting,
                 _ => Fate::Answered,
             },
         });
@@ -311,6 +315,11 @@ impl BatchProvider for Vendor {
                 let mut row = held.row;
                 match held.fate {
                     Fate::Answered => {}
+                    Fate::Fitting => {
+                        let text = row["text"].as_str().unwrap_or_default().to_owned();
+                        let words: Vec<&str> = text.split(' ').take(3).collect();
+                        row["text"] = format!("\"{} \"", words.join(" ")).into();
+                    }
                     Fate::Failed => row["error"] = "failed".into(),
                     Fate::Unreadable => row["text"] = serde_json::json!({}),
                 }

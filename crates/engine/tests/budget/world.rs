@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lmbatch_core::{
     BatchId, ContentView, Cost, Error, GenerateView, Hyperparameters, Ledger as _, MessageView,
-    RequestView, Result, Role, RunFilter, RunRecord, ShardRecord, ShardState, Text,
+    RequestView, ResponseSchema, Result, Role, RunFilter, RunRecord, ShardRecord, ShardState, Text,
 };
 use lmbatch_engine::{
     BatchLimit, CostLimit, Engine, Entry, IdView, MemoryLedger, Plan, RequestSource, RunOptions,
@@ -21,6 +21,7 @@ use crate::vendor::{Chances, Fate, Table, Vendor};
 struct Source {
     prompts: Vec<String>,
     model: &'static str,
+    schema: Option<ResponseSchema>,
     next: usize,
 }
 
@@ -41,7 +42,7 @@ impl RequestSource for Source {
             }],
             tools: &[],
             tool_choice: None,
-            schema: None,
+            schema: self.schema.as_ref(),
             thinking: None,
             hyperparameters: Cow::Owned(Hyperparameters::default()),
         };
@@ -49,7 +50,7 @@ impl RequestSource for Source {
             id: IdView::Text(Text::Plain(&id)),
             request: RequestView::Generate(view),
             metadata: None,
-            schema: None,
+            schema: self.schema.as_ref(),
             folder: None,
         };
         visit(Sourced {
@@ -67,6 +68,8 @@ pub(crate) struct World {
     clock: Arc<TestClock>,
     spool: Arc<MemorySpool>,
     pub(crate) model: &'static str,
+    /// True if an answer must be a JSON string.
+    pub(crate) structured: bool,
     /// Maximum number of requests in a batch.
     pub(crate) per_batch: u32,
 }
@@ -79,6 +82,7 @@ impl World {
             clock: Arc::default(),
             spool: Arc::default(),
             model: "m",
+            structured: false,
             per_batch: 2,
         }
     }
@@ -111,6 +115,9 @@ impl World {
         let source = Source {
             prompts: prompts.to_vec(),
             model: self.model,
+            schema: self
+                .structured
+                .then(|| ResponseSchema::new(&serde_json::json!({"type": "string"}))),
             next: 0,
         };
         engine.plan(Box::new(source)).await.map_err(Error::from)

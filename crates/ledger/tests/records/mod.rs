@@ -50,6 +50,7 @@ pub(crate) fn shard(run: &str, number: u32) -> ShardRecord {
         checksum: Some(8),
         tables: None,
         attempt: 0,
+        repair: false,
         epoch: 0,
         state: ShardState::Planned,
         proof: None,

@@ -45,6 +45,7 @@
 //! |---|---|
 //! | `BatchCodec::class` | [`Dialect::model_of`] |
 //! | `BatchCodec::body` | [`Chat::body`] |
+//! | `BatchCodec::follow_up` | [`Chat::follow_up`] |
 //! | `BatchCodec::schema_notes` | [`Chat::schema_notes`] |
 //! | `BatchCodec::open` | [`Dialect::open`], where rows are those of OpenAI |
 //! | `BatchCodec::answer` | [`Dialect::answer`] |
@@ -60,7 +61,8 @@ use std::sync::Arc;
 
 use lmbatch_core::schemas::{Cache, SentSchema};
 use lmbatch_core::{
-    JsonView, Opened, OutcomeView, RequestError, RequestView, ResponseSchema, RowError,
+    FollowUp, JsonView, Opened, OutcomeView, RequestError, RequestView, ResponseSchema, RowError,
+    append_items, replace_member,
 };
 use lmbatch_http::ApiError;
 
@@ -113,6 +115,34 @@ impl Chat {
             _ => return Err(self.dialect.only_generate()),
         }
         Ok(())
+    }
+
+    /// Appends a body with an answer and a message of the user at the end of its `messages`. All other bytes stay as they
+    /// are.
+    ///
+    /// ```
+    /// use lmbatch_core::{FinishReason, FollowUp, OutputView};
+    /// use lmbatch_openai::chat::{Chat, Dialect};
+    /// let answer = OutputView::text("7".into(), FinishReason::Stop);
+    /// let mut out = Vec::new();
+    /// let body = r#"{"messages":[{"role":"user","content":"Hi"}],"seed":7}"#;
+    /// Chat::new(Dialect::OPENAI).follow_up(body, &FollowUp::new(&answer, "No."), &mut out)?;
+    /// let expected = r#"{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"7"},{"role":"user","content":"No."}],"seed":7}"#;
+    /// assert_eq!(out, expected.as_bytes());
+    /// # Ok::<(), lmbatch_core::RequestError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) for a body without a list of `messages`.
+    pub fn follow_up(
+        &self,
+        body: &str,
+        turns: &FollowUp<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        replace_member(body, "messages", out, |list, out| {
+            append_items(list, out, |out| chat::follow_up(turns, out))
+        })
     }
 
     /// Returns the changes that are made to a schema before it is sent, one short sentence each.

@@ -84,6 +84,7 @@ fn shard(run: &str, batch: Batch) -> ShardRecord {
         checksum: None,
         tables: None,
         attempt: 0,
+        repair: false,
         epoch: 0,
         state: match batch {
             Batch::Refused => ShardState::Refused,

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use lmbatch_core::schemas::Cache;
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, Frame, GenerateView, JsonView,
-    Label, Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema,
-    ResultPart, RowError, SourceView, TokenBounds, WireId, WireIdRule,
+    BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, FollowUp, Frame, GenerateView,
+    JsonView, Label, Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView,
+    ResponseSchema, ResultPart, RowError, SourceView, TokenBounds, WireId, WireIdRule,
 };
 
 use crate::config::AnthropicConfig;
@@ -186,6 +186,16 @@ impl BatchCodec for AnthropicCodec {
             _ => return Err(RequestError::unsupported(ONLY)),
         }
         Ok(())
+    }
+
+    fn follow_up(
+        &self,
+        _: &BatchClass,
+        body: &str,
+        turns: &FollowUp<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        request::follow_up(body, turns, out)
     }
 
     fn schema_notes(

@@ -2,8 +2,8 @@
 
 use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
-    CallIds, ContentView, GenerateView, MessageView, Object, RequestError, Role, Text, ToolChoice,
-    write_list,
+    CallIds, ContentView, FollowUp, GenerateView, MessageView, Object, RequestError, Role, Text,
+    ToolChoice, append_items, replace_member, write_list,
 };
 
 use super::models::Thinking;
@@ -177,6 +177,31 @@ fn messages(view: &GenerateView<'_>, model: &str, out: &mut Vec<u8>) -> Result<(
         Some(_) => {}
     }
     write_list(out, turns(), message)
+}
+
+/// Appends params with an answer and a message of the user at the end of their `messages`. Thinking is left out: blocks
+/// of earlier turns are needed for tool calls only. An answer after a prefill is joined with it, since "consecutive
+/// user or assistant turns are combined" (API reference, 2026-08).
+pub(super) fn follow_up(
+    body: &str,
+    turns: &FollowUp<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
+    let answer = turns.text();
+    let texts = [(Role::Assistant, &*answer), (Role::User, turns.message)];
+    replace_member(body, "messages", out, |list, out| {
+        append_items(list, out, |out| {
+            for (place, (role, text)) in texts.into_iter().enumerate() {
+                if place > 0 {
+                    out.push(b',');
+                }
+                let mut message = Object::new(out);
+                message.str("role", role.as_str());
+                message.str("content", text);
+                message.end();
+            }
+        })
+    })
 }
 
 fn message(out: &mut Vec<u8>, turn: &MessageView<'_>) -> Result<(), RequestError> {

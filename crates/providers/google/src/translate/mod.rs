@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use lmbatch_core::schemas::{Cache, SentSchema};
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, CreateProof, Frame, JsonView, Label, Limits, Opened,
-    OutcomeView, ProviderId, RawView, RequestError, RequestView, ResponseSchema, ResultPart,
-    RowError, Text, TokenBounds, WireId, WireIdRule,
+    BatchClass, BatchCodec, Capabilities, CreateProof, FollowUp, Frame, JsonView, Label, Limits,
+    Opened, OutcomeView, ProviderId, RawView, RequestError, RequestView, ResponseSchema,
+    ResultPart, RowError, Text, TokenBounds, WireId, WireIdRule,
 };
 
 use crate::config::{GoogleConfig, Route, SafetySetting, SchemaField};
@@ -193,6 +193,16 @@ impl BatchCodec for GoogleCodec {
         };
         let schema = generate.schema.map(|schema| self.sent(class, schema));
         writer.write(generate, schema.transpose()?.as_deref(), out)
+    }
+
+    fn follow_up(
+        &self,
+        _: &BatchClass,
+        body: &str,
+        turns: &FollowUp<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        request::follow_up(body, turns, out)
     }
 
     fn schema_notes(

@@ -2,14 +2,45 @@
 
 use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
-    CallIds, ContentView, GenerateView, Hyperparameters, Object, RequestError, Role, Text,
-    ToolChoice, write_list,
+    CallIds, ContentView, FollowUp, GenerateView, Hyperparameters, Object, RequestError, Role,
+    Text, ToolChoice, append_items, replace_member, write_list,
 };
 
 use super::models::Thinking;
 use super::names::Names;
 use super::{content, models};
 use crate::config::SafetySetting;
+
+/// Appends a body with an answer and a message of the user at the end of its `contents`, which are spelled the same on
+/// both routes. Signatures of thoughts are left out: they are demanded for function calls only.
+pub(super) fn follow_up(
+    body: &str,
+    turns: &FollowUp<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
+    let answer = turns.text();
+    replace_member(body, "contents", out, |list, out| {
+        append_items(list, out, |out| {
+            for (place, (role, text)) in [("model", &*answer), ("user", turns.message)]
+                .into_iter()
+                .enumerate()
+            {
+                if place > 0 {
+                    out.push(b',');
+                }
+                let mut entry = Object::new(out);
+                entry.str("role", role);
+                let parts = entry.key("parts");
+                parts.push(b'[');
+                let mut part = Object::new(parts);
+                part.str("text", text);
+                part.end();
+                parts.push(b']');
+                entry.end();
+            }
+        })
+    })
+}
 
 /// Writer of requests for a route.
 pub(super) struct Writer<'w> {

@@ -2,7 +2,7 @@
 
 use lmbatch_core::schemas::{Notes, SentSchema};
 use lmbatch_core::{
-    AttachmentKind, AttachmentView, CallIds, ContentView, GenerateView, Hyperparameters,
+    AttachmentKind, AttachmentView, CallIds, ContentView, FollowUp, GenerateView, Hyperparameters,
     MessageView, Object, RequestError, ResponseSchema, Role, SourceView, Text, ThinkingOptions,
     ThinkingView, ToolChoice, known_media_type, write_list,
 };
@@ -66,6 +66,21 @@ pub(crate) fn write(
     parameter(&mut body, names.frequency_penalty, set.frequency_penalty);
     body.end();
     Ok(())
+}
+
+/// Writes the messages that continue a conversation: the text of an answer, and the user's message about it.
+pub(crate) fn follow_up(turns: &FollowUp<'_>, out: &mut Vec<u8>) {
+    let answer = turns.text();
+    let texts = [(Role::Assistant, &*answer), (Role::User, turns.message)];
+    for (place, (role, text)) in texts.into_iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        let mut message = Object::new(out);
+        message.str("role", role.as_str());
+        message.str("content", text);
+        message.end();
+    }
 }
 
 fn unsupported(dialect: &Dialect, what: &str) -> RequestError {

@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, CreateProof, JsonView, Limits, Opened, OutcomeView,
-    ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, RowError, TokenBounds,
-    WireId, WireIdRule,
+    BatchClass, BatchCodec, Capabilities, CreateProof, FollowUp, JsonView, Limits, Opened,
+    OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, RowError,
+    TokenBounds, WireId, WireIdRule,
 };
 
 use crate::chat::{Chat, Dialect};
@@ -160,6 +160,22 @@ impl BatchCodec for OpenAiCodec {
         let schema = schema.map(|schema| self.chat.sent(schema)).transpose()?;
         responses::write(generate, schema.as_deref(), out)?;
         generate.hyperparameters.merge_into(at, out)
+    }
+
+    fn follow_up(
+        &self,
+        class: &BatchClass,
+        body: &str,
+        turns: &FollowUp<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        match &*class.endpoint {
+            "/v1/responses" => responses::follow_up(body, turns, out),
+            "/v1/chat/completions" => self.chat.follow_up(body, turns, out),
+            endpoint => Err(RequestError::unsupported(format!(
+                "openai's {endpoint} has no conversations"
+            ))),
+        }
     }
 
     fn schema_notes(

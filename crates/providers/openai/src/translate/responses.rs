@@ -2,9 +2,9 @@
 
 use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
-    AttachmentKind, AttachmentView, CallIds, ContentView, Effort, GenerateView, MessageView,
-    Object, RequestError, Role, SourceView, Text, ThinkingView, ToolChoice, ToolResultView,
-    write_list,
+    AttachmentKind, AttachmentView, CallIds, ContentView, Effort, FollowUp, GenerateView,
+    MessageView, Object, RequestError, Role, SourceView, Text, ThinkingView, ToolChoice,
+    ToolResultView, append_items, replace_member, write_list,
 };
 
 use super::json::{
@@ -88,6 +88,35 @@ pub(super) fn write(
     body.some("top_p", parameters.top_p);
     body.end();
     Ok(())
+}
+
+/// Appends a body with an answer and a message of the user at the end of its `input`. "input: string or array", and a
+/// string is the same as one message of the user (API reference, 2026-11).
+pub(super) fn follow_up(
+    body: &str,
+    turns: &FollowUp<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
+    replace_member(body, "input", out, |input, out| {
+        if input.is_string() {
+            out.extend_from_slice(b"[{\"role\":\"user\",\"content\":");
+            out.extend_from_slice(input.as_str().as_bytes());
+            out.extend_from_slice(b"},");
+            added(turns, out)?;
+            out.push(b']');
+            return Ok(());
+        }
+        let mut items = Vec::new();
+        added(turns, &mut items)?;
+        append_items(input, out, |out| out.append(&mut items))
+    })
+}
+
+fn added(turns: &FollowUp<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    said(&ContentView::Text(Text::Plain(&turns.text())), out)?;
+    out.push(b',');
+    let asked = ContentView::Text(Text::Plain(turns.message));
+    message(Role::User, &[asked], out)
 }
 
 fn instructions(
