@@ -51,16 +51,24 @@ impl Live {
     ) -> Self {
         let requests = u64::from(run.requests);
         let (mut succeeded, mut open, mut ended_batches) = (0, 0, 0);
+        let mut repairing = 0;
         let (mut eta, mut expires_at) = (None, None::<SystemTime>);
         let mut is_unknown = usual.is_none();
         for shard in shards {
             let counts = counts(shard, noted);
-            succeeded += counts.succeeded;
+            // Each request of a repair was answered before.
+            if !shard.repair {
+                succeeded += counts.succeeded;
+            }
             if shard.state.is_final() || matches!(shard.state, ShardState::Ended(_)) {
                 ended_batches += 1;
                 continue;
             }
-            open += u64::from(shard.count).saturating_sub(counts.finished());
+            let open_here = u64::from(shard.count).saturating_sub(counts.finished());
+            open += open_here;
+            if shard.repair {
+                repairing += open_here;
+            }
             let batch = noted_batch(shard, noted);
             let expiry = batch.and_then(|batch| batch.expires_at);
             expires_at = [expires_at, expiry].into_iter().flatten().min();
@@ -72,7 +80,8 @@ impl Live {
         let state = RunState::of(run, shards);
         let is_open = matches!(state, RunState::Running | RunState::Cancelling);
         let open = open.min(requests);
-        let answered = succeeded.min(requests - open);
+        let answered = succeeded.saturating_sub(repairing);
+        let answered = answered.min(requests - open);
         Self {
             state,
             requests,
@@ -386,6 +395,21 @@ mod tests {
         let live = Live::of(&run(100, false), &shards, None, None, None);
         assert_eq!((live.answered, live.failed), (97, 0));
         assert_eq!(live.counts(), "97 of 100 (97%)");
+        // Three of the answered requests are repaired.
+        let [first, again] = shards;
+        let repair = ShardRecord {
+            repair: true,
+            ..again
+        };
+        let shards = [first.clone(), repair.clone()];
+        let live = Live::of(&run(100, false), &shards, None, None, None);
+        assert_eq!((live.answered, live.failed), (94, 3));
+        let ended = ShardRecord {
+            state: sealed(snapshot("b", 3, 0)),
+            ..repair
+        };
+        let live = Live::of(&run(100, true), &[first, ended], None, None, None);
+        assert_eq!((live.answered, live.failed), (97, 3));
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //! but for a few names, and those are all that is said here.
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, Frame, JsonView, Label, Limits,
-    Opened, OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, Retry,
-    RowError, WireId,
+    BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, FollowUp, Frame, JsonView, Label,
+    Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart,
+    Retry, RowError, WireId,
 };
 use lmbatch_http::ApiError;
 use lmbatch_openai::chat::{Chat, Dialect, Errors, Files, Parameters, Schemas, Tools};
@@ -111,6 +111,16 @@ impl BatchCodec for AcmeCodec {
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
         self.chat.body(request, out)
+    }
+
+    fn follow_up(
+        &self,
+        _: &BatchClass,
+        body: &str,
+        turns: &FollowUp<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        self.chat.follow_up(body, turns, out)
     }
 
     fn schema_notes(

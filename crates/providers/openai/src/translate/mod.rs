@@ -212,4 +212,6 @@ impl BatchCodec for OpenAiCodec {
 }
 
 #[cfg(test)]
+mod follow_up_tests;
+#[cfg(test)]
 mod tests;
