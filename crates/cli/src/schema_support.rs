@@ -14,9 +14,7 @@ const CANARY: &str = "canary";
 /// Schemas of the one property, by what they show.
 fn of_properties() -> Vec<(&'static str, Value)> {
     let text = || json!({"type": "string"});
-    let closed = |properties: Value, required: Value| {
-        json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
-    };
+    let closed = |properties: Value, required: Value| json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
     let mut deep = text();
     for _ in 0..11 {
         deep = closed(json!({"x": deep}), json!(["x"]));
@@ -36,7 +34,10 @@ fn of_properties() -> Vec<(&'static str, Value)> {
             json!({"type": "object", "additionalProperties": text()}),
         ),
         ("any value (`{}`)", json!({})),
-        ("`[\"string\", \"null\"]`", json!({"type": ["string", "null"]})),
+        (
+            "`[\"string\", \"null\"]`",
+            json!({"type": ["string", "null"]}),
+        ),
         ("`anyOf`", json!({"anyOf": [text(), {"type": "null"}]})),
         ("`oneOf`", json!({"oneOf": [text(), {"type": "integer"}]})),
         ("`allOf`", json!({"allOf": [text(), {"maxLength": 9}]})),
@@ -159,7 +160,11 @@ fn treatment(codec: &dyn BatchCodec, schema: &Value) -> &'static str {
             "**refused**"
         }
         Ok(notes) if notes.is_empty() => "yes",
-        Ok(notes) if notes.iter().any(|note| note.starts_with("sent without strict")) => {
+        Ok(notes)
+            if notes
+                .iter()
+                .any(|note| note.starts_with("sent without strict")) =>
+        {
             "not strict"
         }
         Ok(_) => "rewritten",

@@ -10,11 +10,11 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus,
     Candidate, Capabilities, Certainty, Chunk, Clock, ContentView, CreateProof, Cursor, Delivery,
-    Error, ErrorKind, FailureView, FinishReason, FollowUp, Found, Intent, ItemView, JsonView, Label,
-    Limits, ListOptions, Opened, OutcomeView, OutputView, Page, PartRole, ProviderId, Remnant,
-    RequestCounts, RequestError, RequestView, Result, ResultPart, ResultSet, RowContent, RowError,
-    RowReader, RowStream, Shard, Staged, Text, TokenBounds, TokenUsage, WireId, WireIdRule,
-    read_row,
+    Error, ErrorKind, FailureView, FinishReason, FollowUp, Found, Intent, ItemView, JsonView,
+    Label, Limits, ListOptions, Opened, OutcomeView, OutputView, Page, PartRole, ProviderId,
+    Remnant, RequestCounts, RequestError, RequestView, Result, ResultPart, ResultSet, RowContent,
+    RowError, RowReader, RowStream, Shard, Staged, Text, TokenBounds, TokenUsage, WireId,
+    WireIdRule, read_row,
 };
 
 /// Instructions for a provider. Lists are consumed call by call; an empty list means the normal behaviour.

@@ -8,6 +8,7 @@ use lmbatch::BatchId;
 use lmbatch::engine::{Answers, BatchAccount, RunAudit};
 use serde_json::{Value, json};
 
+use super::show::attempt;
 use super::continuing::unfinished;
 use super::state;
 use crate::args::ShowArgs;
@@ -184,6 +185,7 @@ fn batch_json(account: &BatchAccount) -> Value {
         "superseded": account.superseded.count, "errored": account.errored,
         "undelivered": account.undelivered(), "usage": account.answered.usage, "models": models,
         "cost": Amount::of(&account.answered.costs), "superseded_cost": Amount::of(&account.superseded.costs),
+        "repair": account.repair,
     })
 }
 
@@ -209,7 +211,7 @@ fn batches(accounts: &[BatchAccount]) -> Table {
         let usage = account.answered.usage;
         table.row([
             (account.shard + 1).into(),
-            (account.attempt + 1).into(),
+            attempt(account.attempt, account.repair),
             account.batch.as_ref().map(BatchId::as_str).into(),
             Cell::state(&account.status.to_string()),
             model(account).into(),

@@ -101,7 +101,10 @@ fn check_repair(args: &mut RequeueArgs) -> Result<(), Failure> {
         args.resume.repair.repairs = None;
         return Ok(());
     }
-    let has_others = args.only.iter().any(|only| *only != Only::InvalidStructured);
+    let has_others = args
+        .only
+        .iter()
+        .any(|only| *only != Only::InvalidStructured);
     let is_changed = args.model.is_some() || args.max_tokens.is_some() || !args.set.is_empty();
     if has_others || is_changed {
         return Err(Failure::usage(

@@ -84,7 +84,7 @@ fn batches(shards: &[ShardRecord], noted: Option<&LiveCounts>) -> Table {
         let polled = live::noted_batch(shard, noted);
         table.row([
             (shard.key.shard + 1).into(),
-            attempt(shard),
+            attempt(shard.attempt, shard.repair),
             shard.count.into(),
             counts.succeeded.into(),
             (counts.finished() - counts.succeeded).into(),
@@ -101,10 +101,10 @@ fn batches(shards: &[ShardRecord], noted: Option<&LiveCounts>) -> Table {
 }
 
 /// Returns the number of a batch's attempt, marked where its requests are repairs.
-fn attempt(shard: &ShardRecord) -> Cell {
-    match shard.repair {
-        true => format!("{} (repair)", shard.attempt + 1).into(),
-        false => (shard.attempt + 1).into(),
+pub(super) fn attempt(attempt: u32, repair: bool) -> Cell {
+    match repair {
+        true => format!("{} (repair)", attempt + 1).into(),
+        false => (attempt + 1).into(),
     }
 }
 
@@ -181,11 +181,8 @@ fn shard_json(shard: &ShardRecord, noted: Option<&LiveCounts>) -> Value {
         "number": shard.key.shard + 1, "attempt": shard.attempt + 1, "requests": shard.count, "state": phase,
         "batch": batch, "certainty": said(certainty), "evidence": said(evidence), "label": shard.label,
         "counts": live::counts(shard, noted), "status": polled.map(|batch| batch.status.as_str()),
-        "expires_at": expires_at.map(format_time),
+        "expires_at": expires_at.map(format_time), "repair": shard.repair,
     });
-    if shard.repair {
-        shown["repair"] = json!(true);
-    }
     if let Some(cost) = &shard.cost {
         shown["cost"] = json!({
             "reserved_usd": cost.reserved, "doubted_usd": cost.doubted(), "settled_usd": cost.settled,
@@ -217,7 +214,7 @@ fn costs(run: &RunRecord, shards: &[ShardRecord]) -> Option<(String, Table)> {
         sum = sum.saturating_add(cost.most());
         table.row([
             (shard.key.shard + 1).into(),
-            attempt(shard),
+            attempt(shard.attempt, shard.repair),
             cost.reserved.to_string().into(),
             cost.settled.map(|cost| cost.to_string()).into(),
             cost.doubted().to_string().into(),

@@ -517,7 +517,10 @@ pub async fn a_continued_conversation_is_the_longer_conversation(kit: &Kit) {
             (done.map_err(|error| error.kind()), rest.to_vec())
         };
         let (empty, rest) = continued("{}");
-        assert!(empty.is_err() && rest.is_empty(), "an empty body: {empty:?}");
+        assert!(
+            empty.is_err() && rest.is_empty(),
+            "an empty body: {empty:?}"
+        );
         match continued(&body) {
             (Ok(()), found) => {
                 assert_ne!(empty, Err(ErrorKind::Unsupported), "an empty body");

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::{
     BatchClass, Capabilities, FailureView, FollowUp, Frame, JsonView, Label, Limits, OutcomeView,
-    ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, ResultRow, RowError, RowView,
-    Scanned, Text, TokenBounds, Verdict, WireId, legible_id,
+    ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, ResultRow, RowError,
+    RowView, Scanned, Text, TokenBounds, Verdict, WireId, legible_id,
 };
 
 /// Translation between lmbatch's types and a provider's JSON. Pure: no I/O and no clock.

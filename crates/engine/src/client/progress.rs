@@ -194,7 +194,9 @@ impl State {
                 self.replace(&snapshot.id, Some(snapshot));
             }
             Event::Retrying { .. } => run.retries += 1,
-            Event::Requeued { attempt, .. } | Event::Repairing { attempt, .. } => run.attempt = *attempt,
+            Event::Requeued { attempt, .. } | Event::Repairing { attempt, .. } => {
+                run.attempt = *attempt
+            }
             Event::Fetched { rows } => run.rows += rows,
             Event::Following { ended, batches, .. } => {
                 (run.ended, run.batches) = (*ended, *batches);

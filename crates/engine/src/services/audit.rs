@@ -55,6 +55,9 @@ pub struct BatchAccount {
     pub shard: u32,
     /// Number of the attempt in which the batch was created, from 0.
     pub attempt: u32,
+    /// True if the requests of the batch continue the conversations of answers that did not fit their
+    /// schemas.
+    pub repair: bool,
     /// Status of the batch when its results were fetched; in progress if they were not fetched.
     pub status: BatchStatus,
     /// Number of requests that the batch holds.
@@ -219,6 +222,7 @@ fn account(shard: &ShardRecord) -> BatchAccount {
         batch: batch.cloned(),
         shard: shard.key.shard,
         attempt: shard.attempt,
+        repair: shard.repair,
         status,
         requests: shard.count,
         model: shard.class.model.clone(),

@@ -104,7 +104,13 @@ async fn only_answers_that_do_not_fit_are_repaired_and_the_fitting_answer_counts
     let engine = free(&world);
     let finished = world.start(&engine, &prompts(5), options(0)).await.unwrap();
     assert_eq!(problems(&engine, &finished), [INVALID; 5]);
-    assert_eq!(engine.repair(&run(&world).await, &[0, 2].into()).await.unwrap(), 2);
+    assert_eq!(
+        engine
+            .repair(&run(&world).await, &[0, 2].into())
+            .await
+            .unwrap(),
+        2
+    );
     fit(&world);
     let finished = engine.resume(&run(&world).await, options(1)).await.unwrap();
     let expected = [None, INVALID, None, INVALID, INVALID];
@@ -138,7 +144,10 @@ async fn a_repair_that_fails_leaves_the_earlier_answer_and_the_next_repair_conti
         let world = world();
         let engine = free(&world);
         world.start(&engine, &prompts(1), options(0)).await.unwrap();
-        engine.repair(&run(&world).await, &[0].into()).await.unwrap();
+        engine
+            .repair(&run(&world).await, &[0].into())
+            .await
+            .unwrap();
         world.vendor.set(chances);
         let finished = engine.resume(&run(&world).await, options(2)).await.unwrap();
         assert_eq!(problems(&engine, &finished), [expected]);
@@ -150,10 +159,17 @@ async fn a_repair_that_fails_leaves_the_earlier_answer_and_the_next_repair_conti
             max_attempts: Some(9),
             ..options(0)
         };
-        engine.requeue(&run(&world).await, &[0].into()).await.unwrap();
+        engine
+            .requeue(&run(&world).await, &[0].into())
+            .await
+            .unwrap();
         world.vendor.set(Chances::default());
         engine.resume(&run(&world).await, once).await.unwrap();
-        assert_eq!(self::sent(&world)[3], ["usage 10 5 20"], "the original is sent");
+        assert_eq!(
+            self::sent(&world)[3],
+            ["usage 10 5 20"],
+            "the original is sent"
+        );
     }
 }
 
@@ -168,10 +184,18 @@ async fn repairs_are_made_beyond_the_maximum_of_attempts() {
     world.start(&engine, &prompts(1), options).await.unwrap();
     assert_eq!(world.vendor.batches(), 4);
     // A later requeue by the caller counts both from zero.
-    engine.requeue(&run(&world).await, &[0].into()).await.unwrap();
+    engine
+        .requeue(&run(&world).await, &[0].into())
+        .await
+        .unwrap();
     engine.resume(&run(&world).await, options).await.unwrap();
     assert_eq!(world.vendor.batches(), 8);
-    let repairs: Vec<bool> = world.shards().await.iter().map(|shard| shard.repair).collect();
+    let repairs: Vec<bool> = world
+        .shards()
+        .await
+        .iter()
+        .map(|shard| shard.repair)
+        .collect();
     assert_eq!(repairs, [false, true, true, true, false, true, true, true]);
 }
 

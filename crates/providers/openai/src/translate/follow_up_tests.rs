@@ -10,7 +10,11 @@ const RESPONSES: &str = "/v1/responses";
 /// Continues a body with the answer `{"a":7}`, in two pieces beside reasoning, and the message `No.`.
 fn continued(endpoint: &str, body: &str) -> Result<String, RequestError> {
     let thought = ItemView::Commentary("Hm.".into());
-    let items = vec![thought, ItemView::Text("{\"a\":".into()), ItemView::Text("7}".into())];
+    let items = vec![
+        thought,
+        ItemView::Text("{\"a\":".into()),
+        ItemView::Text("7}".into()),
+    ];
     let answer = OutputView::judged(items, FinishReason::Stop);
     let class = BatchClass::new(endpoint, ROUTE);
     let mut out = Vec::new();
@@ -51,7 +55,11 @@ fn a_body_without_a_conversation_is_refused() {
         (RESPONSES, r#"{"input":null}"#, ErrorKind::InvalidInput),
         (RESPONSES, r#"{"input":{}}"#, ErrorKind::InvalidInput),
         ("/v1/embeddings", "{}", ErrorKind::Unsupported),
-        ("/v1/embeddings", r#"{"input":["Hi"]}"#, ErrorKind::Unsupported),
+        (
+            "/v1/embeddings",
+            r#"{"input":["Hi"]}"#,
+            ErrorKind::Unsupported,
+        ),
     ] {
         let refused = continued(endpoint, body).unwrap_err();
         assert_eq!(refused.kind(), kind, "{endpoint} {body}");
