@@ -8,8 +8,8 @@ use lmbatch::BatchId;
 use lmbatch::engine::{Answers, BatchAccount, RunAudit};
 use serde_json::{Value, json};
 
-use super::show::attempt;
 use super::continuing::unfinished;
+use super::show::attempt;
 use super::state;
 use crate::args::ShowArgs;
 use crate::cost_summary::{Amount, CostSummary};
