@@ -279,3 +279,20 @@ fn a_repair_that_does_not_fit_the_cost_limit_is_not_created() {
     assert_eq!(resumed.status.code(), Some(0), "{}", said(&resumed));
     assert_eq!(world.answered(), 13);
 }
+
+#[test]
+fn answers_with_another_problem_are_not_repaired() {
+    let world = World::new();
+    let prompts = [
+        "lmb:truncate",
+        "lmb:refuse",
+        "lmb:filter",
+        "lmb:empty",
+        "lmb:error-400",
+    ];
+    let line = |prompt| json!({"id": prompt, "prompt": format!("{prompt} lmb:schema-miss")});
+    write_input(world.path(), prompts.map(line));
+    let summary = world.json(&run("openai/m", &["--repair", "3"]), 3);
+    assert_eq!(summary["problems"]["invalid_structured"], Value::Null);
+    assert_eq!(world.emulating.bill()["creates"], 1, "{summary}");
+}

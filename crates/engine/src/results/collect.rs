@@ -114,7 +114,8 @@ impl Maker {
             self.id_map(stored, &sealed.planned)?,
             sealed.planned.number,
             self.max_row_bytes,
-        );
+        )
+        .of_repair(sealed.planned.repair);
         for segment in &sealed.segments {
             results.again(segment.clone())?;
         }

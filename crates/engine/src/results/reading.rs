@@ -46,6 +46,9 @@ pub(crate) struct Results {
     /// location.
     taken: Vec<(u32, u32, RowLocation)>,
     rows: RowReader,
+    /// True if answers are read for their verdicts, since an unreadable one must not replace an
+    /// earlier answer.
+    reads_answers: bool,
     /// True if a part ended within a row, so that rows after it may be missing.
     truncated: bool,
 }
@@ -96,7 +99,17 @@ impl Results {
             name: 0,
             taken: Vec::new(),
             rows: RowReader::new(),
+            reads_answers: false,
             truncated: false,
+        }
+    }
+
+    /// Returns the results of a shard that may be a repair. The answers of a repair are read, and an
+    /// unreadable one is a failure.
+    pub(crate) fn of_repair(self, repair: bool) -> Self {
+        Self {
+            reads_answers: repair,
+            ..self
         }
     }
 
@@ -329,6 +342,11 @@ impl Results {
             self.tally.malformed += 1;
             return Ok(());
         };
+        let mut verdict = scanned.verdict;
+        if self.reads_answers && verdict == Verdict::Succeeded {
+            let read = self.provider.codec().decode(part, row);
+            verdict = read.map_or(Verdict::Errored, |read| read.outcome.verdict());
+        }
         let row = row.as_bytes();
         let at = match scanned.id {
             Some(id) => self.id_map.ordinal(&id.decode())?,
@@ -341,8 +359,8 @@ impl Results {
             self.tally.foreign += u64::from(scanned.id.is_some());
             return Ok(());
         };
-        self.delivered.note(at, scanned.verdict);
-        if scanned.verdict == Verdict::Errored {
+        self.delivered.note(at, verdict);
+        if verdict == Verdict::Errored {
             match read_row_error(row) {
                 Some(true) => self.tally.cut += 1,
                 Some(false) => self.tally.broken += 1,
@@ -351,13 +369,13 @@ impl Results {
         }
         let known = self.locations.get(at).map_err(spooled)?;
         self.tally.duplicates += u64::from(!known.is_none());
-        if known.yields_to(scanned.verdict, false) {
+        if known.yields_to(verdict, false) {
             if !known.is_none() && known.segment != segment {
                 self.taken.push((segment, at, known));
             }
             let length = u32::try_from(row.len())
                 .map_err(|_| Error::malformed("a row is longer than 4 GiB"))?;
-            let location = RowLocation::new(segment, offset, length, scanned.verdict);
+            let location = RowLocation::new(segment, offset, length, verdict);
             self.locations.set(at, location).map_err(spooled)?;
         }
         Ok(())

@@ -87,7 +87,8 @@ impl Work {
             id_map,
             self.planned.number,
             context.max_row_bytes,
-        );
+        )
+        .of_repair(self.planned.repair);
         let gives_up = context.on_doubt == OnDoubt::Abandon;
         let ended = Ended {
             snapshot,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use lmbatch_core::{AnswerView, Cost, ErrorKind, OutcomeView, Problem, RunRecord};
-use lmbatch_engine::{CostLimit, Engine, Event, RunOptions, RunResults};
+use lmbatch_engine::{CostLimit, Engine, Event, OnDoubt, RunOptions, RunResults};
 
 use crate::dying::fuse;
 use crate::vendor::{Chances, Fate};
@@ -125,22 +125,12 @@ async fn only_answers_that_do_not_fit_are_repaired_and_the_fitting_answer_counts
 
 #[tokio::test]
 async fn a_repair_that_fails_leaves_the_earlier_answer_and_the_next_repair_continues_that_one() {
-    for (chances, expected) in [
-        (
-            Chances {
-                failed: 1.0,
-                ..Chances::default()
-            },
-            INVALID,
-        ),
-        (
-            Chances {
-                unreadable: 1.0,
-                ..Chances::default()
-            },
-            INVALID,
-        ),
-    ] {
+    for (failed, unreadable) in [(1.0, 0.0), (0.0, 1.0)] {
+        let chances = Chances {
+            failed,
+            unreadable,
+            ..Chances::default()
+        };
         let world = world();
         let engine = free(&world);
         world.start(&engine, &prompts(1), options(0)).await.unwrap();
@@ -150,7 +140,7 @@ async fn a_repair_that_fails_leaves_the_earlier_answer_and_the_next_repair_conti
             .unwrap();
         world.vendor.set(chances);
         let finished = engine.resume(&run(&world).await, options(2)).await.unwrap();
-        assert_eq!(problems(&engine, &finished), [expected]);
+        assert_eq!(problems(&engine, &finished), [INVALID], "{chances:?}");
         let sent = sent(&world);
         assert_eq!(sent.len(), 3, "{chances:?}");
         assert_eq!(sent[1], sent[2], "{chances:?}");
@@ -210,7 +200,8 @@ async fn a_process_that_dies_at_any_call_repairs_nothing_twice() {
             let worked = world.start(&engine, &prompts(3), options(2)).await;
             let survived = worked.is_ok();
             drop(engine);
-            let engine = free(&world);
+            // The list of this provider does not lag, so that a create without a batch was not accepted.
+            let engine = free(&world).with_on_doubt(OnDoubt::Resubmit);
             let Some(run) = world.run().await else {
                 continue;
             };
