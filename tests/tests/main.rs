@@ -37,6 +37,7 @@ mod question_mark;
 mod reading;
 mod recovery;
 mod refusals;
+mod repair;
 mod retrieving;
 mod runs;
 mod schemas;
