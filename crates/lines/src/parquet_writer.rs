@@ -57,7 +57,10 @@ pub struct ParquetWriter<W: Write + Send>(State<W>);
 /// Progress of writing.
 enum State<W: Write + Send> {
     /// The header is not written yet.
-    New(W),
+    New {
+        file: W,
+        group_bytes: usize,
+    },
     Rows(Box<Rows<W>>),
     /// An error has occurred.
     Broken,
@@ -72,6 +75,7 @@ struct Rows<W: Write + Send> {
     count: usize,
     /// Size of the rows in `columns`.
     bytes: usize,
+    group_bytes: usize,
 }
 
 /// File that is taken back once it is complete.
@@ -110,7 +114,11 @@ impl<W: Write + Send> fmt::Debug for ParquetWriter<W> {
 impl<W: Write + Send> ParquetWriter<W> {
     /// Returns a writer into `file`, which need not be seekable.
     pub fn new(file: W) -> Self {
-        Self(State::New(file))
+        Self::with_groups(file, GROUP_BYTES)
+    }
+
+    fn with_groups(file: W, group_bytes: usize) -> Self {
+        Self(State::New { file, group_bytes })
     }
 
     /// Writes whole rows of an [`OutcomeTable`](crate::OutcomeTable) for Parquet; its header is the first of them.
@@ -120,11 +128,13 @@ impl<W: Write + Send> ParquetWriter<W> {
     pub fn write(&mut self, rows: &[u8]) -> io::Result<()> {
         let mut packed = Packed::new(rows);
         let mut open = match mem::replace(&mut self.0, State::Broken) {
-            State::New(file) if packed.is_empty() => {
-                self.0 = State::New(file);
+            unopened @ State::New { .. } if packed.is_empty() => {
+                self.0 = unopened;
                 return Ok(());
             }
-            State::New(file) => Box::new(Rows::open(file, &mut packed)?),
+            State::New { file, group_bytes } => {
+                Box::new(Rows::open(file, group_bytes, &mut packed)?)
+            }
             State::Rows(open) => open,
             State::Broken => return Err(io::Error::other("an earlier write has failed")),
         };
@@ -148,14 +158,14 @@ impl<W: Write + Send> ParquetWriter<W> {
                 open.writer.sync()?;
                 open.writer.inner_mut().0.take().ok_or_else(unknown_rows)
             }
-            State::New(_) => Err(unknown_rows()),
+            State::New { .. } => Err(unknown_rows()),
             State::Broken => Err(io::Error::other("an earlier write has failed")),
         }
     }
 }
 
 impl<W: Write + Send> Rows<W> {
-    fn open(file: W, packed: &mut Packed<'_>) -> io::Result<Self> {
+    fn open(file: W, group_bytes: usize, packed: &mut Packed<'_>) -> io::Result<Self> {
         let columns = packed.columns().ok_or_else(unknown_rows)?;
         let field = |(name, kind): &(String, Kind)| Field::new(name, data_type(*kind), true);
         let schema: SchemaRef =
@@ -179,6 +189,7 @@ impl<W: Write + Send> Rows<W> {
             columns: columns.iter().map(|(_, kind)| Column::new(*kind)).collect(),
             count: 0,
             bytes: 0,
+            group_bytes,
         })
     }
 
@@ -204,7 +215,7 @@ impl<W: Write + Send> Rows<W> {
         let batch = batch.map_err(|error| unwritable(error.into()))?;
         (self.count, self.bytes) = (0, 0);
         self.writer.write(&batch).map_err(unwritable)?;
-        match self.writer.memory_size() >= GROUP_BYTES {
+        match self.writer.memory_size() >= self.group_bytes {
             true => self.writer.flush().map_err(unwritable),
             false => Ok(()),
         }

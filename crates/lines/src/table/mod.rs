@@ -153,22 +153,21 @@ impl TableInput {
     fn open(&mut self) -> Result<(), Error> {
         let rows: Option<Box<dyn Rows>> = match mem::replace(&mut self.state, State::Over) {
             State::Input(input) => {
-                let input = decoded(input)?;
                 let is_plain = self.skipped.is_none()
                     && self.options.limit.is_none()
                     && self.options.sample.is_none();
                 match self.options.format {
                     InputFormat::JsonLines if !self.options.has_columns() && is_plain => {
-                        self.state =
-                            State::Lines(Box::new(InputLines::new(input, self.context.clone())));
+                        let lines = InputLines::new(decoded(input)?, self.context.clone());
+                        self.state = State::Lines(Box::new(lines));
                         return Ok(());
                     }
                     InputFormat::JsonLines if !self.options.has_columns() => {
-                        Some(Box::new(OwnRows::new(input)))
+                        Some(Box::new(OwnRows::new(decoded(input)?)))
                     }
-                    InputFormat::JsonLines => Some(Box::new(ObjectRows::new(input))),
-                    InputFormat::Csv => self.delimited(input, b',')?,
-                    InputFormat::Tsv => self.delimited(input, b'\t')?,
+                    InputFormat::JsonLines => Some(Box::new(ObjectRows::new(decoded(input)?))),
+                    InputFormat::Csv => self.delimited(decoded(input)?, b',')?,
+                    InputFormat::Tsv => self.delimited(decoded(input)?, b'\t')?,
                     InputFormat::Parquet => {
                         return Err(Error::invalid_input(
                             "Parquet is read from a file, not from a stream, since its index is at its end; save the input as a file",

@@ -13,7 +13,7 @@ use arrow_array::{
     UInt64Array,
 };
 use arrow_schema::{DataType, Field, Schema};
-use lmbatch_core::{Error, RequestSource as _, Sourced};
+use lmbatch_core::{RequestSource as _, Sourced};
 use lmbatch_lines::{KeptColumns, Sample, TableInput, TableOptions};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
@@ -480,19 +480,19 @@ fn memory_is_independent_of_the_number_of_rows_and_of_columns_that_are_not_neede
             |properties| {
                 properties
                     .set_dictionary_enabled(false)
-                    .set_max_row_group_row_count(Some(25_000))
+                    .set_max_row_group_row_count(Some(8_000))
             },
         )
     };
     // Row groups of the same size, whose number is in the index of the file.
-    let few = peak(&file(25_000, 50, 10), "{{ text }}");
-    let many = peak(&file(200_000, 50, 10), "{{ text }}");
-    assert_eq!((few.0, many.0), (25_000, 200_000));
+    let few = peak(&file(8_000, 50, 10), "{{ text }}");
+    let many = peak(&file(64_000, 50, 10), "{{ text }}");
+    assert_eq!((few.0, many.0), (8_000, 64_000));
     assert!(many.1 <= few.1 + (128 << 10), "{few:?} and {many:?}");
     let beside = peak(&file(1_000, 50, 20_000), "{{ text }}");
     assert!(beside.1 < 2 << 20, "{beside:?}");
-    // A row group of 40 MB.
-    let wide = peak(&file(2_000, 20_000, 1), "{{ text }}");
-    assert_eq!(wide.0, 2_000);
-    assert!(wide.1 < 16 << 20, "{wide:?}");
+    // A row group of 30 MB.
+    let wide = peak(&file(1_500, 20_000, 1), "{{ text }}");
+    assert_eq!(wide.0, 1_500);
+    assert!(wide.1 < 10 << 20, "{wide:?}");
 }

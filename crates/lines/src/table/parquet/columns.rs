@@ -8,7 +8,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::{ConvertedType, LogicalType};
 use parquet::schema::types::Type;
 
-use super::file::{Shared, Source, unreadable};
+use super::file::{Shared, Source, guarded};
 
 /// Column of a table.
 pub(super) struct Column {
@@ -32,7 +32,7 @@ pub(super) fn read(source: &Arc<Source>) -> Result<(ArrowReaderMetadata, Vec<Col
     // The types of Parquet are the same for every program that has written the file.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let shared = Shared(Arc::clone(source));
-    let metadata = ArrowReaderMetadata::load(&shared, options).map_err(unreadable)?;
+    let metadata = guarded(|| ArrowReaderMetadata::load(&shared, options))?;
     let mut columns: Vec<Column> = Vec::new();
     let mut fields: Vec<FieldRef> = Vec::new();
     let types = metadata.parquet_schema().root_schema().get_fields();
@@ -50,12 +50,12 @@ pub(super) fn read(source: &Arc<Source>) -> Result<(ArrowReaderMetadata, Vec<Col
                 first + 1
             )));
         }
-        let (data_type, kind) = if is_enum(of_file) {
-            (Ok(DataType::Utf8View), Kind::Json)
-        } else if is_uuid(of_file) {
-            (Ok(field.data_type().clone()), Kind::Uuid)
-        } else {
-            (in_json(field.data_type()), Kind::Json)
+        let (data_type, kind) = match field.data_type() {
+            DataType::Binary if is_enum(of_file) => (Ok(DataType::Utf8View), Kind::Json),
+            uuid @ DataType::FixedSizeBinary(16) if is_uuid(of_file) => {
+                (Ok(uuid.clone()), Kind::Uuid)
+            }
+            other => (in_json(other), Kind::Json),
         };
         fields.push(match &data_type {
             Ok(data_type) => with_type(field, data_type.clone()),
@@ -68,24 +68,23 @@ pub(super) fn read(source: &Arc<Source>) -> Result<(ArrowReaderMetadata, Vec<Col
     }
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     let options = ArrowReaderOptions::new().with_schema(schema);
-    let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options);
-    Ok((metadata.map_err(unreadable)?, columns))
+    let of_file = Arc::clone(metadata.metadata());
+    let metadata = guarded(|| ArrowReaderMetadata::try_new(of_file, options))?;
+    Ok((metadata, columns))
 }
 
 /// Reports whether a column holds UUIDs.
 fn is_uuid(of_file: &Type) -> bool {
     of_file.get_basic_info().logical_type_ref() == Some(&LogicalType::Uuid)
-        && of_file.is_primitive()
 }
 
 /// Reports whether a column holds words of an enumeration, which are text.
 fn is_enum(of_file: &Type) -> bool {
     let info = of_file.get_basic_info();
-    let is_enum = match info.logical_type_ref() {
+    match info.logical_type_ref() {
         Some(logical) => *logical == LogicalType::Enum,
         None => info.converted_type() == ConvertedType::ENUM,
-    };
-    is_enum && of_file.is_primitive() && !of_file.is_repeated()
+    }
 }
 
 /// Returns the type as which values are decoded, or the reason why they have no form in JSON. Texts are views into the

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -79,7 +80,19 @@ impl ChunkReader for Shared {
     }
 }
 
-/// Returns the error of a file that cannot be read.
-pub(super) fn unreadable(error: impl Display) -> Error {
-    Error::invalid_input(format!("the Parquet file cannot be read: {error}"))
+/// Takes a step of reading. The reader of Parquet panics on some damaged files.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) with the reason.
+pub(super) fn guarded<T, E: Display>(
+    step: impl FnOnce() -> std::result::Result<T, E>,
+) -> std::result::Result<T, Error> {
+    let why = match panic::catch_unwind(AssertUnwindSafe(step)) {
+        Ok(Ok(done)) => return Ok(done),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it is damaged".to_owned(),
+    };
+    Err(Error::invalid_input(format!(
+        "the Parquet file cannot be read: {why}"
+    )))
 }

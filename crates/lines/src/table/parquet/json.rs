@@ -29,7 +29,7 @@ pub(super) fn write(values: &dyn Array, row: usize, out: &mut Vec<u8>) -> Result
         return Ok(());
     }
     match values.data_type() {
-        DataType::Boolean => print(values.as_boolean().value(row), out),
+        DataType::Boolean => print(&values.as_boolean().value(row), out),
         DataType::Int8 => number::<Int8Type>(values, row, out),
         DataType::Int16 => number::<Int16Type>(values, row, out),
         DataType::Int32 => number::<Int32Type>(values, row, out),
@@ -38,9 +38,9 @@ pub(super) fn write(values: &dyn Array, row: usize, out: &mut Vec<u8>) -> Result
         DataType::UInt16 => number::<UInt16Type>(values, row, out),
         DataType::UInt32 => number::<UInt32Type>(values, row, out),
         DataType::UInt64 => number::<UInt64Type>(values, row, out),
-        DataType::Float16 => float(values.as_primitive::<Float16Type>().value(row), out),
-        DataType::Float32 => float(values.as_primitive::<Float32Type>().value(row), out),
-        DataType::Float64 => float(values.as_primitive::<Float64Type>().value(row), out),
+        DataType::Float16 => float(&values.as_primitive::<Float16Type>().value(row), out),
+        DataType::Float32 => float(&values.as_primitive::<Float32Type>().value(row), out),
+        DataType::Float64 => float(&values.as_primitive::<Float64Type>().value(row), out),
         DataType::Decimal128(..) => decimal::<Decimal128Type>(values, row, out),
         DataType::Decimal256(..) => decimal::<Decimal256Type>(values, row, out),
         DataType::Date32 => {
@@ -68,13 +68,10 @@ pub(super) fn write(values: &dyn Array, row: usize, out: &mut Vec<u8>) -> Result
 }
 
 /// Appends 16 bytes as the text of a UUID.
-pub(super) fn write_uuid(values: &dyn Array, row: usize, out: &mut Vec<u8>) -> Result<(), Reason> {
-    let Some(bytes) = values.as_fixed_size_binary_opt() else {
-        return Err("holds UUIDs that are not 16 bytes");
-    };
+pub(super) fn write_uuid(values: &dyn Array, row: usize, out: &mut Vec<u8>) {
+    let bytes = values.as_fixed_size_binary();
     if bytes.is_null(row) {
-        out.extend_from_slice(b"null");
-        return Ok(());
+        return out.extend_from_slice(b"null");
     }
     let mut shown = String::with_capacity(36);
     for (place, byte) in bytes.value(row).iter().enumerate() {
@@ -85,10 +82,9 @@ pub(super) fn write_uuid(values: &dyn Array, row: usize, out: &mut Vec<u8>) -> R
         let _ = write!(shown, "{byte:02x}");
     }
     write_string(&shown, out);
-    Ok(())
 }
 
-fn print(value: impl ToString, out: &mut Vec<u8>) {
+fn print(value: &impl ToString, out: &mut Vec<u8>) {
     out.extend_from_slice(value.to_string().as_bytes());
 }
 
@@ -97,15 +93,15 @@ fn number<T: ArrowPrimitiveType<Native: ToString>>(
     row: usize,
     out: &mut Vec<u8>,
 ) {
-    print(values.as_primitive::<T>().value(row), out);
+    print(&values.as_primitive::<T>().value(row), out);
 }
 
 /// Appends a number with as few digits as identify it among those of its type; `"NaN"`, `"inf"` and `"-inf"` are texts.
-fn float(value: impl ToString, out: &mut Vec<u8>) {
+fn float(value: &impl ToString, out: &mut Vec<u8>) {
     let shown = value.to_string();
     let number = shown.parse::<f64>().ok().filter(|value| value.is_finite());
     match number.and_then(serde_json::Number::from_f64) {
-        Some(number) => print(number, out),
+        Some(number) => print(&number, out),
         None => write_string(&shown, out),
     }
 }

@@ -82,14 +82,16 @@ impl ParquetRows {
     /// Decodes rows until there is one, or returns `false` at the end.
     fn fill(&mut self) -> Result<bool, Error> {
         while self.next == self.rows {
-            let Some(batches) = &mut self.batches else {
+            // After an error nothing more is read.
+            let Some(mut batches) = self.batches.take() else {
                 return Ok(false);
             };
             // The memory of the former batch is not needed any more.
             self.values.clear();
-            let Some(batch) = batches.next().transpose().map_err(file::unreadable)? else {
+            let Some(batch) = file::guarded(|| batches.next().transpose())? else {
                 return Ok(false);
             };
+            self.batches = Some(batches);
             (self.next, self.rows) = (0, batch.num_rows());
             let values = batch
                 .columns()
@@ -128,13 +130,11 @@ impl Rows for ParquetRows {
         let schema = self.metadata.parquet_schema();
         let mask = ProjectionMask::roots(schema, self.read.iter().copied());
         let rows = batch_rows(self.metadata.metadata(), &mask);
-        let source = Arc::clone(&self.source);
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(
-            file::Shared(source),
-            self.metadata.clone(),
-        );
-        let reader = reader.with_projection(mask).with_batch_size(rows).build();
-        self.batches = Some(reader.map_err(file::unreadable)?);
+        let source = file::Shared(Arc::clone(&self.source));
+        let metadata = self.metadata.clone();
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(source, metadata);
+        let reader = reader.with_projection(mask).with_batch_size(rows);
+        self.batches = Some(file::guarded(|| reader.build())?);
         self.written.resize_with(self.read.len(), Vec::new);
         Ok(())
     }
@@ -194,7 +194,7 @@ fn cell<'a>(
         Values::Others(values) => values,
     };
     match kind {
-        Kind::Uuid => json::write_uuid(values, row, written)?,
+        Kind::Uuid => json::write_uuid(values, row, written),
         _ => json::write(values, row, written)?,
     }
     json::text(written).map(Cell::Json)
