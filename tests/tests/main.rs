@@ -7,6 +7,7 @@ mod attachments;
 mod cancelling;
 mod chaos;
 mod cleaning;
+mod columnar;
 mod command;
 mod compressed;
 mod copies;

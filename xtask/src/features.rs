@@ -1,4 +1,4 @@
-//! Features of the facade: each builds, and builds only what it names.
+//! Features of the facade, of the line formats and of the command: each builds, and builds only what it names.
 
 use serde_json::Value;
 
@@ -6,6 +6,7 @@ use crate::sh::{output, run};
 
 /// Crates that cost time to build, or that speak to somewhere; each comes with a feature.
 const OPTIONAL: &[&str] = &[
+    "arrow-array",
     "jsonschema",
     "libsqlite3-sys",
     "lmbatch-anthropic",
@@ -14,12 +15,43 @@ const OPTIONAL: &[&str] = &[
     "lmbatch-ledger",
     "lmbatch-openai",
     "lmbatch-prices",
+    "parquet",
     "reqwest",
     "sqlx",
 ];
 
-/// Features of the facade, separated by commas, and the optional crates that they bring.
-const MATRIX: &[(&str, &[&str])] = &[
+/// Features of a package, separated by commas, and the optional crates that they bring.
+type Matrix = &'static [(&'static str, &'static [&'static str])];
+
+/// Packages with features.
+const PACKAGES: [(&str, Matrix); 3] = [
+    ("lmbatch", FACADE),
+    ("lmbatch-lines", LINES),
+    ("lmbatch-cli", COMMAND),
+];
+
+const LINES: Matrix = &[("", &[]), ("parquet", &["arrow-array", "parquet"])];
+
+const COMMAND: Matrix = &[
+    (
+        "",
+        &[
+            "jsonschema",
+            "libsqlite3-sys",
+            "lmbatch-anthropic",
+            "lmbatch-google",
+            "lmbatch-http",
+            "lmbatch-ledger",
+            "lmbatch-openai",
+            "lmbatch-prices",
+            "reqwest",
+            "sqlx",
+        ],
+    ),
+    ("parquet", OPTIONAL),
+];
+
+const FACADE: Matrix = &[
     ("", &[]),
     (
         "anthropic",
@@ -42,44 +74,48 @@ const MATRIX: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Compares the tree of each row of the matrix with its crates, and builds each row.
+/// Compares the tree of each row of each matrix with its crates, and builds each row.
 pub(crate) fn features() -> Result<(), String> {
-    let mut found = Vec::new();
-    found.extend(without_row(&declared()?));
-    for (features, expected) in MATRIX {
-        let tree = ["tree", "--locked", "--package", "lmbatch"];
-        let form = ["--edges", "normal", "--prefix", "none"];
-        let with = ["--no-default-features", "--features", features];
-        let tree = output("cargo", &[&tree[..], &form, &with].concat())?;
-        found.extend(breach(features, expected, &tree));
+    for (package, matrix) in PACKAGES {
+        let mut found = Vec::new();
+        found.extend(without_row(&declared(package)?, matrix));
+        for (features, expected) in matrix {
+            let tree = ["tree", "--locked", "--package", package];
+            let form = ["--edges", "normal", "--prefix", "none"];
+            let with = ["--no-default-features", "--features", features];
+            let tree = output("cargo", &[&tree[..], &form, &with].concat())?;
+            found.extend(breach(features, expected, &tree));
+        }
+        if !found.is_empty() {
+            return Err(format!("features of {package}:\n  {}", found.join("\n  ")));
+        }
     }
-    if !found.is_empty() {
-        return Err(format!("features of lmbatch:\n  {}", found.join("\n  ")));
-    }
-    for (features, _) in MATRIX {
-        let check = ["check", "--locked", "--package", "lmbatch", "--lib"];
-        let with = ["--no-default-features", "--features", features];
-        run("cargo", &[&check[..], &with].concat())?;
+    for (package, matrix) in PACKAGES {
+        for (features, _) in matrix {
+            let check = ["check", "--locked", "--package", package, "--lib"];
+            let with = ["--no-default-features", "--features", features];
+            run("cargo", &[&check[..], &with].concat())?;
+        }
     }
     Ok(())
 }
 
-/// Returns the names of the facade's features, as its manifest has them.
-fn declared() -> Result<Vec<String>, String> {
+/// Returns the names of a package's features, as its manifest has them.
+fn declared(package: &str) -> Result<Vec<String>, String> {
     let text = output(
         "cargo",
         &["metadata", "--locked", "--format-version", "1", "--no-deps"],
     )?;
     let metadata: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     let packages = metadata["packages"].as_array().into_iter().flatten();
-    let facade = packages.filter(|package| package["name"] == "lmbatch");
-    let features = facade.filter_map(|package| package["features"].as_object());
+    let named = packages.filter(|found| found["name"] == package);
+    let features = named.filter_map(|package| package["features"].as_object());
     Ok(features.flat_map(|of| of.keys().cloned()).collect())
 }
 
 /// Returns a breach for each feature that the matrix has no row for.
-fn without_row(declared: &[String]) -> Vec<String> {
-    let has_row = |name: &str| MATRIX.iter().any(|(features, _)| *features == name);
+fn without_row(declared: &[String], matrix: Matrix) -> Vec<String> {
+    let has_row = |name: &str| matrix.iter().any(|(features, _)| *features == name);
     let without = declared
         .iter()
         .filter(|name| *name != "default" && !has_row(name));
@@ -120,6 +156,6 @@ mod tests {
     #[test]
     fn a_feature_without_a_row_is_found() {
         let declared = ["default", "schema", "parquet"].map(str::to_owned);
-        assert_eq!(without_row(&declared).len(), 1);
+        assert_eq!(without_row(&declared, FACADE).len(), 1);
     }
 }

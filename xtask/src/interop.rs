@@ -113,6 +113,7 @@ fn suites(options: &Options) -> Vec<(&'static str, &'static str, Vec<&str>)> {
         ("python", "referee_openai.py", vec![]),
         ("python", "referee_anthropic.py", vec![]),
         ("python", "referee_google.py", vec![]),
+        ("python", "referee_pyarrow.py", vec![]),
         ("node", "referee_openai.mjs", vec![]),
         ("node", "referee_anthropic.mjs", vec![]),
         ("node", "referee_google.mjs", vec![]),

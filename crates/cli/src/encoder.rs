@@ -1,4 +1,4 @@
-//! Output files, compressed or not, with the size and the digest of their bytes.
+//! Output files, compressed or not or Parquet, with the size and the digest of their bytes.
 
 use std::io::{self, BufWriter, Write};
 
@@ -35,44 +35,94 @@ impl Write for Hashed {
     }
 }
 
-/// Output file that is being written. The same outcomes give the same bytes: gzip's header has no time and no name.
-pub(crate) struct Encoder(Kind);
-
-enum Kind {
-    Plain(Hashed),
-    Gzip(GzEncoder<Hashed>),
-    Zstd(zstd::Encoder<'static, Hashed>),
+/// Packing of the bytes of an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packing {
+    As(Compression),
+    /// Rows for Parquet become Parquet.
+    Parquet,
 }
 
+impl Packing {
+    pub(crate) fn of(compression: Compression, is_parquet: bool) -> Self {
+        match is_parquet {
+            true => Self::Parquet,
+            false => Self::As(compression),
+        }
+    }
+}
+
+/// Writer that packs what it is given.
+pub(crate) enum Packed<W: Write + Send> {
+    Plain(W),
+    Gzip(GzEncoder<W>),
+    Zstd(zstd::Encoder<'static, W>),
+    #[cfg(feature = "parquet")]
+    Parquet(lmbatch_lines::ParquetWriter<W>),
+}
+
+impl<W: Write + Send> Packed<W> {
+    pub(crate) fn new(file: W, packing: Packing) -> io::Result<Self> {
+        Ok(match packing {
+            Packing::As(Compression::None) => Self::Plain(file),
+            Packing::As(Compression::Gzip) => {
+                Self::Gzip(GzEncoder::new(file, flate2::Compression::default()))
+            }
+            Packing::As(Compression::Zstd) => Self::Zstd(zstd::Encoder::new(file, ZSTD_LEVEL)?),
+            #[cfg(feature = "parquet")]
+            Packing::Parquet => Self::Parquet(lmbatch_lines::ParquetWriter::new(file)),
+            #[cfg(not(feature = "parquet"))]
+            Packing::Parquet => {
+                return Err(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    "this program was built without the feature \"parquet\"",
+                ));
+            }
+        })
+    }
+
+    pub(crate) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(file) => file.write_all(bytes),
+            Self::Gzip(encoder) => encoder.write_all(bytes),
+            Self::Zstd(encoder) => encoder.write_all(bytes),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(writer) => writer.write(bytes),
+        }
+    }
+
+    /// Writes the rest and returns the writer below.
+    pub(crate) fn finish(self) -> io::Result<W> {
+        match self {
+            Self::Plain(file) => Ok(file),
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Zstd(encoder) => encoder.finish(),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(writer) => writer.finish(),
+        }
+    }
+}
+
+/// Output file that is being written. The same outcomes give the same bytes: gzip's header has no time and no name.
+pub(crate) struct Encoder(Packed<Hashed>);
+
 impl Encoder {
-    pub(crate) fn new(file: NamedTempFile, compression: Compression) -> io::Result<Self> {
+    pub(crate) fn new(file: NamedTempFile, packing: Packing) -> io::Result<Self> {
         let hashed = Hashed {
             file: BufWriter::with_capacity(BUFFER, file),
             hash: Sha256::new(),
             bytes: 0,
         };
-        Ok(Self(match compression {
-            Compression::None => Kind::Plain(hashed),
-            Compression::Gzip => Kind::Gzip(GzEncoder::new(hashed, flate2::Compression::default())),
-            Compression::Zstd => Kind::Zstd(zstd::Encoder::new(hashed, ZSTD_LEVEL)?),
-        }))
+        Packed::new(hashed, packing).map(Self)
     }
 
     pub(crate) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.0 {
-            Kind::Plain(hashed) => hashed.write_all(bytes),
-            Kind::Gzip(encoder) => encoder.write_all(bytes),
-            Kind::Zstd(encoder) => encoder.write_all(bytes),
-        }
+        self.0.write_all(bytes)
     }
 
     /// Writes and syncs everything. Returns the file, with the size and digest of its bytes.
     pub(crate) fn complete(self) -> io::Result<(NamedTempFile, Contents)> {
-        let hashed = match self.0 {
-            Kind::Plain(hashed) => hashed,
-            Kind::Gzip(encoder) => encoder.finish()?,
-            Kind::Zstd(encoder) => encoder.finish()?,
-        };
+        let hashed = self.0.finish()?;
         let file = hashed
             .file
             .into_inner()
@@ -98,7 +148,7 @@ mod tests {
         let text = "one line\n".repeat(20_000);
         let write = |compression| {
             let file = tempfile::NamedTempFile::new().unwrap();
-            let mut encoder = Encoder::new(file, compression).unwrap();
+            let mut encoder = Encoder::new(file, Packing::As(compression)).unwrap();
             for line in text.as_bytes().chunks(70_000) {
                 encoder.write_all(line).unwrap();
             }

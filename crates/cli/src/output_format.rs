@@ -1,15 +1,17 @@
 //! Formats of an output: lines or a table, compressed or not, chosen by the file's extension.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use clap::ValueEnum;
 use lmbatch::ResponseSchema;
+use lmbatch_lines::OutcomeTable;
 
 use crate::exit::Failure;
 use crate::target;
 
 /// Extensions of output files, for messages.
-const KNOWN: &str = ".jsonl, .csv, .tsv, each also with .gz or .zst";
+const KNOWN: &str = ".jsonl, .csv, .tsv, each also with .gz or .zst; .parquet";
 
 /// Rows of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -21,6 +23,8 @@ pub(crate) enum Rows {
     Csv,
     /// A table with tabs.
     Tsv,
+    /// A table of typed columns.
+    Parquet,
 }
 
 impl Rows {
@@ -30,16 +34,29 @@ impl Rows {
             Self::Jsonl => "jsonl",
             Self::Csv => "csv",
             Self::Tsv => "tsv",
+            Self::Parquet => "parquet",
         }
     }
 
-    /// Returns the byte between two fields of a table; `None` for lines.
-    pub(crate) fn delimiter(self) -> Option<u8> {
-        match self {
-            Self::Jsonl => None,
-            Self::Csv => Some(b','),
-            Self::Tsv => Some(b'\t'),
-        }
+    /// Returns the table with columns for the `kept` members of the metadata and for the `properties` of the schema;
+    /// `None` for lines.
+    pub(crate) fn table(
+        self,
+        kept: &[String],
+        properties: &[String],
+        is_emulated: bool,
+    ) -> Option<OutcomeTable> {
+        let (kept, properties) = (kept.iter().cloned(), properties.iter().cloned());
+        let table = match self {
+            Self::Jsonl => return None,
+            Self::Csv => OutcomeTable::new(b',', kept, properties),
+            Self::Tsv => OutcomeTable::new(b'\t', kept, properties),
+            Self::Parquet => OutcomeTable::parquet(kept, properties),
+        };
+        Some(match is_emulated {
+            true => table.with_emulated(),
+            false => table,
+        })
     }
 }
 
@@ -67,8 +84,35 @@ impl Compression {
 /// output, streams and files without an extension have JSON Lines.
 ///
 /// # Errors
-/// Usage, for an unknown extension: a file must hold what its name says.
+/// Usage, for an unknown extension: a file must hold what its name says; for Parquet that is compressed as a whole, goes
+/// to a terminal, or cannot be written by this build.
 pub(crate) fn rows(path: &Path, said: Option<Rows>) -> Result<Rows, Failure> {
+    let rows = named(path, said)?;
+    if rows != Rows::Parquet {
+        return Ok(rows);
+    }
+    let refused = |why: &str| Failure::usage(format!("output {}: {why}", path.display()));
+    if !cfg!(feature = "parquet") {
+        return Err(
+            refused("this program was built without the feature \"parquet\"")
+                .hint("write .csv or .jsonl"),
+        );
+    }
+    if Compression::of(path) != Compression::None {
+        return Err(
+            refused("Parquet is compressed inside, not as a whole").hint("name it .parquet")
+        );
+    }
+    if target::is_standard(path) && std::io::stdout().is_terminal() {
+        return Err(
+            refused("Parquet is not text, and is not written to a terminal")
+                .hint("name a file with -o, or send the output to a file or a pipe"),
+        );
+    }
+    Ok(rows)
+}
+
+fn named(path: &Path, said: Option<Rows>) -> Result<Rows, Failure> {
     if let Some(said) = said {
         return Ok(said);
     }
@@ -89,6 +133,7 @@ pub(crate) fn rows(path: &Path, said: Option<Rows>) -> Result<Rows, Failure> {
         None | Some("jsonl" | "ndjson") => Ok(Rows::Jsonl),
         Some("csv") => Ok(Rows::Csv),
         Some("tsv") => Ok(Rows::Tsv),
+        Some("parquet") => Ok(Rows::Parquet),
         Some("json") => Err(unknown("json").hint(
             "name it .jsonl: outputs have one JSON object per line, and no array around them",
         )),
@@ -138,7 +183,12 @@ mod tests {
             ("out.json", Err("name it .jsonl")),
             ("out.json.gz", Err("name it .jsonl")),
             ("out.xlsx", Err(KNOWN)),
-            ("out.parquet", Err(KNOWN)),
+            #[cfg(feature = "parquet")]
+            ("out.parquet", Ok((Rows::Parquet, Compression::None))),
+            #[cfg(feature = "parquet")]
+            ("out.parquet.gz", Err("name it .parquet")),
+            #[cfg(not(feature = "parquet"))]
+            ("out.parquet", Err("write .csv or .jsonl")),
         ] {
             let path = Path::new(path);
             let found = rows(path, None).map(|rows| (rows, Compression::of(path)));

@@ -50,6 +50,11 @@ impl OutcomeForm {
         header
     }
 
+    /// Reports whether the bytes are rows for Parquet.
+    pub(crate) fn is_parquet(&self) -> bool {
+        matches!(self, Self::Table(table) if table.is_parquet())
+    }
+
     fn write(&self, answered: &AnsweredRequest<'_>, out: &mut Vec<u8>) {
         match self {
             Self::Lines(origin) => lmbatch_lines::write_outcome(answered, origin, out),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use crate::encoder::{BUFFER, Encoder};
+use crate::encoder::{BUFFER, Encoder, Packed, Packing};
 use crate::output_format::Compression;
 use crate::target::{self, Target};
 use crate::written::{self, Contents, Found, Written};
@@ -46,19 +46,24 @@ impl Place {
         }
     }
 
-    /// Opens the place for writing.
-    pub(crate) fn open(self) -> io::Result<Sink> {
+    /// Opens the place for writing lines, or rows for Parquet.
+    pub(crate) fn open(self, is_parquet: bool) -> io::Result<Sink> {
+        let stream = |stream: BufWriter<Stream>| {
+            let packing = Packing::of(Compression::None, is_parquet);
+            Packed::new(stream, packing).map(|packed| Kind::Stream(Box::new(packed)))
+        };
         let kind = match self.target {
             _ if self.is_current => Kind::Nowhere,
-            Target::Standard => Kind::Stream(BufWriter::new(Box::new(io::stdout()))),
+            Target::Standard => stream(BufWriter::new(Box::new(io::stdout())))?,
             Target::Stream(path) => {
-                let stream = File::options().write(true).open(path)?;
-                Kind::Stream(BufWriter::with_capacity(BUFFER, Box::new(stream)))
+                let file = File::options().write(true).open(path)?;
+                stream(BufWriter::with_capacity(BUFFER, Box::new(file)))?
             }
             Target::File { path, .. } => {
                 let file = target::temporary(target::folder(&path))?;
+                let packing = Packing::of(Compression::of(&path), is_parquet);
                 Kind::File {
-                    writer: Box::new(Encoder::new(file, Compression::of(&path))?),
+                    writer: Box::new(Encoder::new(file, packing)?),
                     path,
                     replace: self.replace,
                 }
@@ -68,8 +73,11 @@ impl Place {
     }
 }
 
+/// Standard output, a FIFO or a device.
+type Stream = Box<dyn io::Write + Send>;
+
 enum Kind {
-    Stream(BufWriter<Box<dyn io::Write + Send>>),
+    Stream(Box<Packed<BufWriter<Stream>>>),
     File {
         writer: Box<Encoder>,
         path: PathBuf,
@@ -102,8 +110,8 @@ impl Sink {
     pub(crate) fn complete(self) -> io::Result<Complete> {
         match self.kind {
             Kind::Nowhere => Ok(Complete(None)),
-            Kind::Stream(mut stream) => {
-                stream.flush()?;
+            Kind::Stream(stream) => {
+                stream.finish()?.flush()?;
                 Ok(Complete(None))
             }
             Kind::File {
@@ -195,7 +203,7 @@ mod tests {
             replace,
             is_current: false,
         };
-        let mut sink = place.open()?;
+        let mut sink = place.open(false)?;
         sink.write(b"new\n")?;
         let complete = sink.complete()?;
         let written = complete.written("1-0".to_owned());

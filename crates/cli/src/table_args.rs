@@ -16,8 +16,8 @@ use crate::whole_path::whole_path;
 #[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct TableArgs {
-    /// Template of the prompt, such as 'Summarize: {{ text }}', over the columns of CSV, TSV or JSON Lines; @FILE reads
-    /// it from a file. See "Tables" in the guide.
+    /// Template of the prompt, such as 'Summarize: {{ text }}', over the columns of CSV, TSV, Parquet or JSON Lines;
+    /// @FILE reads it from a file. See "Tables" in the guide.
     #[arg(
         long,
         help_heading = "Tables",
@@ -49,7 +49,8 @@ pub(crate) struct TableArgs {
     /// columns are path, name and text; other files than text are attachments.
     #[arg(long, help_heading = "Tables", value_name = "GLOB", conflicts_with_all = ["input_format", "delimiter", "no_headers"])]
     pub(crate) files: Option<String>,
-    /// Format of the input [default: that of its extension, with or without .gz or .zst; jsonl for any other].
+    /// Format of the input [default: that of its extension, with or without .gz or .zst; parquet for a file that begins
+    /// like it; jsonl for any other].
     #[arg(long, help_heading = "Tables", value_name = "FORMAT")]
     pub(crate) input_format: Option<FormatArg>,
     /// Character between the cells of CSV, such as ';'; \t is a tab.
@@ -76,6 +77,7 @@ pub(crate) enum FormatArg {
     Csv,
     Tsv,
     Jsonl,
+    Parquet,
 }
 
 /// Delimiter of CSV: one ASCII character.
@@ -132,13 +134,21 @@ impl TableArgs {
             Some(FormatArg::Csv) => InputFormat::Csv,
             Some(FormatArg::Tsv) => InputFormat::Tsv,
             Some(FormatArg::Jsonl) => InputFormat::JsonLines,
-            None => InputFormat::of_path(input),
+            Some(FormatArg::Parquet) => InputFormat::Parquet,
+            None => InputFormat::of_file(input),
         };
-        let is_text = options.format == InputFormat::JsonLines;
-        if is_text && (self.delimiter.is_some() || self.no_headers) && self.files.is_none() {
-            return Err(Failure::usage(
-                "--delimiter and --no-headers are for CSV, and the input is read as JSON Lines",
-            )
+        let other = match options.format {
+            InputFormat::JsonLines => Some("JSON Lines"),
+            InputFormat::Parquet => Some("Parquet"),
+            _ => None,
+        };
+        if let Some(other) = other
+            && (self.delimiter.is_some() || self.no_headers)
+            && self.files.is_none()
+        {
+            return Err(Failure::usage(format!(
+                "--delimiter and --no-headers are for CSV, and the input is read as {other}",
+            ))
             .hint("--input-format csv reads the input as CSV"));
         }
         options.delimiter = self.delimiter.map(|Delimiter(byte)| byte);

@@ -13,7 +13,7 @@ pub(crate) fn other_than_text(head: &[u8]) -> Option<&'static str> {
             "it is a spreadsheet or document of an old office format, such as .xls; export it as CSV"
         }
         [b'P', b'A', b'R', b'1', ..] => {
-            "it is Parquet, which is not read as this format; name the format, or convert the file to CSV or JSON Lines"
+            "it is Parquet, which is read as the format parquet only, and from a file rather than a stream or a compressed file"
         }
         [b'A', b'R', b'R', b'O', b'W', b'1', ..] => {
             "it is Arrow IPC (Feather); convert it to CSV or JSON Lines"

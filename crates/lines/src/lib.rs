@@ -14,7 +14,8 @@
 //! is refused by name; nothing is dropped.
 //!
 //! [`TableInput`] reads CSV, TSV, JSON Lines of any objects and the files of a folder; templates over their columns are
-//! the prompts. Compression with gzip or zstd is recognised by content.
+//! the prompts. Compression with gzip or zstd is recognised by content. With the feature `parquet` it reads Parquet, and
+//! `ParquetWriter` writes outcomes as Parquet.
 //!
 //! [`write_outcome`] writes the output line of an outcome:
 //!
@@ -28,6 +29,7 @@
 mod anthropic;
 mod anthropic_parts;
 mod batch_line;
+mod cells;
 mod content;
 mod context;
 mod format;
@@ -42,7 +44,10 @@ mod openai_parts;
 mod ordinary;
 mod outcome_table;
 mod output;
+mod packed;
 mod parameters;
+#[cfg(feature = "parquet")]
+mod parquet_writer;
 mod source;
 mod table;
 mod tool_rules;
@@ -55,6 +60,8 @@ pub use line::NO_FOLDER;
 pub use outcome_table::OutcomeTable;
 pub use output::{LineOrigin, write_failure, write_item, write_outcome};
 pub use parameters::{check_parameter_name, check_parameter_ranges};
+#[cfg(feature = "parquet")]
+pub use parquet_writer::ParquetWriter;
 pub use source::InputLines;
 pub use table::{
     InputFormat, KeptColumns, NO_PROMPT, Sample, TableFacts, TableInput, TableOptions,

@@ -140,6 +140,7 @@ pub(crate) async fn write(
         terminal::keep_stdout_for_outcomes();
     }
     let mut handling = Handling::new();
+    let is_parquet = form.is_parquet();
     let rendering = Rendering::new(finished, form, accept);
     let readers = (0..rendering.readers()).map(|_| engine.outcomes(finished));
     let readers = readers.collect::<Result<Vec<_>, _>>()?;
@@ -148,7 +149,7 @@ pub(crate) async fn write(
     let is_stopped = Arc::clone(&stop);
     let work = move || {
         // Opening a FIFO blocks until it has a reader.
-        let opened = place.open();
+        let opened = place.open(is_parquet);
         let mut sink = opened.map_err(|error| unwritten(false, "making the output", error))?;
         let mut write = |lines: &[u8]| {
             let written = sink.write(lines);

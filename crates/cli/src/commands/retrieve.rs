@@ -21,7 +21,7 @@ use crate::session::Session;
 use crate::sink::Place;
 use crate::summary::Summary;
 use crate::{format, hints, output_format, target, terminal, text_file};
-use lmbatch_lines::{LineOrigin, OutcomeTable};
+use lmbatch_lines::LineOrigin;
 
 pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Result<Exit, Failure> {
     if args.batch.provider.is_none() && args.handle.is_none() {
@@ -72,8 +72,8 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
         }
         finished => finished?,
     };
-    let form = match format.delimiter() {
-        Some(delimiter) => OutcomeForm::Table(Box::new(OutcomeTable::new(delimiter, [], []))),
+    let form = match format.table(&[], &[], false) {
+        Some(table) => OutcomeForm::Table(Box::new(table)),
         None => OutcomeForm::Lines(LineOrigin {
             provider: provider.id().to_owned(),
             emulated: false,

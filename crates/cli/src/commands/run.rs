@@ -295,9 +295,10 @@ fn empty(context: &RunContext, engine: &Engine) -> Result<Exit, Failure> {
             terminal::keep_stdout_for_outcomes();
         }
         let failed = |error| lmbatch::Error::local("writing the output", error);
-        let mut sink = Place::new(target, report.force).open().map_err(failed)?;
-        let header = notes.form().header();
-        sink.write(&header)
+        let form = notes.form();
+        let place = Place::new(target, report.force);
+        let mut sink = place.open(form.is_parquet()).map_err(failed)?;
+        sink.write(&form.header())
             .and_then(|()| sink.complete())
             .and_then(|complete| complete.appear())
             .map_err(failed)?;

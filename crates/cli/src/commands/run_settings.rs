@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum as _;
 use lmbatch::engine::INPUT_FILE;
 use lmbatch::record::RunRecord;
-use lmbatch_lines::{LineOrigin, OutcomeTable};
+use lmbatch_lines::LineOrigin;
 
 use super::kept::Kept;
 use crate::args::{ConnectionArgs, SettingsArgs};
@@ -90,12 +90,11 @@ pub(crate) struct RunSettings {
 impl RunSettings {
     /// Returns the form of the outcomes in the run's output.
     pub(crate) fn form(&self) -> OutcomeForm {
-        match self.format.delimiter() {
-            Some(delimiter) => OutcomeForm::Table(Box::new(OutcomeTable::new(
-                delimiter,
-                self.keep.iter().cloned(),
-                self.properties.iter().cloned(),
-            ))),
+        let table = self
+            .format
+            .table(&self.keep, &self.properties, self.emulated);
+        match table {
+            Some(table) => OutcomeForm::Table(Box::new(table)),
             None => OutcomeForm::Lines(LineOrigin {
                 provider: self.provider.id().to_owned(),
                 emulated: self.emulated,

@@ -4,13 +4,13 @@ mod skipped;
 mod stream;
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use lmbatch::GenerateOptions;
-use lmbatch_lines::{InputContext, TableFacts, TableInput};
+use lmbatch_lines::{InputContext, InputFormat, TableFacts, TableInput};
 
 use self::skipped::SkippedFile;
 use self::stream::Stream;
@@ -61,14 +61,22 @@ pub(crate) fn open(
         }
         Some(pattern) => TableInput::files(input, pattern, table, context.with_folder(input)),
         None => {
-            let reader = reader(input, is_stdin, is_stopped)?;
             let context = if attachments.is_some() || !is_stdin {
                 let folder = attachments.or_else(|| input.parent());
                 context.with_folder(folder.unwrap_or(Path::new("")))
             } else {
                 context
             };
-            TableInput::new(reader, table, context)
+            match opened(input, is_stdin, is_stopped)? {
+                Opened::File(file) if table.format == InputFormat::Parquet => {
+                    TableInput::parquet(file, table, context)
+                }
+                Opened::File(file) => {
+                    let reader = BufReader::with_capacity(256 << 10, file);
+                    TableInput::new(reader, table, context)
+                }
+                Opened::Stream(stream) => TableInput::new(stream, table, context),
+            }
         }
     };
     Ok(match &settings.table.skip_invalid {
@@ -77,16 +85,19 @@ pub(crate) fn open(
     })
 }
 
-fn reader(
-    input: &Path,
-    is_stdin: bool,
-    is_stopped: &Arc<AtomicBool>,
-) -> Result<Box<dyn BufRead + Send>, Failure> {
+/// Input that is open.
+enum Opened {
+    File(File),
+    /// Standard input, a FIFO or a device.
+    Stream(Stream),
+}
+
+fn opened(input: &Path, is_stdin: bool, is_stopped: &Arc<AtomicBool>) -> Result<Opened, Failure> {
     let unreadable =
         |error: io::Error| Failure::usage(format!("{} cannot be read: {error}", input.display()));
     if is_stdin {
         let stream = Stream::new(io::stdin(), Arc::clone(is_stopped)).map_err(unreadable)?;
-        return Ok(Box::new(stream));
+        return Ok(Opened::Stream(stream));
     }
     let file = File::open(input).map_err(unreadable)?;
     let facts = file.metadata().map_err(unreadable)?;
@@ -95,8 +106,11 @@ fn reader(
             .hint("--files '*.txt' sends one request for each file that matches"));
     }
     Ok(match facts.is_file() {
-        true => Box::new(BufReader::with_capacity(256 << 10, file)),
-        false => Box::new(Stream::new(file, Arc::clone(is_stopped)).map_err(unreadable)?),
+        true => Opened::File(file),
+        false => {
+            let stream = Stream::new(file, Arc::clone(is_stopped));
+            Opened::Stream(stream.map_err(unreadable)?)
+        }
     })
 }
 

@@ -1,10 +1,12 @@
-//! Tables as sources of requests: CSV, TSV, JSON Lines of any objects, and the files of a folder.
+//! Tables as sources of requests: CSV, TSV, Parquet, JSON Lines of any objects, and the files of a folder.
 
 mod decoded;
 mod delimited;
 mod facts;
 mod files;
 mod options;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod reading;
 mod request;
 mod row;
@@ -13,6 +15,7 @@ mod sampling;
 mod skipped;
 mod template;
 
+use std::fs::File;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -65,6 +68,8 @@ pub struct TableInput {
 enum State {
     /// Not opened yet.
     Input(Input),
+    /// Not opened yet: a file of Parquet.
+    Parquet(File),
     /// Not searched yet: a folder and a pattern.
     Folder(PathBuf, String),
     /// Lines of lmbatch's own form, or of a provider.
@@ -83,6 +88,27 @@ impl TableInput {
         context: InputContext,
     ) -> Self {
         Self::of(State::Input(Box::new(reader)), options, context, "line")
+    }
+
+    /// Returns the requests of a Parquet file, which is sought in and therefore cannot be a stream. Columns that no
+    /// request needs are not read. Numbers, booleans and nulls are those of JSON; lists and structs are JSON; dates, times
+    /// and decimals are texts such as `2026-11-27`, `2026-11-27T09:30:00Z` and `12.50`. A column that is binary, or holds
+    /// intervals, cannot be part of a request.
+    ///
+    /// Reading fails in a build without the feature `parquet`.
+    ///
+    /// ```no_run
+    /// use lmbatch_lines::{InputContext, TableInput, TableOptions};
+    ///
+    /// let mut options = TableOptions::default();
+    /// options.prompt = Some("Translate: {{ text }}".to_owned());
+    /// let file = std::fs::File::open("reviews.parquet")?;
+    /// let table = TableInput::parquet(file, options, InputContext::new("openai", "gpt-x"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn parquet(file: File, mut options: TableOptions, context: InputContext) -> Self {
+        options.format = InputFormat::Parquet;
+        Self::of(State::Parquet(file), options, context, "row")
     }
 
     /// Returns one request for each file of a folder that matches a pattern, sorted by path. `*` matches within a part
@@ -127,31 +153,36 @@ impl TableInput {
     fn open(&mut self) -> Result<(), Error> {
         let rows: Option<Box<dyn Rows>> = match mem::replace(&mut self.state, State::Over) {
             State::Input(input) => {
-                let input = decoded(input)?;
                 let is_plain = self.skipped.is_none()
                     && self.options.limit.is_none()
                     && self.options.sample.is_none();
                 match self.options.format {
                     InputFormat::JsonLines if !self.options.has_columns() && is_plain => {
-                        self.state =
-                            State::Lines(Box::new(InputLines::new(input, self.context.clone())));
+                        let lines = InputLines::new(decoded(input)?, self.context.clone());
+                        self.state = State::Lines(Box::new(lines));
                         return Ok(());
                     }
                     InputFormat::JsonLines if !self.options.has_columns() => {
-                        Some(Box::new(OwnRows::new(input)))
+                        Some(Box::new(OwnRows::new(decoded(input)?)))
                     }
-                    InputFormat::JsonLines => Some(Box::new(ObjectRows::new(input))),
-                    InputFormat::Csv => self.delimited(input, b',')?,
-                    InputFormat::Tsv => self.delimited(input, b'\t')?,
+                    InputFormat::JsonLines => Some(Box::new(ObjectRows::new(decoded(input)?))),
+                    InputFormat::Csv => self.delimited(decoded(input)?, b',')?,
+                    InputFormat::Tsv => self.delimited(decoded(input)?, b'\t')?,
+                    InputFormat::Parquet => {
+                        return Err(Error::invalid_input(
+                            "Parquet is read from a file, not from a stream, since its index is at its end; save the input as a file",
+                        ));
+                    }
                 }
             }
+            State::Parquet(file) => Some(parquet_rows(file)?),
             State::Folder(folder, pattern) => Some(Box::new(FileRows::find(&folder, &pattern)?)),
             opened => {
                 self.state = opened;
                 return Ok(());
             }
         };
-        let Some(rows) = rows else {
+        let Some(mut rows) = rows else {
             return Ok(());
         };
         let mut writer = None;
@@ -164,6 +195,10 @@ impl TableInput {
             let mut requests = RequestWriter::new(&self.options, default)?;
             if let Some(columns) = rows.columns() {
                 requests.check(columns)?;
+                let mut needed = requests.needs(columns);
+                // The rows that are left out are written with all their cells.
+                needed.others |= self.skipped.is_some();
+                rows.select(&needed)?;
             }
             match (&self.options.keep, rows.columns()) {
                 (KeptColumns::Named(names), _) => self.facts.keep(names.iter().map(String::as_str)),
@@ -196,6 +231,20 @@ impl fmt::Debug for TableInput {
             .field("context", &self.context)
             .finish_non_exhaustive()
     }
+}
+
+/// Opens the rows of a Parquet file.
+#[cfg(feature = "parquet")]
+fn parquet_rows(file: File) -> Result<Box<dyn Rows>, Error> {
+    Ok(Box::new(parquet::ParquetRows::open(file)?))
+}
+
+/// Refuses Parquet, which this build does not read.
+#[cfg(not(feature = "parquet"))]
+fn parquet_rows(_: File) -> Result<Box<dyn Rows>, Error> {
+    Err(Error::invalid_input(
+        "the input is Parquet, and this program was built without the feature \"parquet\"; convert the file to CSV or JSON Lines",
+    ))
 }
 
 /// Passes on the request of a row: a line of lmbatch's own form, or the reason why there is none.
@@ -237,7 +286,7 @@ impl RequestSource for TableInput {
                 }
                 None => false,
             },
-            State::Input(_) | State::Folder(..) | State::Over => false,
+            State::Input(_) | State::Parquet(_) | State::Folder(..) | State::Over => false,
         };
         if let (Some(skipped), State::Rows(reading)) = (&mut self.skipped, &mut self.state) {
             mem::swap(&mut skipped.original, &mut reading.original);

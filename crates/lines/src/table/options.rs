@@ -1,5 +1,7 @@
 //! Options for reading a table.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 /// Format of an input.
@@ -19,7 +21,12 @@ pub enum InputFormat {
     Csv,
     /// Tab-separated values, quoted as in CSV.
     Tsv,
+    /// Parquet, which is read from a file only, by a build with the feature `parquet`.
+    Parquet,
 }
+
+/// First bytes of Parquet.
+const MAGIC: &[u8; 4] = b"PAR1";
 
 impl InputFormat {
     /// Returns the format that the extension of a path names, in upper or lower case; JSON Lines for any other.
@@ -36,7 +43,31 @@ impl InputFormat {
         match name.rsplit('.').next() {
             Some("csv") => Self::Csv,
             Some("tsv" | "tab") => Self::Tsv,
+            Some("parquet" | "pq") => Self::Parquet,
             _ => Self::JsonLines,
+        }
+    }
+
+    /// Returns Parquet for a file that begins like it, and else the format that the extension of its path names. Of
+    /// anything but a regular file nothing is read.
+    ///
+    /// ```
+    /// use lmbatch_lines::InputFormat;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("part-0000.bin");
+    /// std::fs::write(&path, b"PAR1")?;
+    /// assert_eq!(InputFormat::of_file(&path), InputFormat::Parquet);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn of_file(path: &Path) -> Self {
+        let begins_like_parquet = || {
+            let mut head = [0; MAGIC.len()];
+            let is_read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+            is_read.is_ok() && head == *MAGIC
+        };
+        match path.is_file() && begins_like_parquet() {
+            true => Self::Parquet,
+            false => Self::of_path(path),
         }
     }
 }

@@ -4,6 +4,7 @@ use lmbatch_core::{Attachment, AttachmentKind, Error, RequestError, has_scheme, 
 
 use super::options::{KeptColumns, TableOptions};
 use super::row::{Cell, Row, missing};
+use super::rows::Needed;
 use super::template::Template;
 use crate::context::bad;
 
@@ -107,6 +108,35 @@ impl RequestWriter {
         }
         self.unseen.clear();
         Ok(())
+    }
+
+    /// Returns the columns that requests are made of.
+    pub(super) fn needs(&self, columns: &[String]) -> Needed {
+        let mut names: Vec<String> = Vec::new();
+        let mut others = false;
+        let prompt = match &self.prompt {
+            Prompt::Template(template) => Some(&**template),
+            Prompt::Column(column) => {
+                names.push(column.clone());
+                None
+            }
+        };
+        for template in [prompt, self.system.as_ref()].into_iter().flatten() {
+            names.extend(template.columns().iter().cloned());
+            others |= template.reads_row();
+        }
+        if self.is_own_form {
+            names.extend(UNSENT.iter().chain(&["system"]).map(ToString::to_string));
+        }
+        names.push(self.id.clone().unwrap_or_else(|| "id".to_owned()));
+        names.extend(self.model.iter().chain(&self.attach).cloned());
+        match &self.keep {
+            KeptColumns::None => {}
+            KeptColumns::All => names.extend_from_slice(columns),
+            KeptColumns::Named(kept) => names.extend_from_slice(kept),
+        }
+        names.retain(|name| columns.contains(name));
+        Needed { names, others }
     }
 
     /// Checks at the end of the input that every named column occurred in a row.

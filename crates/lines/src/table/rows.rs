@@ -33,10 +33,30 @@ pub(super) enum Written<'a> {
     Cells(Vec<Cow<'a, str>>),
 }
 
+/// Columns whose cells are needed.
+#[cfg_attr(
+    not(feature = "parquet"),
+    expect(dead_code, reason = "only Parquet reads columns one by one")
+)]
+pub(super) struct Needed {
+    /// Columns that requests are made of, each of which exists.
+    pub(super) names: Vec<String>,
+    /// True if all other columns are wanted as well, as far as they can be read.
+    pub(super) others: bool,
+}
+
 /// Source of rows. A further format implements this trait.
 pub(super) trait Rows: Send {
     /// Returns the names of the columns, if they are known before the first row.
     fn columns(&self) -> Option<&[String]>;
+
+    /// Receives the needed columns before the first row, for formats that read columns one by one.
+    ///
+    /// # Errors
+    /// A needed column that cannot be read.
+    fn select(&mut self, _needed: &Needed) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Passes the next row to `show`, or returns `false` at the end.
     ///

@@ -67,6 +67,16 @@ impl Template {
         })
     }
 
+    /// Returns the columns that the template reads, sorted.
+    pub(super) fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// Reports whether the template reads the variable `row`.
+    pub(super) fn reads_row(&self) -> bool {
+        self.reads_row
+    }
+
     /// Refuses a template that reads columns which do not exist.
     pub(super) fn check<'n>(
         &self,

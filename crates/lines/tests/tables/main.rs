@@ -1,6 +1,9 @@
 //! Tables as inputs: formats, compression, columns, templates, samples and invalid rows.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[cfg(feature = "parquet")]
+mod columnar;
+
 use std::fmt::Write as _;
 use std::io::{self, Cursor, Write};
 use std::sync::{Arc, Mutex};
