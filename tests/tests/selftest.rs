@@ -85,7 +85,9 @@ fn report(output: &Output) -> Value {
 fn checks<'r>(report: &'r Value, result: &str) -> Vec<&'r str> {
     let checks = report["checks"].as_array().unwrap().iter();
     let found = checks.filter(|check| check["result"] == result);
-    found.map(|check| check["check"].as_str().unwrap()).collect()
+    found
+        .map(|check| check["check"].as_str().unwrap())
+        .collect()
 }
 
 const TOKEN: &str = "a repeated create with the same token is the same batch";
@@ -150,7 +152,10 @@ fn a_self_test_by_provider_alone_pays_little_deletes_its_files_and_shows_no_key(
             let is_deleted = made["end"] == "deleted";
             let is_batch = made["object"].as_str().unwrap().starts_with("batch ");
             // OpenAI deletes no batches.
-            assert!(is_deleted || (is_batch && subject.provider == "openai"), "{made}");
+            assert!(
+                is_deleted || (is_batch && subject.provider == "openai"),
+                "{made}"
+            );
         }
         let doctor = world.at(&["doctor", "-p", subject.provider]);
         let found = lmbatch_tests::said(&doctor);
@@ -217,7 +222,10 @@ fn inline(member: &str, value: Value) -> Vec<Fault> {
     ];
     let kinds = places.map(|place| FaultKind::rewrite(format!("{place}{member}"), value.clone()));
     let kinds = kinds.to_vec();
-    vec![Fault::always(Operation::Status, FaultKind::Several { kinds })]
+    vec![Fault::always(
+        Operation::Status,
+        FaultKind::Several { kinds },
+    )]
 }
 
 fn refused() -> FaultKind {
@@ -225,7 +233,8 @@ fn refused() -> FaultKind {
 }
 
 /// The file of the third batch, which is deleted before its create.
-const FENCED: &str = r#"{"id": "file-000000000000000000000005", "object": "file", "deleted": true}"#;
+const FENCED: &str =
+    r#"{"id": "file-000000000000000000000005", "object": "file", "deleted": true}"#;
 
 #[test]
 fn each_fault_makes_exactly_its_check_differ() {
@@ -276,14 +285,22 @@ fn each_fault_makes_exactly_its_check_differ() {
             openai,
             vec![always(List, "/has_more", false)],
         ),
-        (UPLOADS, openai, vec![always(Files, "/filename", "other.jsonl")]),
+        (
+            UPLOADS,
+            openai,
+            vec![always(Files, "/filename", "other.jsonl")],
+        ),
         (
             "a 404 of a batch names the batch",
             openai,
             later(Status, 3, 1, FaultKind::status(400)),
         ),
         (FENCE, openai, later(Delete, 0, 1, deleted)),
-        ("a cancel ends a batch", openai, later(Cancel, 0, 1, refused())),
+        (
+            "a cancel ends a batch",
+            openai,
+            later(Cancel, 0, 1, refused()),
+        ),
         (
             "a repeated cancel is not an error",
             openai,
@@ -319,7 +336,11 @@ fn each_fault_makes_exactly_its_check_differ() {
             by_file,
             later(Content, 2, 1, spoil(Spoil::DroppedRow)),
         ),
-        ("usage is returned", by_inline, inline("/usageMetadata", Value::Null)),
+        (
+            "usage is returned",
+            by_inline,
+            inline("/usageMetadata", Value::Null),
+        ),
         (
             "usage is within the bound of the cost limit",
             by_inline,
@@ -388,7 +409,11 @@ fn nothing_is_sent_beyond_the_limit_or_at_an_unknown_price() {
             2,
             "test without a limit with --no-max-cost",
         ),
-        (&["-p", "openai", "--pace", "fast"], 2, "--pace needs --emulate"),
+        (
+            &["-p", "openai", "--pace", "fast"],
+            2,
+            "--pace needs --emulate",
+        ),
         (&["-p", "openai", "-m", "google/m"], 2, "leave out -p"),
         (&[], 2, "--provider <PROVIDER>"),
     ] {
@@ -410,7 +435,10 @@ fn keep_leaves_everything_and_names_it() {
     let (output, report) = world.tested(&["-p", "google", "--keep"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let made = report["made"].as_array().unwrap();
-    assert!(made.iter().all(|one| one["end"] == "left: kept"), "{made:?}");
+    assert!(
+        made.iter().all(|one| one["end"] == "left: kept"),
+        "{made:?}"
+    );
     assert_eq!(world.emulator.bill().deletes, 1, "the fence");
 }
 

@@ -66,7 +66,9 @@ impl SelftestArgs {
             return self.emulator.refuse();
         }
         match self.connection.base_url {
-            Some(_) => Err(Failure::usage("--base-url and --emulate exclude each other")),
+            Some(_) => Err(Failure::usage(
+                "--base-url and --emulate exclude each other",
+            )),
             None => Ok(()),
         }
     }

@@ -88,10 +88,15 @@ impl Writer<'_> {
     /// Usage, where the adapter refuses a request.
     pub(super) fn batch(&self, number: u32, count: u32) -> Result<TinyBatch, Failure> {
         let refused = |error: lmbatch::RequestError| {
-            let why = error.message().map_or_else(|| error.to_string(), str::to_owned);
+            let why = error
+                .message()
+                .map_or_else(|| error.to_string(), str::to_owned);
             Failure::usage(format!("the requests of the self-test are refused: {why}"))
         };
-        let class = self.codec.class(&self.request(PROMPTS[0])).map_err(refused)?;
+        let class = self
+            .codec
+            .class(&self.request(PROMPTS[0]))
+            .map_err(refused)?;
         let count = count.max(self.codec.limits(&class).min_requests);
         let frame = self.codec.frame(&class, &label(self.nonce, number));
         let (mut rows, mut ids, mut bounds) = (Vec::new(), Vec::new(), Vec::new());

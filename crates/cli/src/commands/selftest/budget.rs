@@ -92,13 +92,17 @@ impl Budget {
         match (self.max, total) {
             (Some(max), Some(total)) if total > max => Err(no_room(total, max)
                 .hint("nothing was sent; raise --max-cost, or name a cheaper model with -m")),
-            (Some(_), None) => Err(Failure::usage(format!(
-                "the price of the model is unknown: the table of {} lists no batch price of it",
-                self.as_of()
-            ))
-            .hint("nothing was sent; name another model with -m, or test without a limit with --no-max-cost")),
+            (Some(_), None) => Err(self.unknown_price()),
             (_, total) => Ok(total),
         }
+    }
+
+    fn unknown_price(&self) -> Failure {
+        let as_of = self.as_of();
+        Failure::usage(format!(
+            "the price of the model is unknown: the table of {as_of} lists no batch price of it"
+        ))
+        .hint("nothing was sent; name another model with -m, or test without a limit with --no-max-cost")
     }
 
     /// Reserves the largest cost of a batch, before its create is sent.
@@ -110,7 +114,7 @@ impl Budget {
         let Some(bound) = bound else {
             self.has_unknown = true;
             return match self.max {
-                Some(max) => Err(no_room(Cost::ZERO, max)),
+                Some(_) => Err(self.unknown_price()),
                 None => Ok(()),
             };
         };
@@ -130,8 +134,7 @@ impl Budget {
             let usage = used.usage.as_ref()?;
             let price = |model: &str| {
                 let provider = self.provider;
-                self.table
-                    .cost(provider, model, Pricing::Batch, now, usage)
+                self.table.cost(provider, model, Pricing::Batch, now, usage)
             };
             let answered = used.model.as_deref().and_then(price);
             answered.or_else(|| price(batch.bounds.first()?.model.as_deref()?))
@@ -172,4 +175,110 @@ fn no_room(cost: Cost, max: Cost) -> Failure {
             max.rounded()
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use lmbatch::adapter::parse_time;
+    use lmbatch::engine::SystemRng;
+
+    use super::super::batch::Writer;
+    use super::super::label::nonce;
+    use super::*;
+
+    /// The price rises on the day after the test.
+    const TABLE: &str = r#"{"schema": "lmbatch-prices/1", "as_of": "2026-11-27", "models": [
+        {"provider": "openai", "model": "m", "batch": [{"in": "1", "out": "10"}, {"from": "2026-11-28", "in": "2", "out": "20"}]}
+    ]}"#;
+
+    /// Two requests of at most 100 tokens of input and 16 of output.
+    fn batch(model: &str) -> TinyBatch {
+        let nonce = nonce(&SystemRng);
+        let provider = crate::model::find("openai").unwrap();
+        let codec = provider.codec(provider.routes()[0]);
+        let writer = Writer {
+            codec: &*codec,
+            model,
+            max_tokens: 16,
+            nonce: &nonce,
+        };
+        let mut batch = writer.batch(0, 2).unwrap();
+        for bounds in &mut batch.bounds {
+            bounds.input = Some(100);
+        }
+        batch
+    }
+
+    fn budget(max: Option<&str>) -> (Budget, SystemTime) {
+        let table = PriceTable::from_json(TABLE).unwrap();
+        let max = max.map(|max| max.parse().unwrap());
+        let now = parse_time("2026-11-27T12:00:00Z").unwrap();
+        (Budget::new(table, "openai", max), now)
+    }
+
+    fn cost(text: &str) -> Cost {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_higher_price_of_the_next_day_is_reserved_and_replaced_by_that_of_the_answers() {
+        let (mut budget, now) = budget(Some("0.00104"));
+        let (first, second) = (batch("m"), batch("m"));
+        let bound = cost("0.00104");
+        assert_eq!(budget.bound(&first, now), Some(bound));
+        budget.reserve(&first, now).unwrap();
+        let failure = budget.reserve(&second, now).unwrap_err();
+        assert_eq!(failure.exit, Exit::CostLimit);
+        assert_eq!(budget.reserved, bound, "the refused batch reserves nothing");
+        let used = |input_tokens| Used {
+            usage: Some(TokenUsage {
+                input_tokens,
+                output_tokens: 1,
+                ..TokenUsage::default()
+            }),
+            model: None,
+        };
+        budget.settle(&first, &[used(10), used(20)], now);
+        assert_eq!(budget.charged.high, cost("0.00005"));
+        assert_eq!(budget.reserved, Cost::ZERO);
+        budget.reserve(&second, now).unwrap_err();
+        budget.max = Some(cost("0.0011"));
+        budget.reserve(&second, now).unwrap();
+        budget.release(&second, now);
+        assert_eq!(budget.reserved, Cost::ZERO);
+    }
+
+    #[test]
+    fn an_answer_without_tokens_keeps_the_bound_and_is_reported_as_unknown() {
+        let (mut budget, now) = budget(Some("1"));
+        let batch = batch("m");
+        budget.reserve(&batch, now).unwrap();
+        let unknown = Used {
+            usage: None,
+            model: None,
+        };
+        budget.settle(&batch, &[unknown], now);
+        assert_eq!(budget.reserved, cost("0.00104"));
+        assert!(budget.has_unknown && budget.charged.high == Cost::ZERO);
+    }
+
+    #[test]
+    fn an_unknown_price_needs_a_self_test_without_a_limit() {
+        let unpriced = batch("other");
+        for (max, is_refused) in [(Some("1"), true), (None, false)] {
+            let (mut budget, now) = budget(max);
+            let checked = budget.check(&[(&unpriced, 1)], now);
+            assert_eq!(checked.is_err(), is_refused);
+            assert_eq!(budget.reserve(&unpriced, now).is_err(), is_refused);
+            assert!(budget.has_unknown);
+        }
+        let (budget, now) = budget(Some("0.00104"));
+        let priced = batch("m");
+        assert_eq!(
+            budget.check(&[(&priced, 1)], now).unwrap(),
+            Some(cost("0.00104"))
+        );
+        let failure = budget.check(&[(&priced, 2)], now).unwrap_err();
+        assert_eq!(failure.exit, Exit::CostLimit);
+    }
 }

@@ -96,7 +96,9 @@ impl Left {
     pub(super) fn keep(&mut self) {
         let left = || Some(End::Left("kept".to_owned()));
         self.batches.iter_mut().for_each(|batch| batch.end = left());
-        self.uploads.iter_mut().for_each(|upload| upload.end = left());
+        self.uploads
+            .iter_mut()
+            .for_each(|upload| upload.end = left());
     }
 
     /// Cancels batches that have not ended, and deletes batches and files where the provider supports it. A failure is
@@ -118,7 +120,9 @@ impl Left {
             }
             batch.end = Some(match batch.has_ended {
                 true => delete_batch(provider, &batch.id).await,
-                false => End::Left("its cancellation was requested, and it has not ended".to_owned()),
+                false => {
+                    End::Left("its cancellation was requested, and it has not ended".to_owned())
+                }
             });
         }
         for upload in &mut self.uploads {

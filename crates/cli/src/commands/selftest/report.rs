@@ -203,7 +203,9 @@ fn cost(about: &About, budget: &Budget) -> String {
     let mut text = format!("{} by the tokens of the answers", budget.charged.rounded());
     if budget.reserved > Cost::ZERO {
         let most = budget.reserved.rounded();
-        text.push_str(&format!(", and at most {most} for batches without answers here"));
+        text.push_str(&format!(
+            ", and at most {most} for batches without answers here"
+        ));
     }
     if budget.has_unknown {
         text.push_str(", and an unknown amount");
@@ -234,7 +236,11 @@ mod tests {
     fn a_report_names_every_check_once_in_a_fixed_order() {
         let mut report = Report::default();
         let last = names::ALL[names::ALL.len() - 1];
-        report.add(last, Finding::of(false, "a|b\nc"), Duration::from_millis(1500));
+        report.add(
+            last,
+            Finding::of(false, "a|b\nc"),
+            Duration::from_millis(1500),
+        );
         report.complete("the model was refused");
         assert!(report.differs());
         let about = About {
@@ -249,10 +255,16 @@ mod tests {
         };
         let budget = Budget::new(PriceTable::bundled(), "acme", "0.05".parse().ok());
         let text = report.markdown(&about, &budget, &[]);
-        assert!(text.contains(&format!("| {last} | differs | a\\|b\u{fffd}c | 1.50 s |")), "{text}");
+        assert!(
+            text.contains(&format!("| {last} | differs | a\\|b\u{fffd}c | 1.50 s |")),
+            "{text}"
+        );
         let json = report.json(&about, &budget, &[]);
         let checks = json["checks"].as_array().unwrap();
-        let found: Vec<&str> = checks.iter().filter_map(|check| check["check"].as_str()).collect();
+        let found: Vec<&str> = checks
+            .iter()
+            .filter_map(|check| check["check"].as_str())
+            .collect();
         assert_eq!(found, names::ALL);
         assert_eq!(checks[0]["result"], "not_tested");
         assert_eq!((&json["differs"], &json["holds"]), (&1.into(), &0.into()));

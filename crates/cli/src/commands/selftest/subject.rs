@@ -55,7 +55,11 @@ impl Subject {
             }
             (_, Some(model)) => (model.provider, Some(model.name)),
             (Some(named), None) => (named, None),
-            (None, None) => return Err(Failure::usage("name a provider with -p, or a model with -m")),
+            (None, None) => {
+                return Err(Failure::usage(
+                    "name a provider with -p, or a model with -m",
+                ));
+            }
         };
         let route = model::route(provider, args.route.as_deref())?;
         let is_cheapest = name.is_none();
@@ -75,11 +79,7 @@ impl Subject {
 }
 
 /// Returns the cheapest model of a provider that has a batch price and has not retired.
-fn cheapest<'t>(
-    table: &'t PriceTable,
-    provider: &str,
-    now: SystemTime,
-) -> Option<&'t ModelPrices> {
+fn cheapest<'t>(table: &'t PriceTable, provider: &str, now: SystemTime) -> Option<&'t ModelPrices> {
     let time = format::time(now);
     let today = time.split('T').next().unwrap_or_default();
     let models = table.models().filter(|model| model.provider() == provider);
@@ -117,7 +117,11 @@ mod tests {
         let words = ["selftest"].iter().chain(words);
         let args = Only::try_parse_from(words).unwrap().args;
         let table = PriceTable::from_json(TABLE).unwrap();
-        Subject::of(&args, &table, parse_time(&format!("{day}T12:00:00Z")).unwrap())
+        Subject::of(
+            &args,
+            &table,
+            parse_time(&format!("{day}T12:00:00Z")).unwrap(),
+        )
     }
 
     #[test]
@@ -128,7 +132,11 @@ mod tests {
             ("2026-11-28", "cheap"),
         ] {
             let subject = subject(&["-p", "openai"], day).unwrap();
-            assert_eq!((&*subject.model, subject.is_cheapest), (model, true), "{day}");
+            assert_eq!(
+                (&*subject.model, subject.is_cheapest),
+                (model, true),
+                "{day}"
+            );
         }
     }
 

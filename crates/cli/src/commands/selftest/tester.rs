@@ -126,7 +126,9 @@ impl Tester {
 
     /// Waits before poll number `polls` of a list, from 1.
     pub(super) async fn pause_list(&self, polls: u32) -> Result<(), Halt> {
-        let growing = Duration::from_millis(500).saturating_mul(polls).min(LIST_INTERVAL);
+        let growing = Duration::from_millis(500)
+            .saturating_mul(polls)
+            .min(LIST_INTERVAL);
         self.pause(self.waits.interval.unwrap_or(growing)).await
     }
 
@@ -137,7 +139,8 @@ impl Tester {
         snapshot: &BatchSnapshot,
     ) -> Result<(), Halt> {
         let growing = || PollingPolicy::GROWING.wait(polls, snapshot.poll_after);
-        self.pause(self.waits.interval.unwrap_or_else(growing)).await
+        self.pause(self.waits.interval.unwrap_or_else(growing))
+            .await
     }
 
     /// Returns the longest wait for a list to show a batch: that of a run after a lost create.
@@ -173,7 +176,10 @@ impl Tester {
     }
 
     /// Uploads what a create needs.
-    pub(super) async fn stage(&mut self, batch: &TinyBatch) -> Result<lmbatch::Result<Staged>, Halt> {
+    pub(super) async fn stage(
+        &mut self,
+        batch: &TinyBatch,
+    ) -> Result<lmbatch::Result<Staged>, Halt> {
         let start = self.clock.elapsed();
         let mut staged = None;
         loop {

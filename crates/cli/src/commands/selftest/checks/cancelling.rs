@@ -4,9 +4,9 @@ use super::super::batch::TinyBatch;
 use super::super::names;
 use super::super::report::{Finding, seconds};
 use super::super::tester::{Created, Halt, Tester};
+use super::Batch;
 use super::results::results_of;
 use super::rows::Rows;
-use super::Batch;
 
 /// Creates a batch and cancels it at once, twice. Returns the batch, unless there is none or the cancel failed.
 pub(super) async fn cancelled<'p>(
@@ -64,7 +64,11 @@ pub(super) async fn ended(tester: &mut Tester, batch: Option<&Batch<'_>>) -> Res
     let (snapshot, has_ended) = match tester.wait(&batch.id, |_| false).await? {
         Ok(ended) => ended,
         Err(error) => {
-            tester.note(names::CANCEL, batch.created, Finding::Differs(error.to_string()));
+            tester.note(
+                names::CANCEL,
+                batch.created,
+                Finding::Differs(error.to_string()),
+            );
             tester.skip(names::CANCELLED_ROWS, "the status cannot be read");
             return Ok(());
         }
@@ -79,7 +83,11 @@ pub(super) async fn ended(tester: &mut Tester, batch: Option<&Batch<'_>>) -> Res
     }
     let is_answered = status.may_have_outcomes();
     let found = format!("{status} at most {waited} after the cancel");
-    tester.note(names::CANCEL, batch.created, Finding::of(is_answered, found));
+    tester.note(
+        names::CANCEL,
+        batch.created,
+        Finding::of(is_answered, found),
+    );
     let start = tester.clock.elapsed();
     let finding = match results_of(tester, batch).await? {
         Err(error) => Finding::Differs(error.to_string()),

@@ -47,7 +47,10 @@ pub(super) async fn created<'p>(
         Created::Batch(id) => {
             let took = seconds(tester.clock.elapsed().saturating_sub(posted));
             let count = tiny.shard.count;
-            (id, Finding::Holds(format!("{count} requests; answered after {took}")))
+            (
+                id,
+                Finding::Holds(format!("{count} requests; answered after {took}")),
+            )
         }
         Created::Found(id) => {
             let lost = "the response was lost, and the batch was found by a search";
@@ -108,6 +111,13 @@ pub(super) fn time(tester: &mut Tester, batch: &Batch<'_>, snapshot: &BatchSnaps
         Ok(ahead) => ("after", ahead),
         Err(behind) => ("before", behind.duration()),
     };
-    let found = format!("{} {word} the create was sent, by the clock here", seconds(apart));
-    tester.note(names::TIME, tester.clock.elapsed(), Finding::of(apart < CLOCKS, found));
+    let found = format!(
+        "{} {word} the create was sent, by the clock here",
+        seconds(apart)
+    );
+    tester.note(
+        names::TIME,
+        tester.clock.elapsed(),
+        Finding::of(apart < CLOCKS, found),
+    );
 }

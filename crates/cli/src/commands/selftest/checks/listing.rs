@@ -43,10 +43,7 @@ pub(super) async fn listed(
 }
 
 /// Polls the list until it shows the batch.
-async fn appears(
-    tester: &mut Tester,
-    batch: &Batch<'_>,
-) -> Result<Option<BatchSnapshot>, Halt> {
+async fn appears(tester: &mut Tester, batch: &Batch<'_>) -> Result<Option<BatchSnapshot>, Halt> {
     let mut polls = 0;
     loop {
         let listed = tester.pages(&[&batch.id], PAGE).await?;
@@ -60,7 +57,11 @@ async fn appears(
             }
         };
         if let Some(place) = listed.iter().position(|one| one.id == batch.id) {
-            let found = format!("{} after the create, at place {}", seconds(waited), place + 1);
+            let found = format!(
+                "{} after the create, at place {}",
+                seconds(waited),
+                place + 1
+            );
             tester.note(names::LISTED, batch.created, Finding::Holds(found));
             return Ok(listed.into_iter().nth(place));
         }
@@ -98,7 +99,11 @@ fn label(
         None => format!("{source}: none"),
     });
     let found = words.collect::<Vec<_>>().join(", ");
-    tester.note(names::LABEL, tester.clock.elapsed(), Finding::of(holds, found));
+    tester.note(
+        names::LABEL,
+        tester.clock.elapsed(),
+        Finding::of(holds, found),
+    );
 }
 
 /// Compares the batch of a list with a status call before and one after it.
@@ -181,10 +186,13 @@ async fn identified(tester: &mut Tester, batch: &Batch<'_>) -> Result<(), Halt> 
         Ok((Some(candidate), others)) => {
             let what = format!("{}: {}", candidate.certainty.as_str(), candidate.evidence);
             let is_alone = others == 0 || candidate.certainty == Certainty::Presumed;
-            Finding::of(is_alone, match others {
-                0 => what,
-                others => format!("{what}; {others} other batches fit as well"),
-            })
+            Finding::of(
+                is_alone,
+                match others {
+                    0 => what,
+                    others => format!("{what}; {others} other batches fit as well"),
+                },
+            )
         }
         Ok((None, others)) => Finding::Differs(format!("not found; {others} other batches fit")),
         Err(error) if error.kind() == ErrorKind::Unsupported => {
@@ -265,7 +273,10 @@ fn order(tester: &mut Tester, all: &[BatchSnapshot]) {
         .map(|since| since.as_secs())
         .collect();
     if times.len() < 2 {
-        tester.skip(names::ORDER, "fewer than two batches with a time are listed");
+        tester.skip(
+            names::ORDER,
+            "fewer than two batches with a time are listed",
+        );
         return;
     }
     tester.note(names::ORDER, tester.clock.elapsed(), newest_first(&times));
@@ -291,7 +302,9 @@ pub(super) async fn uploads(tester: &mut Tester, batch: &Batch<'_>) -> Result<()
     };
     let (start, mut page) = (tester.clock.elapsed(), None);
     for _ in 0..FILE_PAGES {
-        let uploads = tester.call(|| tester.provider.uploads(page.clone())).await?;
+        let uploads = tester
+            .call(|| tester.provider.uploads(page.clone()))
+            .await?;
         let uploads = match uploads {
             Ok(uploads) => uploads,
             Err(error) if error.kind() == ErrorKind::Unsupported => {
@@ -303,9 +316,15 @@ pub(super) async fn uploads(tester: &mut Tester, batch: &Batch<'_>) -> Result<()
                 return Ok(());
             }
         };
-        if let Some(found) = uploads.items.iter().find(|upload| upload.remnant == *remnant) {
+        if let Some(found) = uploads
+            .items
+            .iter()
+            .find(|upload| upload.remnant == *remnant)
+        {
             let is_same = found.label == batch.tiny.shard.label;
-            let bytes = found.bytes.map_or("unknown size".to_owned(), crate::format::bytes);
+            let bytes = found
+                .bytes
+                .map_or("unknown size".to_owned(), crate::format::bytes);
             tester.note(names::UPLOADS, start, Finding::of(is_same, bytes));
             return Ok(());
         }

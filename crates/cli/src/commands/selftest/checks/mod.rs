@@ -38,12 +38,17 @@ impl Plan {
     /// Usage, where the adapter refuses a request.
     pub(super) fn new(writer: Writer<'_>) -> Result<Self, Failure> {
         let can = writer.codec.capabilities();
-        let batch = |number, is_needed: bool| is_needed.then(|| writer.batch(number, 2)).transpose();
+        let batch =
+            |number, is_needed: bool| is_needed.then(|| writer.batch(number, 2)).transpose();
         Ok(Self {
             completed: writer.batch(0, 3)?,
             cancelled: batch(1, can.cancel)?,
             fenced: batch(2, can.fence)?,
-            creates: if can.create == CreateProof::Token { 2 } else { 1 },
+            creates: if can.create == CreateProof::Token {
+                2
+            } else {
+                1
+            },
         })
     }
 
@@ -51,7 +56,10 @@ impl Plan {
     pub(super) fn batches(&self) -> Vec<(&TinyBatch, u64)> {
         let others = self.cancelled.iter().chain(&self.fenced);
         let others = others.map(|batch| (batch, 1));
-        [(&self.completed, self.creates)].into_iter().chain(others).collect()
+        [(&self.completed, self.creates)]
+            .into_iter()
+            .chain(others)
+            .collect()
     }
 
     /// Returns the endpoint of the requests.

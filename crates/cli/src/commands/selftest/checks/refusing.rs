@@ -2,7 +2,7 @@
 
 use lmbatch::adapter::CreateProof;
 use lmbatch::engine::SystemRng;
-use lmbatch::{BatchId, BatchStatus, ErrorKind, Rng};
+use lmbatch::{BatchId, BatchStatus, Error, ErrorKind, Retry, Rng};
 
 use super::super::batch::TinyBatch;
 use super::super::names;
@@ -15,12 +15,28 @@ pub(super) async fn unknown(tester: &mut Tester, known: &BatchId) -> Result<(), 
     let start = tester.clock.elapsed();
     let other = BatchId::new(other_id(known.as_str(), &SystemRng));
     let finding = match tester.once(tester.provider.status(&other)).await? {
-        Err(error) if error.kind() == ErrorKind::BatchNotFound => Finding::Holds(error.to_string()),
-        Err(error) => Finding::Differs(error.to_string()),
+        Err(error) => {
+            let is_not_found = error.kind() == ErrorKind::BatchNotFound;
+            Finding::of(is_not_found, words(&error))
+        }
         Ok(snapshot) => Finding::Differs(format!("it has the status {}", snapshot.status)),
     };
     tester.note(names::UNKNOWN, start, finding);
     Ok(())
+}
+
+/// Reports whether a create was refused although its input exists, such as for a rate limit.
+fn is_for_another_reason(error: &Error) -> bool {
+    error.retry() == Retry::Temporary
+        || matches!(error.kind(), ErrorKind::Quota | ErrorKind::Billing)
+}
+
+/// Returns kind, HTTP status and code of an error, without the ids in its message.
+fn words(error: &Error) -> String {
+    let mut words = vec![error.kind().to_string()];
+    words.extend(error.http_status().map(|status| format!("HTTP {status}")));
+    words.extend(error.code().map(|code| format!("code {code}")));
+    words.join(", ")
 }
 
 /// Returns an id like another one, with random characters in place of its last eight letters and digits.
@@ -99,12 +115,19 @@ async fn fenced(tester: &mut Tester, tiny: &TinyBatch) -> Result<Finding, Halt> 
     let intent = tester.intent(tiny, staged).await?;
     let id = match tester.create(tiny, &intent).await? {
         Created::Refused(error) => {
-            return Ok(Finding::Holds(format!("the create is refused: {error}")));
+            let found = format!("the create is refused: {}", words(&error));
+            return Ok(match is_for_another_reason(&error) {
+                true => Finding::NotTested(found),
+                false => Finding::Holds(found),
+            });
         }
         Created::Batch(id) | Created::Found(id) => id,
     };
-    let has_begun = |status: &BatchStatus| !matches!(status, BatchStatus::Validating | BatchStatus::Queued);
-    let ended = tester.wait(&id, |snapshot| has_begun(&snapshot.status)).await?;
+    let has_begun =
+        |status: &BatchStatus| !matches!(status, BatchStatus::Validating | BatchStatus::Queued);
+    let ended = tester
+        .wait(&id, |snapshot| has_begun(&snapshot.status))
+        .await?;
     let status = match ended {
         Ok((snapshot, _)) => snapshot.status,
         Err(error) => return Ok(Finding::Differs(error.to_string())),
@@ -112,14 +135,18 @@ async fn fenced(tester: &mut Tester, tiny: &TinyBatch) -> Result<Finding, Halt> 
     if status == BatchStatus::Failed {
         let now = tester.clock.now();
         tester.budget.settle(tiny, &[], now);
-        return Ok(Finding::Holds("the create is accepted, and its batch fails".to_owned()));
+        return Ok(Finding::Holds(
+            "the create is accepted, and its batch fails".to_owned(),
+        ));
     }
     if !has_begun(&status) {
         return Ok(Finding::NotTested(format!("its batch is still {status}")));
     }
     // Requests that are not answered by now are not billed.
     let _ = tester.provider.cancel(&id).await;
-    Ok(Finding::Differs(format!("the create is accepted, and its batch is {status}")))
+    Ok(Finding::Differs(format!(
+        "the create is accepted, and its batch is {status}"
+    )))
 }
 
 #[cfg(test)]
@@ -134,7 +161,10 @@ mod tests {
         for (id, kept) in [
             ("batch_00000000000000000001", "batch_000000000000"),
             ("batches/b1", "/"),
-            ("msgbatch_01HkcTjaV5uDC8jWR4ZsDV8d", "msgbatch_01HkcTjaV5uDC8jW"),
+            (
+                "msgbatch_01HkcTjaV5uDC8jWR4ZsDV8d",
+                "msgbatch_01HkcTjaV5uDC8jW",
+            ),
             ("7", ""),
         ] {
             let other = other_id(id, &rng);

@@ -30,14 +30,21 @@ pub(super) async fn completed(tester: &mut Tester, batch: &Batch<'_>) -> Result<
     let (snapshot, has_ended) = match ended {
         Ok(ended) => ended,
         Err(error) => {
-            tester.note(names::ENDED, batch.created, Finding::Differs(error.to_string()));
+            tester.note(
+                names::ENDED,
+                batch.created,
+                Finding::Differs(error.to_string()),
+            );
             return Ok(());
         }
     };
     let waited = seconds(tester.clock.elapsed().saturating_sub(batch.created));
     if !has_ended {
         let reason = format!("still {} {waited} after the create", snapshot.status);
-        for name in [names::ENDED, names::CANCEL_ENDED].iter().chain(&OF_RESULTS) {
+        for name in [names::ENDED, names::CANCEL_ENDED]
+            .iter()
+            .chain(&OF_RESULTS)
+        {
             tester.skip(name, &reason);
         }
         return Ok(());
@@ -47,7 +54,11 @@ pub(super) async fn completed(tester: &mut Tester, batch: &Batch<'_>) -> Result<
         found.push_str(&format!("; {}", problem.error));
     }
     let is_completed = snapshot.status == BatchStatus::Completed;
-    tester.note(names::ENDED, batch.created, Finding::of(is_completed, found));
+    tester.note(
+        names::ENDED,
+        batch.created,
+        Finding::of(is_completed, found),
+    );
     cancel_ended(tester, batch).await?;
     if !is_completed {
         for name in OF_RESULTS {
@@ -137,7 +148,10 @@ fn rows(
             let holds = input <= 100 && output <= 100;
             tester.note(names::BOUND, at, Finding::of(holds, found));
         }
-        None => tester.skip(names::BOUND, "the adapter has no bound, or an answer no usage"),
+        None => tester.skip(
+            names::BOUND,
+            "the adapter has no bound, or an answer no usage",
+        ),
     }
     let (found, is_known) = rows.finishes();
     tester.note(names::FINISH, at, Finding::of(is_known, found));
@@ -196,7 +210,9 @@ pub(super) async fn results_of(
     let class = Some(&batch.tiny.shard.class);
     let (start, mut polls) = (tester.clock.elapsed(), 0);
     let parts = loop {
-        let set = tester.call(|| tester.provider.results(class, &batch.id)).await?;
+        let set = tester
+            .call(|| tester.provider.results(class, &batch.id))
+            .await?;
         match set {
             Ok(set) if set.complete => break set.parts,
             Ok(_) if tester.clock.elapsed().saturating_sub(start) < tester.list_wait() => {}

@@ -228,18 +228,64 @@ mod tests {
     #[test]
     fn each_request_has_one_row_with_its_usage_and_a_known_end() {
         let good = || answer(Some((5, 2)), FinishReason::Stop);
-        let failed = || OutcomeView::Errored(FailureView::new(ErrorKind::InvalidInput, Retry::Permanent));
+        let failed =
+            || OutcomeView::Errored(FailureView::new(ErrorKind::InvalidInput, Retry::Permanent));
         for (outcomes, is_whole, has_usage, is_known) in [
             (vec![(Some(1), good()), (Some(0), good())], true, true, true),
             (vec![(Some(0), good())], false, true, true),
-            (vec![(Some(0), good()), (Some(0), good())], false, true, true),
-            (vec![(Some(0), good()), (Some(1), good()), (None, good())], false, true, true),
-            (vec![(Some(0), good()), (Some(1), failed())], true, true, true),
-            (vec![(Some(0), answer(None, FinishReason::Stop)), (Some(1), good())], true, false, true),
-            (vec![(Some(0), answer(Some((0, 2)), FinishReason::Stop)), (Some(1), good())], true, false, true),
-            (vec![(Some(0), answer(Some((1, 0)), FinishReason::Stop)), (Some(1), good())], true, false, true),
             (
-                vec![(Some(0), answer(Some((1, 1)), FinishReason::Other("new".into()))), (Some(1), good())],
+                vec![(Some(0), good()), (Some(0), good())],
+                false,
+                true,
+                true,
+            ),
+            (
+                vec![(Some(0), good()), (Some(1), good()), (None, good())],
+                false,
+                true,
+                true,
+            ),
+            (
+                vec![(Some(0), good()), (Some(1), failed())],
+                true,
+                true,
+                true,
+            ),
+            (
+                vec![
+                    (Some(0), answer(None, FinishReason::Stop)),
+                    (Some(1), good()),
+                ],
+                true,
+                false,
+                true,
+            ),
+            (
+                vec![
+                    (Some(0), answer(Some((0, 2)), FinishReason::Stop)),
+                    (Some(1), good()),
+                ],
+                true,
+                false,
+                true,
+            ),
+            (
+                vec![
+                    (Some(0), answer(Some((1, 0)), FinishReason::Stop)),
+                    (Some(1), good()),
+                ],
+                true,
+                false,
+                true,
+            ),
+            (
+                vec![
+                    (
+                        Some(0),
+                        answer(Some((1, 1)), FinishReason::Other("new".into())),
+                    ),
+                    (Some(1), good()),
+                ],
                 true,
                 true,
                 false,
@@ -266,13 +312,20 @@ mod tests {
         let mut bounds = TokenBounds::of_text(200);
         bounds.output = Some(16);
         batch.bounds = vec![bounds.clone(), bounds];
-        for (input, output, shares) in [(10, 4, (5, 25)), (200, 16, (100, 100)), (201, 17, (101, 107))] {
+        for (input, output, shares) in [
+            (10, 4, (5, 25)),
+            (200, 16, (100, 100)),
+            (201, 17, (101, 107)),
+        ] {
             let rows = rows(&[
                 (Some(0), answer(Some((1, 1)), FinishReason::Stop)),
                 (Some(1), answer(Some((input, output)), FinishReason::Length)),
             ]);
             assert_eq!(rows.shares(&batch), Some(shares), "{input} {output}");
         }
-        assert_eq!(rows(&[(Some(0), answer(None, FinishReason::Stop))]).shares(&batch), None);
+        assert_eq!(
+            rows(&[(Some(0), answer(None, FinishReason::Stop))]).shares(&batch),
+            None
+        );
     }
 }

@@ -138,9 +138,7 @@ async fn a_provider_that_ignores_tokens_differs_and_its_second_batch_is_named() 
 
 #[tokio::test]
 async fn a_create_without_a_response_is_searched_for_and_never_sent_again() {
-    let lost = || {
-        Error::new(ErrorKind::Connection).with_delivery(Delivery::Unknown)
-    };
+    let lost = || Error::new(ErrorKind::Connection).with_delivery(Delivery::Unknown);
     for (is_listed, result) in [(true, "differs"), (false, "absent")] {
         let clock = Arc::new(TestClock::default());
         let script = Script {
@@ -157,7 +155,10 @@ async fn a_create_without_a_response_is_searched_for_and_never_sent_again() {
                 assert_eq!(failure.exit, crate::exit::Exit::Held);
                 assert_eq!(provider.accepted(), 1);
                 let made = tester.left.made();
-                assert!(made.iter().any(|one| one.object == "unknown batch"), "{made:?}");
+                assert!(
+                    made.iter().any(|one| one.object == "unknown batch"),
+                    "{made:?}"
+                );
             }
             Some(halt) => panic!("{halt:?}"),
         }
