@@ -16,7 +16,8 @@ use tokio::runtime::Runtime;
 
 /// An emulator in this process, and a folder for the command.
 struct World {
-    runtime: Runtime,
+    /// Runs the emulator.
+    _runtime: Runtime,
     emulator: Emulator,
     home: TempDir,
 }
@@ -26,7 +27,7 @@ impl World {
         let runtime = Runtime::new().unwrap();
         let emulator = runtime.block_on(builder.start()).unwrap();
         Self {
-            runtime,
+            _runtime: runtime,
             emulator,
             home: tempfile::tempdir().unwrap(),
         }
@@ -198,7 +199,7 @@ fn always(operation: Operation, pointer: &str, value: impl Into<Value>) -> Fault
 }
 
 /// Returns a rewrite of batches wherever they are shown.
-fn everywhere(pointer: &str, value: Value) -> Vec<Fault> {
+fn everywhere(pointer: &str, value: &Value) -> Vec<Fault> {
     [Operation::Status, Operation::List]
         .map(|operation| always(operation, pointer, value.clone()))
         .to_vec()
@@ -215,7 +216,7 @@ fn later(operation: Operation, skip: u32, times: u32, kind: FaultKind) -> Vec<Fa
 }
 
 /// Returns a rewrite of the first inline answer of Gemini, which is shown twice.
-fn inline(member: &str, value: Value) -> Vec<Fault> {
+fn inline(member: &str, value: &Value) -> Vec<Fault> {
     let places = [
         "/response/inlinedResponses/inlinedResponses/0/response",
         "/metadata/output/inlinedResponses/inlinedResponses/0/response",
@@ -267,13 +268,13 @@ fn each_fault_makes_exactly_its_check_differ() {
         (
             "the creation time of a batch is read",
             openai,
-            everywhere("/created_at", json!(5)),
+            everywhere("/created_at", &json!(5)),
         ),
-        (LABEL, openai, everywhere("/metadata", Value::Null)),
+        (LABEL, openai, everywhere("/metadata", &Value::Null)),
         (
             LABEL,
             openai,
-            everywhere("/metadata/lmbatch", json!("lmbatch-other")),
+            everywhere("/metadata/lmbatch", &json!("lmbatch-other")),
         ),
         (
             "a list agrees with the status",
@@ -324,7 +325,7 @@ fn each_fault_makes_exactly_its_check_differ() {
         (
             "request counts are read",
             openai,
-            everywhere("/request_counts/total", json!(7)),
+            everywhere("/request_counts/total", &json!(7)),
         ),
         (
             "each request has one row under its own id",
@@ -339,17 +340,17 @@ fn each_fault_makes_exactly_its_check_differ() {
         (
             "usage is returned",
             by_inline,
-            inline("/usageMetadata", Value::Null),
+            inline("/usageMetadata", &Value::Null),
         ),
         (
             "usage is within the bound of the cost limit",
             by_inline,
-            inline("/usageMetadata/promptTokenCount", json!(100_000)),
+            inline("/usageMetadata/promptTokenCount", &json!(100_000)),
         ),
         (
             "an answer says why it ended",
             by_inline,
-            inline("/candidates/0/finishReason", json!("NEW_REASON")),
+            inline("/candidates/0/finishReason", &json!("NEW_REASON")),
         ),
         (
             "discarding deleted objects is not an error",

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch::adapter::{BatchProvider, Candidate, Intent, ListOptions, Staged};
+use lmbatch::adapter::{BatchProvider, Candidate, Certainty, Intent, ListOptions, Staged};
 use lmbatch::engine::SystemRng;
 use lmbatch::{
     BatchId, BatchSnapshot, Clock, Decision, DoubtPolicy, Error, ErrorKind, PollingPolicy,
@@ -263,26 +263,35 @@ impl Tester {
         self.left.created(&intent.label, id);
     }
 
-    /// Searches for the batch of a create whose response was lost, as a run does. No create is sent again.
+    /// Searches for the batch of a create whose response was lost, as a run does. No create is sent again. A batch that
+    /// may be of another program is not taken, because the self-test cancels and deletes its batches.
     async fn search(&mut self, intent: &Intent, error: Error) -> Result<Created, Halt> {
         self.left.doubted(&intent.label);
         terminal::warn(&format!("the response to the create was lost: {error}"));
+        let is_own = |found: &Candidate| found.certainty <= Certainty::Proved;
         let (start, mut polls) = (self.clock.elapsed(), 0);
         loop {
-            if let Ok((Some(found), _)) = self.candidate(intent, None).await? {
+            let found = self.candidate(intent, is_own).await?;
+            if let Ok((Some(found), _)) = &found {
                 self.acknowledged(&found.batch, intent);
-                return Ok(Created::Found(found.batch));
+                return Ok(Created::Found(found.batch.clone()));
             }
             let searched = self.clock.elapsed().saturating_sub(start);
             if searched > self.list_wait() {
+                let others = found.map_or(0, |(_, others)| others);
+                terminal::warn(&format!(
+                    "no batch with the label {} is found after {}; it may exist, and is billed then; {}",
+                    intent.label,
+                    seconds(searched),
+                    crate::format::count(
+                        others as u64,
+                        "listed batch may be it",
+                        "listed batches may be it"
+                    )
+                ));
                 let doubt = Error::new(ErrorKind::Doubt)
                     .with_label(intent.label.clone())
                     .with_source(error);
-                terminal::warn(&format!(
-                    "no batch with the label {} is listed after {}; it may exist, and is billed then",
-                    intent.label,
-                    seconds(searched)
-                ));
                 return Err(doubt.into());
             }
             polls += 1;
@@ -290,14 +299,14 @@ impl Tester {
         }
     }
 
-    /// Searches the list for the batch that an intent made; with `wanted` only for that batch. Returns it with the
+    /// Searches the list for a batch that an intent may have made and that `accepts` is true of. Returns it with the
     /// number of other candidates.
     pub(super) async fn candidate(
         &self,
         intent: &Intent,
-        wanted: Option<&BatchId>,
+        accepts: impl Fn(&Candidate) -> bool,
     ) -> Result<lmbatch::Result<(Option<Candidate>, usize)>, Halt> {
-        let (mut page, mut others) = (None, 0);
+        let (mut page, mut others, mut is_last) = (None, 0, false);
         for _ in 0..MAX_PAGES {
             let find = || self.provider.find(intent, page.clone());
             let found = match self.call(find).await? {
@@ -305,15 +314,17 @@ impl Tester {
                 Err(error) => return Ok(Err(error)),
             };
             for candidate in found.candidates {
-                if wanted.is_none_or(|wanted| candidate.batch == *wanted) {
+                if accepts(&candidate) {
                     return Ok(Ok((Some(candidate), others)));
                 }
                 others += 1;
             }
             page = found.next;
-            if page.is_none() || found.reached_watermark {
+            if page.is_none() || is_last {
                 break;
             }
+            // Lists promise no order within a second: one page more is read, as a run does.
+            is_last = found.reached_watermark;
         }
         Ok(Ok((None, others)))
     }

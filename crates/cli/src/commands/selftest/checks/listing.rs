@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use lmbatch::adapter::{Certainty, CreateProof};
+use lmbatch::adapter::{Candidate, Certainty, CreateProof};
 use lmbatch::{BatchId, BatchSnapshot, BatchStatus, ErrorKind, Label};
 
 use super::super::names;
@@ -181,7 +181,8 @@ fn progress(status: &BatchStatus) -> Option<u8> {
 /// Searches for the batch as a run does after a lost create.
 async fn identified(tester: &mut Tester, batch: &Batch<'_>) -> Result<(), Halt> {
     let start = tester.clock.elapsed();
-    let found = tester.candidate(&batch.intent, Some(&batch.id)).await?;
+    let is_it = |candidate: &Candidate| candidate.batch == batch.id;
+    let found = tester.candidate(&batch.intent, is_it).await?;
     let finding = match found {
         Ok((Some(candidate), others)) => {
             let what = format!("{}: {}", candidate.certainty.as_str(), candidate.evidence);

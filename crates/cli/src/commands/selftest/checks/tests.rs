@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lmbatch::adapter::{
-    BatchCodec, BatchProvider, Intent, ResultPart, ResultSet, RowStream, Shard,
+    BatchCodec, BatchProvider, Certainty, Intent, Remnant, ResultPart, ResultSet, RowStream, Shard,
 };
 use lmbatch::engine::SystemRng;
 use lmbatch::prices::PriceTable;
@@ -23,6 +23,7 @@ use super::super::report::{About, Report};
 use super::super::stop::Stop;
 use super::super::tester::{Halt, Tester, Waits};
 use super::{Plan, all};
+use crate::exit::Exit;
 
 /// Provider that declares idempotency tokens and ignores them.
 #[derive(Debug)]
@@ -152,7 +153,7 @@ async fn a_create_without_a_response_is_searched_for_and_never_sent_again() {
         match halt {
             None => assert!(is_listed),
             Some(Halt::Failed(failure)) => {
-                assert_eq!(failure.exit, crate::exit::Exit::Held);
+                assert_eq!(failure.exit, Exit::Held);
                 assert_eq!(provider.accepted(), 1);
                 let made = tester.left.made();
                 assert!(
@@ -163,6 +164,27 @@ async fn a_create_without_a_response_is_searched_for_and_never_sent_again() {
             Some(halt) => panic!("{halt:?}"),
         }
     }
+}
+
+/// Another program may have made the batch that fits.
+#[tokio::test]
+async fn a_batch_that_only_fits_a_lost_create_is_neither_cancelled_nor_deleted() {
+    let clock = Arc::new(TestClock::default());
+    let lost = Error::new(ErrorKind::Connection).with_delivery(Delivery::Unknown);
+    let script = Script {
+        accepted_unseen: [lost].into(),
+        unlabelled: true,
+        certainty: Some(Certainty::Presumed),
+        uploads: true,
+        ..Script::default()
+    };
+    let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
+    let (mut tester, halt) = tested(provider.clone(), clock.clone()).await;
+    assert!(matches!(halt, Some(Halt::Failed(failure)) if failure.exit == Exit::Held));
+    tester.left.clean(&*provider, &*clock).await;
+    assert_eq!(provider.times("cancel"), [0; 0]);
+    let is_file = |remnant: &Remnant| matches!(remnant, Remnant::File(_));
+    assert!(provider.deleted().iter().all(is_file));
 }
 
 #[tokio::test]
