@@ -40,6 +40,7 @@ mod refusals;
 mod retrieving;
 mod runs;
 mod schemas;
+mod selftest;
 mod signals;
 mod sizes;
 mod spoilt;
