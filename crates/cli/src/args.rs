@@ -17,7 +17,6 @@ use crate::exit::Failure;
 pub(crate) use crate::max_failed::MaxFailed;
 use crate::output_format::Rows;
 use crate::paying_args::PayingArgs;
-use crate::selftest_args::SelftestArgs;
 use crate::table_args::TableArgs;
 use crate::text_arg::TextArg;
 pub(crate) use crate::watching_args::{OnFinishArgs, RunsArgs, StatusArgs, WaitArgs};
@@ -94,7 +93,7 @@ pub(crate) enum Command {
     /// Find lmbatch batches and files at the provider that are not in the local record.
     Doctor(DoctorArgs),
     /// Prove at the live provider what lmbatch assumes of it, with a few requests, and print a report.
-    Selftest(Box<SelftestArgs>),
+    Selftest(Box<crate::selftest_args::SelftestArgs>),
     /// Rebuild the lost record of a run from its input and the label or the ids of its batches.
     Adopt(Box<AdoptArgs>),
     /// Check an input file offline, as `run` would; nothing is sent.

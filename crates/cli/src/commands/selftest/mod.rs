@@ -10,6 +10,7 @@ pub(crate) mod found;
 mod label;
 mod left;
 mod names;
+mod plan;
 mod report;
 mod stop;
 mod subject;
@@ -23,8 +24,8 @@ use lmbatch_emulator::{Emulator, Limits};
 
 use self::batch::Writer;
 use self::budget::Budget;
-use self::checks::Plan;
 use self::left::Left;
+use self::plan::Plan;
 use self::report::{About, Finding, Report};
 use self::stop::Stop;
 use self::subject::Subject;

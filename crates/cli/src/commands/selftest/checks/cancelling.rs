@@ -2,9 +2,9 @@
 
 use super::super::batch::TinyBatch;
 use super::super::names;
+use super::super::plan::Batch;
 use super::super::report::{Finding, seconds};
 use super::super::tester::{Created, Halt, Tester};
-use super::Batch;
 use super::results::results_of;
 use super::rows::Rows;
 

@@ -6,9 +6,9 @@ use lmbatch::{BatchSnapshot, Error, ErrorKind, Retry};
 
 use super::super::batch::TinyBatch;
 use super::super::names;
+use super::super::plan::Batch;
 use super::super::report::{Finding, seconds};
 use super::super::tester::{Created, Halt, Tester};
-use super::Batch;
 
 /// Largest plausible difference between the clocks of the provider and of this machine.
 const CLOCKS: Duration = Duration::from_secs(3600);

@@ -6,9 +6,9 @@ use lmbatch::adapter::{Candidate, Certainty, CreateProof};
 use lmbatch::{BatchId, BatchSnapshot, BatchStatus, ErrorKind, Label};
 
 use super::super::names;
+use super::super::plan::Batch;
 use super::super::report::{Finding, seconds};
 use super::super::tester::{Halt, Tester};
-use super::Batch;
 
 /// Number of batches on a page, as the adapters request by default.
 const PAGE: u32 = 100;

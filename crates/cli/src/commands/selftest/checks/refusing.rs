@@ -6,9 +6,9 @@ use lmbatch::{BatchId, BatchStatus, Error, ErrorKind, Retry, Rng};
 
 use super::super::batch::TinyBatch;
 use super::super::names;
+use super::super::plan::Batch;
 use super::super::report::Finding;
 use super::super::tester::{Created, Halt, Tester};
-use super::Batch;
 
 /// Asks for the status of a batch that does not exist, under an id of the provider's form.
 pub(super) async fn unknown(tester: &mut Tester, known: &BatchId) -> Result<(), Halt> {

@@ -8,9 +8,9 @@ use lmbatch::adapter::{BatchProvider, Chunk, ResultPart};
 use lmbatch::{BatchSnapshot, BatchStatus, Error, ErrorKind};
 
 use super::super::names;
+use super::super::plan::Batch;
 use super::super::report::{Finding, seconds};
 use super::super::tester::{Halt, Tester};
-use super::Batch;
 use super::rows::{Part, Rows};
 
 /// Checks about the results of the batch.

@@ -19,10 +19,11 @@ use super::super::budget::Budget;
 use super::super::label::nonce;
 use super::super::left::Left;
 use super::super::names;
+use super::super::plan::Plan;
 use super::super::report::{About, Report};
 use super::super::stop::Stop;
 use super::super::tester::{Halt, Tester, Waits};
-use super::{Plan, all};
+use super::all;
 use crate::exit::Exit;
 
 /// Provider that declares idempotency tokens and ignores them.
