@@ -42,6 +42,7 @@ mod repair;
 mod retrieving;
 mod runs;
 mod schemas;
+mod selftest;
 mod signals;
 mod sizes;
 mod spoilt;

@@ -93,6 +93,8 @@ pub(crate) enum Command {
     Purge(PurgeArgs),
     /// Find lmbatch batches and files at the provider that are not in the local record.
     Doctor(DoctorArgs),
+    /// Prove at the live provider what lmbatch assumes of it, with a few requests, and print a report.
+    Selftest(Box<crate::selftest_args::SelftestArgs>),
     /// Rebuild the lost record of a run from its input and the label or the ids of its batches.
     Adopt(Box<AdoptArgs>),
     /// Check an input file offline, as `run` would; nothing is sent.

@@ -11,7 +11,7 @@ use lmbatch::durable::StateFolder;
 use lmbatch::engine::{files_of_run, forget_run};
 use lmbatch::record::{RunFilter, RunRecord};
 use lmbatch::{AccountId, Engine, Error, ErrorKind};
-use lmbatch_emulator::Emulator;
+use lmbatch_emulator::{Emulator, EmulatorBuilder};
 
 use crate::args::EmulatorArgs;
 use crate::commands::run_settings::RunSettings;
@@ -176,6 +176,16 @@ pub(crate) async fn start(
     route: Route,
     options: &EmulatorArgs,
 ) -> Result<Emulation, Failure> {
+    start_as(provider, route, options, Emulator::builder()).await
+}
+
+/// Starts the emulation of a provider as [`start`] does, where lmbatch emulates the provider with further settings.
+pub(crate) async fn start_as(
+    provider: &Provider,
+    route: Route,
+    options: &EmulatorArgs,
+    settings: EmulatorBuilder,
+) -> Result<Emulation, Failure> {
     let failed = |error: io::Error| Failure::from(Error::local("starting the emulator", error));
     if let Some(added) = added(provider) {
         return (added.run)(route).await.map_err(failed);
@@ -184,7 +194,7 @@ pub(crate) async fn start(
         let id = provider.id();
         Failure::usage(format!("--emulate: the provider {id} cannot be emulated"))
     })?;
-    let emulator = options.apply(Emulator::builder())?.start().await;
+    let emulator = options.apply(settings)?.start().await;
     let emulator = emulator.map_err(failed)?;
     Ok(Emulation::new(base_url(&emulator), emulator))
 }

@@ -36,6 +36,7 @@ mod repair_args;
 #[cfg(test)]
 mod schema_support;
 mod screen;
+mod selftest_args;
 mod session;
 mod settings;
 mod signals;
@@ -303,6 +304,7 @@ async fn dispatch(session: &Arc<Session>, command: Command) -> Result<Exit, Fail
         Command::Resume(args) if args.all => Box::pin(commands::many::all(session, args)).await,
         Command::Resume(args) => Box::pin(commands::resume::resume(session, args)).await,
         Command::Doctor(args) => commands::doctor::doctor(session, args).await,
+        Command::Selftest(args) => Box::pin(commands::selftest::selftest(*args)).await,
         Command::Adopt(args) => commands::adopt::adopt(session, args).await,
         Command::Init { folder } => commands::init::init(session, folder).await,
         Command::Requeue(args) => Box::pin(commands::requeue::requeue(session, args)).await,
@@ -361,6 +363,7 @@ impl Command {
             Self::Requeue(requeue) => requeue.resume.report.json,
             Self::Status(status) => status.json,
             Self::List(list) => list.json,
+            Self::Selftest(selftest) => selftest.json,
             Self::Runs(runs) => runs.json,
             Self::Purge(purge) => purge.json,
             Self::Show(show) | Self::Audit(show) => show.json,

@@ -13,6 +13,7 @@ use lmbatch::engine::{
 };
 use lmbatch::{BatchSnapshot, Engine};
 
+use super::selftest::found::SelftestBatches;
 use super::{connect, state};
 use crate::args::DoctorArgs;
 use crate::exit::{Exit, Failure};
@@ -28,16 +29,26 @@ struct Findings {
     orphans: Orphans,
     /// Files on this machine that belong to no run.
     strays: Vec<SpooledFile>,
+    /// Batches of self-tests, which are no orphans.
+    tests: SelftestBatches,
 }
 
 impl Findings {
+    fn new(mut orphans: Orphans, strays: Vec<SpooledFile>) -> Self {
+        Self {
+            tests: SelftestBatches::take(&mut orphans),
+            orphans,
+            strays,
+        }
+    }
+
     fn is_empty(&self) -> bool {
-        self.orphans.is_empty() && self.strays.is_empty()
+        self.orphans.is_empty() && self.strays.is_empty() && self.tests.is_empty()
     }
 
     /// Reports whether an action is due for this record.
     fn needs_action(&self) -> bool {
-        self.orphans.needs_action() || !self.strays.is_empty()
+        self.orphans.needs_action() || !self.strays.is_empty() || self.tests.needs_action()
     }
 }
 
@@ -67,10 +78,7 @@ async fn findings(
     };
     // Without a record every batch is unrecorded, and the files may be all that is left of the runs.
     if !state::is_there(&args.state)? {
-        return Ok(Findings {
-            orphans: engine.orphans(search).await?,
-            strays: Vec::new(),
-        });
+        return Ok(Findings::new(engine.orphans(search).await?, Vec::new()));
     }
     let ledger = state::ledger(session, &args.state).await?;
     let recording = state::reading(engine.clone(), Arc::clone(&ledger), &args.state)?;
@@ -78,7 +86,7 @@ async fn findings(
     let spool = state::folder(&args.state)?.join("spool");
     let sent = lmbatch::durable::marked_runs(&spool)?;
     let strays = stray_files(&*ledger, &spool, &sent).await?;
-    Ok(Findings { orphans, strays })
+    Ok(Findings::new(orphans, strays))
 }
 
 /// Deletes files that nothing needs. Keeps an upload that is young or that a batch needs.
@@ -155,6 +163,10 @@ fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
         say_models(&models);
     }
     recognised(&found.recognised, provider);
+    if findings.tests.needs_action() {
+        table(findings.tests.running()).print();
+    }
+    findings.tests.print_hints(provider);
     let twins = snapshots(&found.duplicates).chain(&found.unlabelled_duplicates);
     if !found.duplicates.is_empty() || !found.unlabelled_duplicates.is_empty() {
         table(twins).print();

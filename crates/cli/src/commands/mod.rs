@@ -29,6 +29,7 @@ pub(crate) mod run_facts;
 pub(crate) mod run_settings;
 pub(crate) mod runs;
 pub(crate) mod schema;
+pub(crate) mod selftest;
 pub(crate) mod show;
 pub(crate) mod state;
 pub(crate) mod status;
