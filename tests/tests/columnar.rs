@@ -135,8 +135,6 @@ fn rows_of_csv_are_joined_by_id_with_an_output_of_parquet_that_is_an_input_again
     );
     assert!(table["error_kind"].iter().all(Option::is_none));
     // The run keeps its format, and writes the same bytes each time.
-    let again = world.run("tickets.csv", &run[..run.len() - 3]);
-    assert_says(&again, 0, &[]);
     assert_says(&world.run("tickets.csv", &run), 0, &[]);
     let runs = world.at(&["runs", "--json"]);
     let text = String::from_utf8(runs.stdout).unwrap();
@@ -165,6 +163,7 @@ fn rows_of_csv_are_joined_by_id_with_an_output_of_parquet_that_is_an_input_again
     let first = next["text"][0].as_deref().unwrap();
     let mood = table["mood"][0].as_deref().unwrap();
     assert_eq!(first, format!("echo: {} is {mood}", author(0)));
+    assert_eq!(world.creates(), 2);
 }
 
 #[test]

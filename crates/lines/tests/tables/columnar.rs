@@ -364,13 +364,11 @@ fn a_damaged_file_is_an_error_or_other_rows_and_never_a_panic() {
     let all = |options: &mut TableOptions| options.keep = KeptColumns::All;
     let (mut errors, mut whole) = (0, 0);
     for at in 0..bytes.len() {
-        for flip in [0x01, 0x80, 0xff] {
-            let mut damaged = bytes.clone();
-            damaged[at] ^= flip;
-            match read(parquet(&damaged, all)) {
-                Ok(_) => whole += 1,
-                Err(_) => errors += 1,
-            }
+        let mut damaged = bytes.clone();
+        damaged[at] ^= [0x01, 0x80, 0xff][at % 3];
+        match read(parquet(&damaged, all)) {
+            Ok(_) => whole += 1,
+            Err(_) => errors += 1,
         }
     }
     assert!(
@@ -484,11 +482,11 @@ fn memory_is_independent_of_the_number_of_rows_and_of_columns_that_are_not_neede
             },
         )
     };
-    // Row groups of the same size, whose number is in the index of the file.
-    let few = peak(&file(8_000, 50, 10), "{{ text }}");
+    // Rows that are decoded at once may lie in two row groups.
+    let few = peak(&file(24_000, 50, 10), "{{ text }}");
     let many = peak(&file(64_000, 50, 10), "{{ text }}");
-    assert_eq!((few.0, many.0), (8_000, 64_000));
-    assert!(many.1 <= few.1 + (128 << 10), "{few:?} and {many:?}");
+    assert_eq!((few.0, many.0), (24_000, 64_000));
+    assert!(many.1 <= few.1 + (64 << 10), "{few:?} and {many:?}");
     let beside = peak(&file(1_000, 50, 20_000), "{{ text }}");
     assert!(beside.1 < 2 << 20, "{beside:?}");
     // A row group of 30 MB.
