@@ -74,7 +74,7 @@ pub struct OutcomeTable {
 /// Form of the rows.
 #[derive(Clone)]
 enum Form {
-    Delimited(Writer),
+    Delimited(Box<Writer>),
     /// Rows that the writer of Parquet takes.
     Packed,
 }
@@ -97,7 +97,7 @@ impl OutcomeTable {
     ) -> Self {
         let writer = WriterBuilder::new().delimiter(delimiter).build();
         Self::of(
-            Form::Delimited(writer),
+            Form::Delimited(Box::new(writer)),
             kept.into_iter().collect(),
             properties.into_iter().collect(),
         )
