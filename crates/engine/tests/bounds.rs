@@ -2,13 +2,12 @@
 //! behind.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-mod slow;
-
 use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::slow::Slow;
 use futures::future::{Either, select};
 use futures::stream;
 use lmbatch_core::{
@@ -18,7 +17,6 @@ use lmbatch_engine::{
     BatchLimit, Event, LMInvoker, MemoryLedger, StepLimits, SystemClock, TemporarySpool,
 };
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
-use slow::Slow;
 
 const ASKED: [(&str, &str); 2] = [("a/ü", "one"), ("b", "two")];
 

@@ -3,14 +3,12 @@
 //! a new call is one too.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-mod dying;
-
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use dying::{Dying, Fuse, fuse};
+use crate::dying::{Dying, Fuse, fuse};
 use lmbatch_core::{
     ContentView, Error, ErrorKind, GenerateView, Hyperparameters, Ledger as _, MessageView,
     OutcomeView, RequestView, Result, Role, RunFilter, Text,

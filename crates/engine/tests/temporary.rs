@@ -89,7 +89,7 @@ async fn child_with_prompts() {
 fn a_run_that_is_killed_leaves_nothing_in_the_folder_of_temporary_files() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_with_prompts", "--nocapture"])
+        .args(["--exact", "temporary::child_with_prompts", "--nocapture"])
         .env(CHILD, "1")
         .env("TMPDIR", folder.path())
         .stdout(Stdio::piped())

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use lmbatch_core::{AnswerView, Cost, ErrorKind, OutcomeView, Problem, RunRecord};
 use lmbatch_engine::{CostLimit, Engine, Event, OnDoubt, RunOptions, RunResults};
 
+use super::vendor::{Chances, Fate};
+use super::world::{World, cost};
 use crate::dying::fuse;
-use crate::vendor::{Chances, Fate};
-use crate::world::{World, cost};
 
 const SAID: &str = "The answer does not fit the schema: the answer is not JSON: ";
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use lmbatch_core::{Cost, ErrorKind, Ledger as _, ShardState};
 use lmbatch_engine::{CostLimit, Costs, OnDoubt, RunOptions};
 
+use super::vendor::{Chances, INPUT, OUTPUT, Table};
+use super::world::{World, cost};
 use crate::dying::fuse;
-use crate::vendor::{Chances, INPUT, OUTPUT, Table};
-use crate::world::{World, cost};
 
 /// Prompts of requests that use 10 input and 5 output tokens, of at most 20.
 fn prompts(count: usize) -> Vec<String> {

@@ -8,9 +8,9 @@ use lmbatch_core::{Cost, ErrorKind, Rng as _};
 use lmbatch_engine::{CostLimit, OnDoubt, RunOptions};
 use lmbatch_testing::TestRng;
 
+use super::vendor::{Chances, Table};
+use super::world::{World, cost};
 use crate::dying::fuse;
-use crate::vendor::{Chances, Table};
-use crate::world::{World, cost};
 
 /// Number of runs, each with its own seed.
 const RUNS: u64 = 500;

@@ -14,8 +14,8 @@ use lmbatch_engine::{
 };
 use lmbatch_testing::{MemorySpool, TestClock, TestRng};
 
+use super::vendor::{Chances, Fate, Table, Vendor};
 use crate::dying::{Dying, Fuse, fuse};
-use crate::vendor::{Chances, Fate, Table, Vendor};
 
 /// Prompts of a run, in order.
 struct Source {

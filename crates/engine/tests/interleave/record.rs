@@ -11,7 +11,7 @@ use lmbatch_core::{
 };
 use lmbatch_engine::{Entry, IdView, MemoryLedger, RequestSource, Sourced};
 
-use crate::kinds::Broken;
+use super::kinds::Broken;
 
 /// Ledger of all drivers, with a rule that may be broken.
 #[derive(Debug)]

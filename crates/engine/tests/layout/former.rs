@@ -12,8 +12,8 @@ use lmbatch_engine::{FolderSpool, MemoryLedger, RunOptions};
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 use serde::Deserialize;
 
+use super::world::{World, files, item, read, scratch};
 use crate::dying::{Dying, fuse};
-use crate::world::{World, files, item, read, scratch};
 
 /// Folder, outcomes before and after the run is resumed, and number of batches created for the
 /// latter.

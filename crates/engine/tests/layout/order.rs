@@ -7,7 +7,7 @@ use lmbatch_core::Rng as _;
 use lmbatch_engine::{FolderSpool, RunOptions};
 use lmbatch_testing::{Script, TestRng};
 
-use crate::world::{Item, World, item, numbered, read, scratch};
+use super::world::{Item, World, item, numbered, read, scratch};
 
 const MODELS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 

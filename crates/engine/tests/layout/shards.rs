@@ -7,7 +7,7 @@ use lmbatch_core::{BatchStatus, Delivery, Error, ErrorKind};
 use lmbatch_engine::{Event, RunOptions};
 use lmbatch_testing::{MemorySpool, Script};
 
-use crate::world::{Item, World, numbered, read};
+use super::world::{Item, World, numbered, read};
 
 /// Returns a script of a provider that keeps no labels and answers nothing.
 fn unlabelled() -> Script {

@@ -13,7 +13,7 @@ use lmbatch_core::{
 use lmbatch_engine::{FolderSpool, RunOptions};
 use lmbatch_testing::{MemorySpool, Script};
 
-use crate::world::{World, numbered, read};
+use super::world::{World, numbered, read};
 
 /// Spool that counts the bytes that are read from each file.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use lmbatch_core::ErrorKind;
 use lmbatch_engine::{AnswerView, RunOptions};
 use lmbatch_testing::{Script, TestClock};
 
-use crate::world::{ASKED, World, on_the_wire, outcomes_of, read, wire_ids};
+use super::world::{ASKED, World, on_the_wire, outcomes_of, read, wire_ids};
 
 const BROKEN: &[(&[u8], &str, &str)] = &[
     (

@@ -5,7 +5,7 @@ use lmbatch_core::{ErrorKind, RequestCounts};
 use lmbatch_engine::OnDoubt;
 use lmbatch_testing::Script;
 
-use crate::world::{ASKED, World, on_the_wire, outcomes_of};
+use super::world::{ASKED, World, on_the_wire, outcomes_of};
 
 const A: &[u8] = b"{\"id\":\"a\",\"text\":\"one\"}\n";
 const B: &[u8] = b"{\"id\":\"b\",\"text\":\"two\"}\n";

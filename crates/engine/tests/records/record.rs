@@ -15,7 +15,7 @@ use lmbatch_engine::{
 };
 use lmbatch_testing::Script;
 
-use crate::world::{ASKED, World, outcomes_of, read};
+use super::world::{ASKED, World, outcomes_of, read};
 
 /// Earlier versions gave a run six characters of its nonce as its id.
 #[tokio::test]

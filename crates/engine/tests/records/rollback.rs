@@ -15,7 +15,7 @@ use lmbatch_engine::{
 };
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 
-use crate::world::read;
+use super::world::read;
 
 /// Provider, with the state that any number of its ledgers share.
 struct World {

@@ -7,7 +7,7 @@ use lmbatch_core::{Certainty, Delivery, Error, ErrorKind, Ledger as _, Retry, Sp
 use lmbatch_engine::RunOptions;
 use lmbatch_testing::Script;
 
-use crate::world::{ASKED, World, outcomes_of};
+use super::world::{ASKED, World, outcomes_of};
 
 fn lost() -> Error {
     Error::new(ErrorKind::Connection)

@@ -12,7 +12,7 @@ use lmbatch_core::{
 use lmbatch_engine::{FolderSpool, OnDoubt, RunOptions};
 use lmbatch_testing::Script;
 
-use crate::world::{ASKED, World, on_the_wire, outcomes_of, read};
+use super::world::{ASKED, World, on_the_wire, outcomes_of, read};
 
 #[tokio::test]
 async fn requests_that_may_have_been_answered_are_never_sent_again() {

@@ -7,7 +7,7 @@
 //!
 //! `LMBATCH_SCHEDULE='kind; fate; W point; V point'`, as a failing schedule is reported, replays one schedule
 //! and prints every call of it:
-//! `LMBATCH_SCHEDULE='…' cargo test -p lmbatch-engine --test interleave replay -- --nocapture`.
+//! `LMBATCH_SCHEDULE='…' cargo test -p lmbatch-engine --test engine interleave::replay -- --nocapture`.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 #![expect(clippy::print_stderr, reason = "reports of failing schedules")]
 
@@ -33,8 +33,8 @@ use lmbatch_engine::{
 };
 use lmbatch_testing::{Gate, Gated, MemoryAccount, MemorySpool, Point, TestClock, TestRng};
 
-use crate::kinds::{Broken, FATES, Fate, KINDS, Kind, LABELLED, MOST, ONE, kind};
-use crate::record::{Record, Source};
+use self::kinds::{Broken, FATES, Fate, KINDS, Kind, LABELLED, MOST, ONE, kind};
+use self::record::{Record, Source};
 
 /// Returns the late acknowledgements of a run: batches whose create was answered after its driver had lost the
 /// shard.

@@ -1,8 +1,6 @@
 //! Cost limit of a run: reservations before creates, settlement by usage, and a bill that never exceeds the limit.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-#[path = "../dying/mod.rs"]
-mod dying;
 mod repairs;
 mod rules;
 mod simulated;

@@ -2,8 +2,6 @@
 //! into shards.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-#[path = "../dying/mod.rs"]
-mod dying;
 mod former;
 mod order;
 mod shards;

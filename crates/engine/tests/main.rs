@@ -1,0 +1,24 @@
+//! The engine over providers in memory and a clock that only the test moves: one program for all files of this folder but
+//! `allocations.rs`, which counts the allocations of its program. `cargo xtask tidy` checks that each file is named here.
+
+mod account;
+mod alone;
+mod bounds;
+mod budget;
+mod calls;
+mod crash;
+mod dying;
+mod interleave;
+mod layout;
+mod many;
+mod narrow;
+mod operations;
+mod planning;
+mod prepared;
+mod records;
+mod retrieve;
+mod run;
+mod simulation;
+mod slow;
+mod sweep;
+mod temporary;
