@@ -3,11 +3,13 @@
 pub mod fuzzed;
 mod mixed;
 mod rounds;
+mod scene;
 mod subjects;
 mod trial;
 
 pub use mixed::{Mixed, mixed};
 pub use rounds::Rounds;
+pub use scene::{Scene, assert_says, object};
 pub use subjects::{SUBJECTS, Subject};
 pub use trial::{Broken, Ended, Trial, copy_folder, scratch};
 

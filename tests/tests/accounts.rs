@@ -1,9 +1,7 @@
 //! Billing of runs, and the reasons of providers' refusals.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::process::Output;
-
-use lmbatch_tests::{Emulating, KEY, said, write_input};
+use lmbatch_tests::{KEY, Scene, object, said};
 use serde_json::{Value, json};
 
 const RUN: [&str; 10] = [
@@ -40,49 +38,33 @@ fn pause() {
     std::thread::sleep(std::time::Duration::from_millis(20));
 }
 
-struct World {
-    emulating: Emulating,
-    folder: tempfile::TempDir,
+fn world(prompts: &[&str]) -> Scene {
+    let line = |prompt: &&str| json!({"id": prompt, "prompt": prompt});
+    Scene::new(prompts.iter().map(line)).with_variable("LMBATCH_LOG", "trace")
 }
 
-impl World {
-    fn new(prompts: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let line = |prompt: &&str| json!({"id": prompt, "prompt": prompt});
-        write_input(folder.path(), prompts.iter().map(line));
-        let emulating = Emulating::start();
-        Self { emulating, folder }
-    }
+fn json(world: &Scene, args: &[&str], code: i32) -> Value {
+    let output = world.at(&[args, &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+    object(&output)
+}
 
-    fn at(&self, args: &[&str]) -> Output {
-        self.emulating.run_at("openai", self.folder.path(), args)
-    }
+/// Returns the number of creates that were requested, and the number of those that were accepted.
+fn creates(world: &Scene) -> (Value, Value) {
+    let bill = world.emulating.bill();
+    (bill["calls"]["create"].clone(), bill["creates"].clone())
+}
 
-    fn json(&self, args: &[&str], code: i32) -> Value {
-        let output = self.at(&[args, &["--json"]].concat());
-        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-    }
-
-    /// Number of creates that were requested and number of creates that were accepted.
-    fn creates(&self) -> (Value, Value) {
-        let bill = self.emulating.bill();
-        (bill["calls"]["create"].clone(), bill["creates"].clone())
-    }
-
-    /// Makes the next create fail, or sets its response.
-    fn refuse_create(&self, code: u16, body: &Value) {
-        let kind = json!({"status": {"code": code, "body": body.to_string()}});
-        let fault = json!({"operation": "create", "times": 9, "kind": kind});
-        self.emulating.post("/_emulator/faults", &fault.to_string());
-    }
+/// Makes the next create fail, or sets its response.
+fn refuse_create(world: &Scene, code: u16, body: &Value) {
+    let kind = json!({"status": {"code": code, "body": body.to_string()}});
+    world.fault(&json!({"operation": "create", "times": 9, "kind": kind}));
 }
 
 #[test]
 fn every_answer_is_billed_under_its_model_even_after_a_replacement() {
-    let world = World::new(&["fine", "lmb:truncate", "lmb:error-400"]);
-    let first = world.json(&RUN, 3);
+    let world = world(&["fine", "lmb:truncate", "lmb:error-400"]);
+    let first = json(&world, &RUN, 3);
     assert_eq!(first["billed"]["answers"], 2);
     assert_eq!(first["billed"]["usage"], first["usage"]);
     let requeue = [
@@ -97,8 +79,8 @@ fn every_answer_is_billed_under_its_model_even_after_a_replacement() {
         "--poll-interval",
         "20ms",
     ];
-    let again = world.json(&requeue, 3);
-    let audit = world.json(&["audit", "mine"], 0);
+    let again = json(&world, &requeue, 3);
+    let audit = json(&world, &["audit", "mine"], 0);
     let bill = world.emulating.bill();
     for shown in [&again, &audit] {
         let billed = &shown["billed"];
@@ -133,7 +115,8 @@ fn every_answer_is_billed_under_its_model_even_after_a_replacement() {
     let text = said(&world.at(&["audit", "mine"]));
     assert!(text.contains("larger-2026-01-01"), "{text}");
     // An update counts the answers that it replaced as well.
-    let update = world.json(
+    let update = json(
+        &world,
         &[&RUN[..], &["--update", "--system", "be brief"]].concat(),
         3,
     );
@@ -146,19 +129,19 @@ fn every_answer_is_billed_under_its_model_even_after_a_replacement() {
 
 #[test]
 fn an_answer_that_cannot_be_read_is_billed_and_only_a_requeue_sends_it_again() {
-    let world = World::new(&["fine", "lmb:cut"]);
+    let world = world(&["fine", "lmb:cut"]);
     // A truncated row is first read again.
     let wait = ["--doubt-wait", "200ms"];
     let first = world.at(&[&RUN[..], &wait].concat());
     let told = said(&first);
     assert_eq!(first.status.code(), Some(3), "{told}");
     assert!(told.contains("is sent again only on request"), "{told}");
-    assert_eq!(world.creates(), (json!(1), json!(1)));
+    assert_eq!(creates(&world), (json!(1), json!(1)));
     let numbers = |audit: &Value| {
         let billed = &audit["billed"];
         ["answers", "superseded", "undelivered"].map(|name| billed[name].as_u64().unwrap())
     };
-    let audit = world.json(&["audit", "mine"], 0);
+    let audit = json(&world, &["audit", "mine"], 0);
     assert_eq!(numbers(&audit), [2, 0, 0], "{audit}");
     assert_eq!(audit["batches"][0]["errored"], 0, "{audit}");
     // The request may be sent again on request; its first answer stays billed.
@@ -170,16 +153,16 @@ fn an_answer_that_cannot_be_read_is_billed_and_only_a_requeue_sends_it_again() {
         "--poll-interval",
         "20ms",
     ];
-    let again = world.json(&[&requeue[..], &wait].concat(), 3);
+    let again = json(&world, &[&requeue[..], &wait].concat(), 3);
     assert_eq!(numbers(&again), [3, 1, 0], "{again}");
-    let audit = world.json(&["audit", "mine"], 0);
+    let audit = json(&world, &["audit", "mine"], 0);
     assert_eq!(numbers(&audit), [3, 1, 0], "{audit}");
     assert_eq!(world.emulating.bill()["answered_requests"], 3);
 }
 
 #[test]
 fn an_answer_takes_precedence_over_an_earlier_row_of_the_same_request() {
-    let world = World::new(&["fine", "lmb:twice"]);
+    let world = world(&["fine", "lmb:twice"]);
     let run = world.at(&RUN);
     let told = said(&run);
     assert_eq!(run.status.code(), Some(0), "{told}");
@@ -187,13 +170,13 @@ fn an_answer_takes_precedence_over_an_earlier_row_of_the_same_request() {
         told.contains("the first answer counts; without an answer, the first final failure, otherwise the first row"),
         "{told}"
     );
-    let audit = world.json(&["audit", "mine"], 0);
+    let audit = json(&world, &["audit", "mine"], 0);
     assert_eq!(audit["billed"]["answers"], 2, "{audit}");
 }
 
 #[test]
 fn counted_answers_that_were_never_delivered_are_reported() {
-    let world = World::new(&["fine", "lmb:missing"]);
+    let world = world(&["fine", "lmb:missing"]);
     let run = world.at(&[
         &RUN[..],
         &[
@@ -211,22 +194,22 @@ fn counted_answers_that_were_never_delivered_are_reported() {
     assert!(said(&run).contains(warning), "{}", said(&run));
     let audit = world.at(&["audit", "mine"]);
     assert!(said(&audit).contains(warning), "{}", said(&audit));
-    let audit = world.json(&["audit", "mine"], 0);
+    let audit = json(&world, &["audit", "mine"], 0);
     assert_eq!(audit["billed"]["undelivered"], 1, "{audit}");
     assert_eq!(audit["batches"][0]["undelivered"], 1, "{audit}");
 }
 
 #[test]
 fn a_failed_batch_reports_its_reason() {
-    let world = World::new(&["fine", "lmb:fail-line"]);
+    let world = world(&["fine", "lmb:fail-line"]);
     let run = world.at(&[&RUN[..], &["--max-attempts", "1"]].concat());
     let text = said(&run);
     assert!(text.contains("failed:\n  request "), "{text}");
     assert!(text.contains("provider said: "), "{text}");
-    let summary = world.json(&RUN, 3);
+    let summary = json(&world, &RUN, 3);
     let reason = &summary["failures"][0]["reasons"][0];
     assert!(reason["provider_message"].is_string(), "{summary}");
-    assert_eq!(world.json(&["runs"], 0)["state"], "failed");
+    assert_eq!(json(&world, &["runs"], 0)["state"], "failed");
     let show = world.at(&["show", "mine"]);
     assert_eq!(show.status.code(), Some(1), "{}", said(&show));
     assert!(said(&show).contains("provider said: "), "{}", said(&show));
@@ -234,11 +217,11 @@ fn a_failed_batch_reports_its_reason() {
 
 #[test]
 fn a_refused_create_fails_the_run_with_the_message_of_the_provider() {
-    let world = World::new(&["fine"]);
+    let world = world(&["fine"]);
     let words = format!("requests.3.max_tokens: 99999 > 64000\nkey {KEY} \u{1b}[31m\u{202e}");
     let long = format!("{words} {}", "x".repeat(1000));
     let body = json!({"error": {"message": long, "type": "invalid_request_error", "code": "bad"}});
-    world.refuse_create(400, &body);
+    refuse_create(&world, 400, &body);
     let failed = world.at(&RUN);
     let text = said(&failed);
     assert_eq!(failed.status.code(), Some(1), "{text}");
@@ -256,7 +239,7 @@ fn a_refused_create_fails_the_run_with_the_message_of_the_provider() {
         "{text}"
     );
     assert!(!text.contains(KEY), "{text}");
-    assert_eq!(world.json(&["runs"], 0)["state"], "failed");
+    assert_eq!(json(&world, &["runs"], 0)["state"], "failed");
     let show = world.at(&["show", "mine"]);
     assert_eq!(show.status.code(), Some(1), "{}", said(&show));
     assert!(
@@ -264,54 +247,54 @@ fn a_refused_create_fails_the_run_with_the_message_of_the_provider() {
         "{}",
         said(&show)
     );
-    let shown = world.json(&["show", "mine"], 1);
+    let shown = json(&world, &["show", "mine"], 1);
     let noted = shown["failure"]["provider_message"].as_str().unwrap();
     assert!(noted.starts_with("requests.3.max_tokens"), "{shown}");
     let other = [
         "run", "in.jsonl", "-m", "openai/m", "-o", "b.jsonl", "--new",
     ];
-    let error = world.json(&other, 1);
+    let error = json(&world, &other, 1);
     let words = error["error"]["provider_message"].as_str().unwrap();
     assert!(words.starts_with("requests.3.max_tokens"), "{error}");
     assert_eq!(error["error"]["kind"], "provider_invalid_args", "{error}");
     assert!(error["run"].is_string(), "{error}");
     // As the hint says: other options delete the named run first, and the same command resumes it.
     world.emulating.clear_faults();
-    let tried = world.creates().0;
+    let tried = creates(&world).0;
     let changed = [&RUN[..], &["--max-tokens", "9"]].concat();
     for update in [&[][..], &["--update"]] {
-        let refused = world.json(&[&changed[..], update].concat(), 2);
+        let refused = json(&world, &[&changed[..], update].concat(), 2);
         let hint = refused["error"]["hint"].as_str().unwrap();
         let purge = format!("lmbatch purge {} --force", shown["run"].as_str().unwrap());
         assert!(hint.ends_with(&purge), "{hint}");
         assert!(text.contains(&purge), "{text}");
     }
-    assert_eq!(world.creates(), (tried, json!(0)));
+    assert_eq!(creates(&world), (tried, json!(0)));
     let purged = world.at(&["purge", shown["run"].as_str().unwrap(), "--force"]);
     assert_eq!(purged.status.code(), Some(0), "{}", said(&purged));
-    world.json(&changed, 0);
-    assert_eq!(world.creates().1, 1);
+    json(&world, &changed, 0);
+    assert_eq!(creates(&world).1, 1);
 }
 
 #[test]
 fn the_same_command_resumes_a_refused_run_once_the_cause_is_fixed() {
     for named in [true, false] {
-        let world = World::new(&["fine"]);
-        world.refuse_create(400, &refusal());
+        let world = world(&["fine"]);
+        refuse_create(&world, 400, &refusal());
         let args = if named { &RUN[..] } else { &UNNAMED };
         assert_eq!(world.at(args).status.code(), Some(1));
         world.emulating.clear_faults();
-        world.json(args, 0);
-        assert_eq!(world.creates(), (json!(2), json!(1)));
-        assert_eq!(world.json(&["runs"], 0)["state"], "finished");
+        json(&world, args, 0);
+        assert_eq!(creates(&world), (json!(2), json!(1)));
+        assert_eq!(json(&world, &["runs"], 0)["state"], "finished");
     }
 }
 
 #[test]
 fn the_command_with_other_options_replaces_a_refused_run() {
     for extra in [&[][..], &["--update"], &["--new"]] {
-        let world = World::new(&["fine"]);
-        world.refuse_create(400, &refusal());
+        let world = world(&["fine"]);
+        refuse_create(&world, 400, &refusal());
         let failed = world.at(&[&UNNAMED[..], &["--max-tokens", "99999"]].concat());
         assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
         let hint = "fix the cause and run the command again";
@@ -321,7 +304,7 @@ fn the_command_with_other_options_replaces_a_refused_run() {
         assert_eq!(fixed.status.code(), Some(0), "{}", said(&fixed));
         let replaced = "failed before a batch was created, and is cancelled";
         assert!(said(&fixed).contains(replaced), "{}", said(&fixed));
-        assert_eq!(world.creates(), (json!(2), json!(1)), "{extra:?}");
+        assert_eq!(creates(&world), (json!(2), json!(1)), "{extra:?}");
         // The earlier run has ended: it is never sent again, and its upload is deleted.
         let resumed = world.at(&["resume", "--all", "--poll-interval", "20ms"]);
         assert!(
@@ -329,7 +312,7 @@ fn the_command_with_other_options_replaces_a_refused_run() {
             "{}",
             said(&resumed)
         );
-        assert_eq!(world.creates(), (json!(2), json!(1)), "{extra:?}");
+        assert_eq!(creates(&world), (json!(2), json!(1)), "{extra:?}");
         let runs = said(&world.at(&["runs"]));
         assert!(
             runs.contains("cancelled") && runs.contains("finished"),
@@ -348,8 +331,8 @@ fn the_command_with_other_options_replaces_a_refused_run() {
 fn a_refused_run_is_not_replaced_while_another_process_advances_it() {
     // Another process creates its batch nevertheless, slowly: before and during the create.
     for operation in ["list", "create"] {
-        let world = World::new(&["fine"]);
-        world.refuse_create(400, &refusal());
+        let world = world(&["fine"]);
+        refuse_create(&world, 400, &refusal());
         let failed = world.at(&[&UNNAMED[..], &["--max-tokens", "99999"]].concat());
         assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
         world.emulating.clear_faults();
@@ -357,7 +340,7 @@ fn a_refused_run_is_not_replaced_while_another_process_advances_it() {
         world.emulating.post("/_emulator/faults", &slow.to_string());
         let calls = || world.emulating.bill()["calls"][operation].clone();
         let before = calls();
-        let mut resume = world.emulating.command_at("openai", world.folder.path());
+        let mut resume = world.emulating.command_at("openai", world.path());
         let resume = resume
             .args(["resume", "--poll-interval", "20ms"])
             .stdout(std::process::Stdio::piped())
@@ -378,6 +361,6 @@ fn a_refused_run_is_not_replaced_while_another_process_advances_it() {
         assert_eq!(resumed.status.code(), Some(0), "{}", said(&resumed));
         let late = world.at(&changed);
         assert_eq!(late.status.code(), Some(2), "{}", said(&late));
-        assert_eq!(world.creates(), (json!(2), json!(1)));
+        assert_eq!(creates(&world), (json!(2), json!(1)));
     }
 }

@@ -2,7 +2,6 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,11 +12,9 @@ use futures::future::join_all;
 use lmbatch::LMInvoker;
 use lmbatch::durable::{FolderSpool, StateFolder};
 use lmbatch::openai::OpenAi;
-use lmbatch_core::{
-    ContentView, GenerateView, Hyperparameters, MessageView, RequestView, Role, Text,
-};
 use lmbatch_emulator::{Emulator, Pace};
-use lmbatch_engine::{Engine, Entry, IdView, RequestSource, Sourced};
+use lmbatch_engine::Engine;
+use lmbatch_testing::TestRequests;
 use lmbatch_tests::{lines, lmbatch, said};
 
 /// Variable with the address of the emulator, for the test below, which runs in a child process.
@@ -85,51 +82,6 @@ async fn five_hundred_live_runs_need_few_open_files() {
     assert_eq!(emulator.bill().creates, RUNS as u64);
 }
 
-/// The requests of a run.
-struct Requests {
-    run: usize,
-    number: usize,
-}
-
-impl RequestSource for Requests {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> lmbatch::Result<bool> {
-        if self.number == PER_RUN {
-            return Ok(false);
-        }
-        self.number += 1;
-        let (id, text) = (
-            format!("{}", self.number),
-            format!("{} {}", self.run, self.number),
-        );
-        let message = MessageView {
-            role: Role::User,
-            contents: vec![ContentView::Text(Text::Plain(&text))],
-        };
-        let request = RequestView::Generate(GenerateView {
-            model: "gpt-5-mini".into(),
-            system: None,
-            messages: vec![message],
-            tools: &[],
-            tool_choice: None,
-            schema: None,
-            thinking: None,
-            hyperparameters: Cow::Owned(Hyperparameters::default()),
-        });
-        let entry = Entry {
-            id: IdView::Text(Text::Plain(&id)),
-            request,
-            metadata: None,
-            schema: None,
-            folder: None,
-        };
-        visit(Sourced {
-            place: self.number as u64,
-            entry: Ok(entry),
-        });
-        Ok(true)
-    }
-}
-
 /// Begins runs in a state folder, as the command does; each run has an output file of its own.
 async fn begin(folder: &Path, url: &str) {
     let state = StateFolder::write(folder.join("state")).unwrap();
@@ -153,7 +105,9 @@ async fn begin(folder: &Path, url: &str) {
         ]
         .map(|(name, note)| (name.into(), note.into()))
         .into();
-        let source = Requests { run, number: 0 };
+        let requests =
+            (1..=PER_RUN).map(move |number| (number.to_string(), format!("{run} {number}")));
+        let source = TestRequests::new(requests).model("gpt-5-mini");
         let plan = engine.plan(Box::new(source)).await.unwrap();
         engine.begin(&plan, None, notes).await.unwrap();
     }

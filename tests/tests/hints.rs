@@ -2,71 +2,23 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
-use std::path::Path;
 use std::process::Output;
 
-use lmbatch_tests::{Emulating, said, write_input};
+use lmbatch_tests::{Scene, assert_says, said};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-struct World {
-    emulating: Emulating,
-    home: TempDir,
+fn ask(ids: &[&str]) -> impl Iterator<Item = Value> {
+    let line = |id: &&str| json!({"id": id, "prompt": format!("say {id}")});
+    ids.iter().map(line).collect::<Vec<_>>().into_iter()
 }
 
-impl World {
-    fn new() -> Self {
-        let world = Self {
-            emulating: Emulating::start(),
-            home: tempfile::tempdir().unwrap(),
-        };
-        world.ask(&["a", "b"]);
-        world
-    }
-
-    fn ask(&self, ids: &[&str]) {
-        let line = |id: &&str| json!({"id": id, "prompt": format!("say {id}")});
-        write_input(self.path(), ids.iter().map(line));
-    }
-
-    fn path(&self) -> &Path {
-        self.home.path()
-    }
-
-    fn at(&self, args: &[&str]) -> Output {
-        let mut command = self.emulating.command_at("openai", self.path());
-        command.env_remove("LMBATCH_LOG").args(args);
-        command.output().unwrap()
-    }
-
-    fn run(&self, more: &[&str]) -> Output {
-        let run = [
-            "run",
-            "in.jsonl",
-            "-m",
-            "openai/m",
-            "--poll-interval",
-            "20ms",
-        ];
-        self.at(&[&run[..], more].concat())
-    }
-
-    fn creates(&self) -> u64 {
-        self.emulating.bill()["creates"].as_u64().unwrap()
-    }
-}
-
-fn assert_says(output: &Output, code: i32, words: &[&str]) {
-    let told = said(output);
-    assert_eq!(output.status.code(), Some(code), "{told}");
-    for words in words {
-        assert!(told.contains(words), "{words:?}: {told}");
-    }
+fn world() -> Scene {
+    Scene::new(ask(&["a", "b"]))
 }
 
 #[test]
 fn an_unwritable_handle_is_reported_with_its_flag() {
-    let world = World::new();
+    let world = world();
     fs::write(world.path().join("there"), "x").unwrap();
     fs::create_dir(world.path().join("folder")).unwrap();
     for (handle, words) in [
@@ -91,7 +43,7 @@ fn an_unwritable_handle_is_reported_with_its_flag() {
 
 #[test]
 fn an_unreadable_output_fails_the_audit() {
-    let world = World::new();
+    let world = world();
     assert_says(&world.run(&["--run", "mine", "-o", "out.jsonl"]), 0, &[]);
     assert_says(
         &world.at(&["audit", "mine"]),
@@ -111,7 +63,7 @@ fn an_unreadable_output_fails_the_audit() {
 
 #[test]
 fn a_cancel_mentions_a_waiting_process_only_if_there_is_one() {
-    let world = World::new();
+    let world = world();
     assert_says(&world.run(&["--run", "mine", "--detach"]), 0, &[]);
     let shown = world.at(&["show", "mine", "--json"]);
     let run: Value = serde_json::from_slice(&shown.stdout).unwrap();
@@ -128,7 +80,7 @@ fn a_cancel_mentions_a_waiting_process_only_if_there_is_one() {
 
 #[test]
 fn an_adopted_run_reports_its_certainty_and_keeps_the_exit_code() {
-    let world = World::new();
+    let world = world();
     let detached = world.run(&["--detach"]);
     assert_says(&detached, 0, &[]);
     let bill = world.emulating.bill();
@@ -145,9 +97,9 @@ fn an_adopted_run_reports_its_certainty_and_keeps_the_exit_code() {
         1,
         &["check OPENAI_API_KEY", "a batch is read by its id"],
     );
-    world.ask(&["a"]);
+    world.ask(ask(&["a"]));
     assert_says(&world.at(&adopt), 2, &["this input makes"]);
-    world.ask(&["a", "b"]);
+    world.ask(ask(&["a", "b"]));
     let words = [
         "1 of 1 batch taken",
         "carry the labels of the run",
@@ -158,7 +110,7 @@ fn an_adopted_run_reports_its_certainty_and_keeps_the_exit_code() {
 
 #[test]
 fn a_lost_create_reports_at_once_how_long_the_search_takes() {
-    let world = World::new();
+    let world = world();
     let fault = json!({"operation": "create", "times": 1, "kind": "reset_after"});
     world
         .emulating
@@ -175,7 +127,7 @@ fn a_lost_create_reports_at_once_how_long_the_search_takes() {
 
 #[test]
 fn the_same_requests_under_another_name_cause_one_warning() {
-    let world = World::new();
+    let world = world();
     let warning = |output: &Output| {
         said(output)
             .matches("are sent, and paid for, again")
@@ -193,7 +145,7 @@ fn the_same_requests_under_another_name_cause_one_warning() {
     ];
     let poll = ["--poll-interval", "20ms"];
     assert_eq!(warning(&world.at(&[&other[..], &poll].concat())), 0);
-    world.ask(&["a"]);
+    world.ask(ask(&["a"]));
     assert_eq!(warning(&world.run(&["--run", "fewer", "-o", "5"])), 0);
     let again = world.run(&["--run", "few", "-o", "6"]);
     assert_says(&again, 0, &["(\"fewer\")"]);
@@ -202,7 +154,7 @@ fn the_same_requests_under_another_name_cause_one_warning() {
 
 #[test]
 fn a_run_can_be_resumed_to_another_output() {
-    let world = World::new();
+    let world = world();
     assert_says(&world.run(&["--run", "one", "--detach"]), 0, &[]);
     // The output of an unfinished run is not taken, even with --force.
     let two = ["--run", "two", "--detach", "--force"];
@@ -231,7 +183,7 @@ fn a_run_can_be_resumed_to_another_output() {
 
 #[test]
 fn unknown_ids_are_reported_and_nothing_is_sent() {
-    let world = World::new();
+    let world = world();
     assert_says(&world.run(&["--run", "mine"]), 0, &[]);
     let ids = |text: &str| fs::write(world.path().join("ids"), text).unwrap();
     for dry in [&[][..], &["--dry-run"]] {
@@ -258,7 +210,7 @@ fn unknown_ids_are_reported_and_nothing_is_sent() {
 
 #[test]
 fn an_input_in_another_format_is_reported_with_a_hint() {
-    let world = World::new();
+    let world = world();
     fs::write(world.path().join("in.txt"), "id,prompt\n1,Hi\n").unwrap();
     for command in ["run", "validate"] {
         let refused = world.at(&[command, "in.txt", "-m", "openai/m"]);
@@ -287,7 +239,7 @@ fn an_input_in_another_format_is_reported_with_a_hint() {
 
 #[test]
 fn an_output_on_standard_output_holds_only_outcomes() {
-    let world = World::new();
+    let world = world();
     let detached = world.run(&["-o", "-", "--json", "--detach"]);
     assert_eq!(String::from_utf8_lossy(&detached.stdout), "");
     assert_says(&detached, 0, &["\"state\":\"running\""]);

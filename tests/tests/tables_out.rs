@@ -3,79 +3,24 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::path::Path;
-use std::process::Output;
 
-use lmbatch_tests::{Emulating, said, write_input};
+use lmbatch_tests::{Scene, assert_says, said};
 use serde_json::json;
-use tempfile::TempDir;
 
 const SCHEMA: &str = r#"{"type":"object","properties":{"mood":{"type":"string"},"score":{"type":"integer"}},"required":["mood","score"],"additionalProperties":false}"#;
 
-struct World {
-    emulating: Emulating,
-    home: TempDir,
-}
-
-impl World {
-    fn new() -> Self {
-        let world = Self {
-            emulating: Emulating::start(),
-            home: tempfile::tempdir().unwrap(),
-        };
-        let prompts = [
-            "a \"quote\", and\na line",
-            "ü",
-            "lmb:error-400",
-            "lmb:schema-miss",
-        ];
-        let lines = prompts.iter().enumerate();
-        write_input(
-            world.path(),
-            lines.map(|(at, prompt)| json!({"id": format!("r{at}"), "prompt": prompt})),
-        );
-        fs::write(world.path().join("schema.json"), SCHEMA).unwrap();
-        world
-    }
-
-    fn path(&self) -> &Path {
-        self.home.path()
-    }
-
-    fn at(&self, args: &[&str]) -> Output {
-        let mut command = self.emulating.command_at("openai", self.path());
-        command.env_remove("LMBATCH_LOG").args(args);
-        command.output().unwrap()
-    }
-
-    fn run(&self, more: &[&str]) -> Output {
-        let run = [
-            "run",
-            "in.jsonl",
-            "-m",
-            "openai/m",
-            "--poll-interval",
-            "20ms",
-        ];
-        self.at(&[&run[..], more].concat())
-    }
-
-    fn file(&self, name: &str) -> Vec<u8> {
-        fs::read(self.path().join(name)).unwrap()
-    }
-
-    fn creates(&self) -> u64 {
-        self.emulating.bill()["creates"].as_u64().unwrap()
-    }
-}
-
-#[track_caller]
-fn assert_says(output: &Output, code: i32, words: &[&str]) {
-    let all = said(output);
-    assert_eq!(output.status.code(), Some(code), "{all}");
-    for expected in words {
-        assert!(all.contains(expected), "{expected:?} is not in: {all}");
-    }
+fn world() -> Scene {
+    let prompts = [
+        "a \"quote\", and\na line",
+        "ü",
+        "lmb:error-400",
+        "lmb:schema-miss",
+    ];
+    let lines = prompts.iter().enumerate();
+    let world =
+        Scene::new(lines.map(|(at, prompt)| json!({"id": format!("r{at}"), "prompt": prompt})));
+    world.write("schema.json", SCHEMA);
+    world
 }
 
 /// Returns the records of a table, its header first.
@@ -93,7 +38,7 @@ fn records(bytes: &[u8], delimiter: u8) -> Vec<Vec<String>> {
 
 #[test]
 fn a_run_writes_a_table_with_a_column_for_each_property_of_the_schema() {
-    let world = World::new();
+    let world = world();
     let run = ["--schema", "schema.json", "-o", "out.csv"];
     assert_says(&world.run(&run), 3, &[]);
     let table = records(&world.file("out.csv"), b',');
@@ -143,7 +88,7 @@ fn a_run_writes_a_table_with_a_column_for_each_property_of_the_schema() {
 
 #[test]
 fn a_requeued_run_keeps_the_format_of_its_output() {
-    let world = World::new();
+    let world = world();
     assert_says(
         &world.run(&["-o", "out.csv.gz", "--max-attempts", "1"]),
         3,
@@ -169,7 +114,7 @@ fn a_requeued_run_keeps_the_format_of_its_output() {
 
 #[test]
 fn an_output_whose_format_is_unknown_is_refused_before_anything_is_sent() {
-    let world = World::new();
+    let world = world();
     for (more, words) in [
         (&["-o", "out.json"][..], &["name it .jsonl"][..]),
         (
@@ -195,7 +140,7 @@ const PYDANTIC: &str = r#"{"properties":{"mood":{"enum":["happy","neutral","angr
 #[test]
 fn ten_thousand_rows_of_a_table_are_joined_back_by_id_in_one_command() {
     const ROWS: usize = 10_000;
-    let world = World::new();
+    let world = world();
     let mut input = csv::Writer::from_path(world.path().join("tickets.csv")).unwrap();
     input.write_record(["ticket", "author", "text"]).unwrap();
     let text = |row: usize| format!("row \"{row}\", late\nü {}", "x".repeat(row % 50));

@@ -5,75 +5,20 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use lmbatch_tests::{Emulating, lines, said, write_input};
+use lmbatch_tests::{Scene, assert_says, lines, object, said, write_input};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-struct World {
-    emulating: Emulating,
-    home: TempDir,
+fn world() -> Scene {
+    let line = |id: &&str| json!({"id": id, "prompt": format!("say {id}")});
+    Scene::new(["a", "b"].iter().map(line))
 }
 
-impl World {
-    fn new() -> Self {
-        let world = Self {
-            emulating: Emulating::start(),
-            home: tempfile::tempdir().unwrap(),
-        };
-        let line = |id: &&str| json!({"id": id, "prompt": format!("say {id}")});
-        write_input(world.path(), ["a", "b"].iter().map(line));
-        world
-    }
-
-    fn path(&self) -> &Path {
-        self.home.path()
-    }
-
-    fn at(&self, args: &[&str]) -> Output {
-        self.of("openai", args)
-    }
-
-    fn of(&self, provider: &str, args: &[&str]) -> Output {
-        let mut command = self.emulating.command_at(provider, self.path());
-        command.env_remove("LMBATCH_LOG").args(args);
-        command.output().unwrap()
-    }
-
-    fn run(&self, more: &[&str]) -> Output {
-        let run = [
-            "run",
-            "in.jsonl",
-            "-m",
-            "openai/m",
-            "--poll-interval",
-            "20ms",
-        ];
-        self.at(&[&run[..], more].concat())
-    }
-
-    fn begin(&self, name: &str) -> String {
-        let output = format!("{name}.jsonl");
-        let begun = self.run(&["--detach", "--json", "--run", name, "-o", &output]);
-        assert_says(&begun, 0, &[]);
-        let begun: Value = serde_json::from_slice(&begun.stdout).unwrap();
-        begun["run"].as_str().unwrap().to_owned()
-    }
-
-    fn fault(&self, fault: &Value) {
-        self.emulating.post("/_emulator/faults", &fault.to_string());
-    }
-
-    fn creates(&self) -> u64 {
-        self.emulating.bill()["creates"].as_u64().unwrap()
-    }
-}
-
-fn assert_says(output: &Output, code: i32, words: &[&str]) {
-    let told = said(output);
-    assert_eq!(output.status.code(), Some(code), "{told}");
-    for words in words {
-        assert!(told.contains(words), "{words:?}: {told}");
-    }
+/// Begins a run, and returns its id.
+fn begin(world: &Scene, name: &str) -> String {
+    let output = format!("{name}.jsonl");
+    let begun = world.run(&["--detach", "--json", "--run", name, "-o", &output]);
+    assert_says(&begun, 0, &[]);
+    object(&begun)["run"].as_str().unwrap().to_owned()
 }
 
 fn objects(output: &Output) -> Vec<Value> {
@@ -86,7 +31,7 @@ fn objects(output: &Output) -> Vec<Value> {
 
 #[test]
 fn a_create_in_doubt_is_not_reported_as_missing_rows() {
-    let world = World::new();
+    let world = world();
     // Nothing was accepted, and the response does not say so.
     let lost = json!({"operation": "create", "times": 1, "kind": {"status": {"code": 502, "body": "bad"}}});
     world.fault(&lost);
@@ -106,7 +51,7 @@ fn a_create_in_doubt_is_not_reported_as_missing_rows() {
 fn the_search_for_a_create_in_doubt_names_its_evidence() {
     // Responses without the provider's own error: a proxy may have sent them, and the create may have been accepted.
     for (code, body) in [(429, "{}"), (429, "slow down"), (502, "bad"), (400, "{}")] {
-        let world = World::new();
+        let world = world();
         let lost = json!({"operation": "create", "times": 1, "kind": {"status": {"code": code, "body": body}}});
         world.fault(&lost);
         let run = [
@@ -138,8 +83,8 @@ fn the_search_for_a_create_in_doubt_names_its_evidence() {
 
 #[test]
 fn the_same_command_after_a_cancel_warns_of_paying_again() {
-    let world = World::new();
-    let run = world.begin("first");
+    let world = world();
+    let run = begin(&world, "first");
     // Unnamed, like the next command.
     let begun = world.run(&["--detach", "--json", "-o", "out.jsonl", "--new"]);
     let unnamed = objects(&begun)[0]["run"].as_str().unwrap().to_owned();
@@ -163,7 +108,7 @@ fn the_same_command_after_a_cancel_warns_of_paying_again() {
     let answered = lines(&world.path().join("out.jsonl"));
     let answered = answered.iter().filter(|line| line["status"] == "succeeded");
     let answered = answered.count();
-    let third = world.begin("third");
+    let third = begin(&world, "third");
     assert_says(&world.at(&["cancel", &third]), 0, &[]);
     let before = world.creates();
     let named = world.run(&["-o", "4.jsonl", "--run", "fourth"]);
@@ -194,10 +139,10 @@ fn the_same_command_after_a_cancel_warns_of_paying_again() {
 
 #[test]
 fn runs_are_listed_newest_first_with_a_count_of_the_rest() {
-    let world = World::new();
+    let world = world();
     let names: Vec<String> = (0..23).map(|number| format!("n{number}")).collect();
     for name in &names {
-        world.begin(name);
+        begin(&world, name);
     }
     let names_of = |args: &[&str]| {
         let listed = world.at(&[&["runs", "--json"], args].concat());
@@ -229,7 +174,7 @@ fn runs_are_listed_newest_first_with_a_count_of_the_rest() {
 
 #[test]
 fn purge_reports_its_deletions_as_json() {
-    let world = World::new();
+    let world = world();
     let run = ["--run", "mine", "-o", "out.jsonl", "--cleanup", "none"];
     assert_says(&world.run(&run), 0, &[]);
     let id = objects(&world.at(&["runs", "--json"]))[0]["run"].clone();
@@ -269,7 +214,7 @@ fn purge_reports_its_deletions_as_json() {
 
 #[test]
 fn every_command_reports_an_unreadable_row_alike() {
-    let world = World::new();
+    let world = world();
     let line = |(id, prompt): (&str, &str)| json!({"id": id, "prompt": prompt});
     write_input(world.path(), [("a", "lmb:cut"), ("b", "fine")].map(line));
     let run = world.run(&[
@@ -299,8 +244,8 @@ fn a_missing_file_of_a_run_is_reported_with_the_next_step() {
         ("echo-0", "lmbatch retrieve r-"),
         ("rows-0", "lmbatch resume r-"),
     ] {
-        let world = World::new();
-        world.begin("mine");
+        let world = world();
+        begin(&world, "mine");
         let spool = world.path().join(".lmbatch/spool");
         let file = fs::read_dir(&spool)
             .unwrap()
@@ -322,7 +267,7 @@ fn a_missing_file_of_a_run_is_reported_with_the_next_step() {
 
 #[test]
 fn a_listing_reports_an_upgrade_of_the_record_once() {
-    let world = World::new();
+    let world = world();
     let state = world.path().join(".lmbatch");
     fs::create_dir(&state).unwrap();
     let earlier =

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use lmbatch_core::{
@@ -14,24 +14,7 @@ use lmbatch_core::{
 };
 use lmbatch_engine::{BatchLimit, LMInvoker};
 use lmbatch_testing::{MemoryProvider, Script, TestRng};
-
-/// Clock of a runtime whose time advances only when no task can run.
-#[derive(Debug)]
-struct PausedClock(tokio::time::Instant);
-
-#[async_trait]
-impl Clock for PausedClock {
-    fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + self.0.elapsed()
-    }
-    fn elapsed(&self) -> Duration {
-        self.0.elapsed()
-    }
-    #[expect(clippy::disallowed_methods, reason = "a clock sleeps")]
-    async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
-    }
-}
+use crate::paused::PausedClock;
 
 /// Calls for each batch, by its number: name and second.
 type Timelines = BTreeMap<u32, Vec<(&'static str, u64)>>;
@@ -139,8 +122,7 @@ fn number_of(shard: &Shard) -> u32 {
 const BATCHES: u32 = 40;
 
 async fn timelines(odd: impl FnOnce(&mut Odd)) -> Timelines {
-    #[expect(clippy::disallowed_methods, reason = "a clock begins")]
-    let clock: Arc<dyn Clock> = Arc::new(PausedClock(tokio::time::Instant::now()));
+    let clock: Arc<dyn Clock> = PausedClock::new();
     let script = Script {
         uploads: true,
         ..Script::default()

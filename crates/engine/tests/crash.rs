@@ -3,62 +3,18 @@
 //! a new call is one too.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use crate::dying::{Dying, Fuse, fuse};
-use lmbatch_core::{
-    ContentView, Error, ErrorKind, GenerateView, Hyperparameters, Ledger as _, MessageView,
-    OutcomeView, RequestView, Result, Role, RunFilter, Text,
-};
+use lmbatch_core::{Error, ErrorKind, Ledger as _, OutcomeView, Result, RunFilter};
 use lmbatch_engine::{
-    AnswerView, BatchLimit, Engine, Entry, FolderSpool, IdView, MemoryLedger, OnDoubt,
-    RequestSource, RunOptions, Sourced,
+    AnswerView, BatchLimit, Engine, FolderSpool, MemoryLedger, OnDoubt, RunOptions,
 };
-use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
+use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRequests, TestRng};
 
 const REQUESTS: usize = 5;
-
-struct Source(usize);
-
-impl RequestSource for Source {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool> {
-        if self.0 == REQUESTS {
-            return Ok(false);
-        }
-        self.0 += 1;
-        let id = format!("id/{}", self.0);
-        let words = format!("words {}", self.0);
-        let contents = vec![ContentView::Text(Text::Plain(&words))];
-        let view = GenerateView {
-            model: "m".into(),
-            system: None,
-            messages: vec![MessageView {
-                role: Role::User,
-                contents,
-            }],
-            tools: &[],
-            tool_choice: None,
-            schema: None,
-            thinking: None,
-            hyperparameters: Cow::Owned(Hyperparameters::default()),
-        };
-        let entry = Entry {
-            id: IdView::Text(Text::Plain(&id)),
-            request: RequestView::Generate(view),
-            metadata: None,
-            schema: None,
-            folder: None,
-        };
-        visit(Sourced {
-            place: self.0 as u64,
-            entry: Ok(entry),
-        });
-        Ok(true)
-    }
-}
 
 /// State that outlives a process.
 struct World {
@@ -114,8 +70,9 @@ impl World {
 }
 
 async fn first_life(engine: &Engine) -> Result<()> {
+    let requests = (1..=REQUESTS).map(|n| (format!("id/{n}"), format!("words {n}")));
     let plan = engine
-        .plan(Box::new(Source(0)))
+        .plan(Box::new(TestRequests::new(requests)))
         .await
         .map_err(Error::from)?;
     let run = engine.begin(&plan, None, BTreeMap::new()).await?;

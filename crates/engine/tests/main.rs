@@ -13,6 +13,7 @@ mod layout;
 mod many;
 mod narrow;
 mod operations;
+mod paused;
 mod planning;
 mod prepared;
 mod records;

@@ -1,89 +1,17 @@
 //! One engine drives any number of runs of an account.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use lmbatch_core::{
-    BatchStatus, Clock, ContentView, ErrorKind, GenerateView, Hyperparameters, MessageView,
-    RequestView, Result, Role, RunFilter, RunRecord, Text,
-};
-use lmbatch_engine::{
-    Engine, Entry, FolderSpool, IdView, MemoryLedger, PollingPolicy, RequestSource, RunOptions,
-    Sourced,
-};
-use lmbatch_testing::{MemoryProvider, Script, TestRng};
+use lmbatch_core::{BatchStatus, Clock as _, ErrorKind, RunFilter, RunRecord};
+use lmbatch_engine::{Engine, FolderSpool, MemoryLedger, PollingPolicy, RunOptions};
+use lmbatch_testing::{MemoryProvider, Script, TestRequests, TestRng};
+use crate::paused::PausedClock;
 use tokio::task::JoinSet;
 
-/// Clock of a runtime whose time advances only when no task can run.
-#[derive(Debug)]
-struct PausedClock(tokio::time::Instant);
-
-impl PausedClock {
-    #[expect(clippy::disallowed_methods, reason = "a clock reads the time")]
-    fn new() -> Arc<Self> {
-        Arc::new(Self(tokio::time::Instant::now()))
-    }
-}
-
-#[async_trait]
-impl Clock for PausedClock {
-    fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + self.0.elapsed()
-    }
-    fn elapsed(&self) -> Duration {
-        self.0.elapsed()
-    }
-    #[expect(clippy::disallowed_methods, reason = "a clock sleeps")]
-    async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
-    }
-}
-
 const REQUESTS: usize = 3;
-
-/// Requests of a run, by the run's number.
-struct Source {
-    run: usize,
-    number: usize,
-}
-
-impl RequestSource for Source {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool> {
-        if self.number == REQUESTS {
-            return Ok(false);
-        }
-        self.number += 1;
-        let words = format!("{} of {}", self.number, self.run);
-        let view = GenerateView {
-            model: "m".into(),
-            system: None,
-            messages: vec![MessageView {
-                role: Role::User,
-                contents: vec![ContentView::Text(Text::Plain(&words))],
-            }],
-            tools: &[],
-            tool_choice: None,
-            schema: None,
-            thinking: None,
-            hyperparameters: Cow::Owned(Hyperparameters::default()),
-        };
-        visit(Sourced {
-            place: self.number as u64,
-            entry: Ok(Entry {
-                id: IdView::Text(Text::Plain(&words)),
-                request: RequestView::Generate(view),
-                metadata: None,
-                schema: None,
-                folder: None,
-            }),
-        });
-        Ok(true)
-    }
-}
 
 struct World {
     clock: Arc<PausedClock>,
@@ -114,7 +42,8 @@ impl World {
     }
 
     async fn begin(&self, run: usize) -> RunRecord {
-        let source = Source { run, number: 0 };
+        let words = (1..=REQUESTS).map(move |number| format!("{number} of {run}"));
+        let source = TestRequests::new(words.map(|words| (words.clone(), words)));
         let plan = self.engine.plan(Box::new(source)).await.unwrap();
         let begun = self.engine.begin(&plan, None, BTreeMap::new());
         begun.await.unwrap()

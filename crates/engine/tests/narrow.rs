@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use lmbatch_core::{
@@ -13,24 +13,7 @@ use lmbatch_core::{
 };
 use lmbatch_engine::{BatchLimit, LMInvoker, MemoryLedger};
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestRng};
-
-/// Clock of a runtime whose time advances only when no task can run.
-#[derive(Debug)]
-struct PausedClock(tokio::time::Instant);
-
-#[async_trait]
-impl Clock for PausedClock {
-    fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + self.0.elapsed()
-    }
-    fn elapsed(&self) -> Duration {
-        self.0.elapsed()
-    }
-    #[expect(clippy::disallowed_methods, reason = "a clock sleeps")]
-    async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
-    }
-}
+use crate::paused::PausedClock;
 
 /// Duration of one call.
 const TAKES: Duration = Duration::from_millis(700);
@@ -90,8 +73,7 @@ impl Ledger for Narrow {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_ends_on_a_ledger_that_answers_one_call_at_a_time() {
-    #[expect(clippy::disallowed_methods, reason = "a clock begins")]
-    let clock: Arc<dyn Clock> = Arc::new(PausedClock(tokio::time::Instant::now()));
+    let clock: Arc<dyn Clock> = PausedClock::new();
     let script = Script {
         uploads: true,
         ..Script::default()

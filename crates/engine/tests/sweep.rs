@@ -5,31 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use async_trait::async_trait;
 use lmbatch_core::{BatchId, Clock, Delivery, Error, ErrorKind, Request, Result, Retry};
 use lmbatch_engine::{BatchLimit, Event, LMInvoker, MemoryLedger, StepLimits};
 use lmbatch_testing::{FleetRules, Listing, MemoryFleet, MemorySpool, TestRng};
+use crate::paused::PausedClock;
 use tokio::task::JoinSet;
-
-/// Clock of a runtime whose time advances only when no task can run.
-#[derive(Debug)]
-struct PausedClock(tokio::time::Instant);
-
-#[async_trait]
-impl Clock for PausedClock {
-    fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + self.0.elapsed()
-    }
-    fn elapsed(&self) -> Duration {
-        self.0.elapsed()
-    }
-    #[expect(clippy::disallowed_methods, reason = "a clock sleeps")]
-    async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
-    }
-}
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -44,8 +26,7 @@ struct World {
 }
 
 fn world(rules: FleetRules) -> World {
-    #[expect(clippy::disallowed_methods, reason = "a clock begins")]
-    let clock: Arc<dyn Clock> = Arc::new(PausedClock(tokio::time::Instant::now()));
+    let clock: Arc<dyn Clock> = PausedClock::new();
     let most = rules.max_requests;
     let fleet = Arc::new(MemoryFleet::new(clock.clone(), rules));
     let polls = Polls::default();

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    AttachmentKind, AttachmentView, ContentView, Json, MessageView, RequestError, Role, SourceView,
-    Text, ThinkingView, ToolCallView, ToolResultView,
+    AttachmentKind, ContentView, Json, MessageView, RequestError, Role, SourceView, Text,
+    ThinkingView, ToolCallView, ToolResultView,
 };
 
-use crate::content::{Given, arguments, from_data, from_url, output};
+use crate::content::{Given, arguments, attached, from_data, from_url, output};
 use crate::context::bad;
 use crate::members::Members;
 use crate::translated::{drop_thoughts, file_of};
@@ -84,7 +84,7 @@ fn block<'a>(json: Json<'a>, at: &str) -> Result<Option<ContentView<'a>>, Reques
         }
         "image" => {
             let (source, mime_type) = source(&mut block, at)?;
-            attachment(AttachmentKind::Image, source, mime_type, None)
+            attached(AttachmentKind::Image, source, mime_type, None)
         }
         "document" => {
             if let Some(citations) = block.take("citations") {
@@ -96,7 +96,7 @@ fn block<'a>(json: Json<'a>, at: &str) -> Result<Option<ContentView<'a>>, Reques
             }
             let title = block.text("title")?;
             let (source, mime_type) = source(&mut block, at)?;
-            attachment(AttachmentKind::Document, source, mime_type, title)
+            attached(AttachmentKind::Document, source, mime_type, title)
         }
         "tool_use" => {
             if let Some(caller) = block.take("caller") {
@@ -190,18 +190,4 @@ fn source<'a>(
     };
     source.end_exact()?;
     Ok(found)
-}
-
-fn attachment<'a>(
-    kind: AttachmentKind,
-    source: SourceView<'a>,
-    mime_type: Option<Text<'a>>,
-    filename: Option<Text<'a>>,
-) -> ContentView<'a> {
-    ContentView::Attachment(AttachmentView {
-        kind,
-        source,
-        mime_type,
-        filename,
-    })
 }

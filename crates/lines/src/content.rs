@@ -15,6 +15,21 @@ use crate::values::in_words;
 
 const TYPES: &str = "text, image, document, audio, video, tool_call, tool_result, thinking";
 
+/// Returns an attachment as a part of a message.
+pub(crate) fn attached<'a>(
+    kind: AttachmentKind,
+    source: SourceView<'a>,
+    mime_type: Option<Text<'a>>,
+    filename: Option<Text<'a>>,
+) -> ContentView<'a> {
+    ContentView::Attachment(AttachmentView {
+        kind,
+        source,
+        mime_type,
+        filename,
+    })
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Part<'a> {

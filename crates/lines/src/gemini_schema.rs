@@ -1,6 +1,6 @@
 //! Conversion of Google's `Schema`, a subset of OpenAPI, into JSON Schema (Schema reference of the Gemini API, 2026).
 
-use lmbatch_core::RequestError;
+use lmbatch_core::{RequestError, schemas};
 use serde_json::{Map, Value, json};
 
 use crate::context::bad;
@@ -29,11 +29,6 @@ const COUNTS: [&str; 6] = [
     "maxProperties",
 ];
 
-/// Types of JSON Schema.
-const TYPES: [&str; 7] = [
-    "string", "number", "integer", "boolean", "array", "object", "null",
-];
-
 /// Rewrites a `Schema` as JSON Schema. Types may be written in either case, and names in either spelling.
 ///
 /// # Errors
@@ -51,7 +46,7 @@ pub(crate) fn json_schema(schema: &Value, at: &str) -> Result<Value, RequestErro
         let value = match (&*name, value) {
             ("type", Value::String(word)) => {
                 let word = word.to_ascii_lowercase();
-                if !TYPES.contains(&&*word) {
+                if !schemas::TYPES.contains(&&*word) {
                     return Err(untranslated(&at));
                 }
                 Value::String(word)

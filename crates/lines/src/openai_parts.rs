@@ -1,11 +1,11 @@
 //! Messages and items of OpenAI batch lines.
 
 use lmbatch_core::{
-    AttachmentKind, AttachmentView, ContentView, Json, MessageView, RequestError, Role, SourceView,
-    Text, ThinkingView, ToolCallView, ToolResultView, known_media_type,
+    AttachmentKind, ContentView, Json, MessageView, RequestError, Role, Text, ThinkingView,
+    ToolCallView, ToolResultView, known_media_type,
 };
 
-use crate::content::{Given, arguments, from_data, from_url, output};
+use crate::content::{Given, arguments, attached, from_data, from_url, output};
 use crate::context::bad;
 use crate::members::Members;
 use crate::translated::{drop_thoughts, file_of, is_only_thought};
@@ -304,7 +304,7 @@ fn image<'a>(part: &mut Members<'a>) -> Result<ContentView<'a>, RequestError> {
         }
     };
     let (source, mime_type) = from_url(url).map_err(|why| bad(format!("{at}.image_url: {why}")))?;
-    Ok(attachment(AttachmentKind::Image, source, mime_type, None))
+    Ok(attached(AttachmentKind::Image, source, mime_type, None))
 }
 
 fn audio<'a>(part: &mut Members<'a>) -> Result<ContentView<'a>, RequestError> {
@@ -331,7 +331,7 @@ fn audio<'a>(part: &mut Members<'a>) -> Result<ContentView<'a>, RequestError> {
     };
     let (source, found) = from_data(data).map_err(|why| bad(format!("{at}.data: {why}")))?;
     let mime_type = found.or(declared.map(Text::Plain));
-    Ok(attachment(AttachmentKind::Audio, source, mime_type, None))
+    Ok(attached(AttachmentKind::Audio, source, mime_type, None))
 }
 
 fn file<'a>(part: &mut Members<'a>) -> Result<ContentView<'a>, RequestError> {
@@ -359,7 +359,7 @@ fn document<'a>(file: &mut Members<'a>) -> Result<ContentView<'a>, RequestError>
         }
     };
     let (source, mime_type) = found.map_err(|why| bad(format!("{}.{name}: {why}", file.at)))?;
-    Ok(attachment(
+    Ok(attached(
         AttachmentKind::Document,
         source,
         mime_type,
@@ -372,18 +372,4 @@ fn refuse_file_id(part: &mut Members<'_>) -> Result<(), RequestError> {
         return Ok(());
     }
     Err(file_of("OpenAI", &format!("{}.file_id", part.at)))
-}
-
-fn attachment<'a>(
-    kind: AttachmentKind,
-    source: SourceView<'a>,
-    mime_type: Option<Text<'a>>,
-    filename: Option<Text<'a>>,
-) -> ContentView<'a> {
-    ContentView::Attachment(AttachmentView {
-        kind,
-        source,
-        mime_type,
-        filename,
-    })
 }

@@ -4,7 +4,6 @@
 //! `watch resume FOLDER BASE_URL SECONDS` resumes all of them, and polls each batch once a minute.
 #![expect(clippy::print_stderr, reason = "the bench shows errors")]
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,13 +12,9 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, ensure};
 use lmbatch::durable::{FolderSpool, StateFolder};
 use lmbatch::openai::OpenAi;
-use lmbatch_core::{
-    BatchId, Change, ContentView, ErrorKind, GenerateView, Hyperparameters, MessageView, Proof,
-    RequestView, Result, Role, RunFilter, ShardState, Text,
-};
-use lmbatch_engine::{
-    BatchLimit, Engine, Entry, IdView, PollingPolicy, RequestSource, RunOptions, Sourced,
-};
+use lmbatch_core::{BatchId, Change, ErrorKind, Proof, RunFilter, ShardState};
+use lmbatch_engine::{BatchLimit, Engine, PollingPolicy, RunOptions};
+use lmbatch_testing::TestRequests;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -67,7 +62,9 @@ async fn engine(folder: &str, base: &str) -> anyhow::Result<Engine> {
 async fn prepare(folder: &str, base: &str, runs: u64, batches: u64) -> anyhow::Result<()> {
     let engine = engine(folder, base).await?;
     for number in 0..runs {
-        let plan = engine.plan(Box::new(Source(0, batches))).await;
+        let requests = (1..=batches).map(|number| (number.to_string(), "Say it."));
+        let requests = TestRequests::new(requests);
+        let plan = engine.plan(Box::new(requests)).await;
         let plan = plan.map_err(|error| anyhow!("the plan failed: {error:?}"))?;
         let run = engine.begin(&plan, None, BTreeMap::new()).await?;
         let shards = engine.ledger().shards(&run.id).await?.into_iter();
@@ -116,43 +113,4 @@ async fn resume(folder: &str, base: &str, time: Duration) -> anyhow::Result<()> 
         ensure!(error.kind() == ErrorKind::Timeout, "{error}");
     }
     Ok(())
-}
-
-/// Requests from a number on.
-struct Source(u64, u64);
-
-impl RequestSource for Source {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool> {
-        if self.0 == self.1 {
-            return Ok(false);
-        }
-        self.0 += 1;
-        let id = format!("{}", self.0);
-        let contents = vec![ContentView::Text(Text::Plain("Say it."))];
-        let view = GenerateView {
-            model: "m".into(),
-            system: None,
-            messages: vec![MessageView {
-                role: Role::User,
-                contents,
-            }],
-            tools: &[],
-            tool_choice: None,
-            schema: None,
-            thinking: None,
-            hyperparameters: Cow::Owned(Hyperparameters::default()),
-        };
-        let entry = Entry {
-            id: IdView::Text(Text::Plain(&id)),
-            request: RequestView::Generate(view),
-            metadata: None,
-            schema: None,
-            folder: None,
-        };
-        visit(Sourced {
-            place: self.0,
-            entry: Ok(entry),
-        });
-        Ok(true)
-    }
 }

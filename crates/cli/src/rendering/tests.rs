@@ -1,64 +1,28 @@
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lmbatch::adapter::{
-    BatchProvider as _, ContentView, GenerateView, Json, MessageView, RequestView, ResultPart, Text,
-};
-use lmbatch::engine::{
-    Entry, FolderSpool, IdView, MemoryLedger, RequestSource, RunOptions, Sourced,
-};
+use lmbatch::Engine;
+use lmbatch::adapter::{BatchProvider as _, ResultPart};
+use lmbatch::engine::{FolderSpool, MemoryLedger, RunOptions};
 use lmbatch::record::Spool;
-use lmbatch::{Engine, Hyperparameters, Role};
-use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock, TestRng};
+use lmbatch_testing::{
+    MemoryProvider, MemorySpool, Script, TestClock, TestRequest, TestRequests, TestRng,
+};
 
 use super::*;
 
-/// Requests of different lengths that are answered by echo.
-struct Numbers {
-    next: u64,
-    count: u64,
-}
-
-impl RequestSource for Numbers {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> lmbatch::Result<bool> {
-        if self.next == self.count {
-            return Ok(false);
-        }
-        let number = self.next;
-        self.next += 1;
-        // One in a thousand is longer than a piece.
-        let repeated = if number % 1_000 == 7 {
-            20_000
-        } else {
-            number % 50
-        };
-        let prompt = format!("{number} ").repeat(repeated as usize + 1);
-        let message = MessageView {
-            role: Role::User,
-            contents: vec![ContentView::Text(Text::Plain(&prompt))],
-        };
-        let request = RequestView::Generate(GenerateView {
-            model: Text::Plain("m"),
-            system: None,
-            messages: vec![message],
-            tools: &[],
-            tool_choice: None,
-            schema: None,
-            thinking: None,
-            hyperparameters: Cow::Owned(Hyperparameters::default()),
-        });
-        visit(Sourced {
-            place: number + 1,
-            entry: Ok(Entry {
-                id: IdView::Text(Text::Plain(&format!("q{number}"))),
-                request,
-                metadata: Json::new(r#"{"a":1}"#).ok(),
-                schema: None,
-                folder: None,
-            }),
-        });
-        Ok(true)
+/// Returns a request that is answered by echo. Requests have different lengths.
+fn numbered(number: u64) -> TestRequest {
+    // One in a thousand is longer than a piece.
+    let repeated = if number % 1_000 == 7 {
+        20_000
+    } else {
+        number % 50
+    };
+    let prompt = format!("{number} ").repeat(repeated as usize + 1);
+    TestRequest {
+        metadata: Some(r#"{"a":1}"#),
+        ..TestRequest::from((format!("q{number}"), prompt))
     }
 }
 
@@ -76,7 +40,7 @@ impl World {
             .with_record(Arc::new(MemoryLedger::default()), spool)
             .with_clock(clock)
             .with_rng(Arc::new(TestRng::new(7)));
-        let source = Numbers { next: 0, count };
+        let source = TestRequests::new((0..count).map(numbered));
         let plan = engine.plan(Box::new(source)).await.unwrap();
         let run = engine.begin(&plan, None, BTreeMap::new()).await.unwrap();
         let run = engine.start(run, plan, RunOptions::default());

@@ -17,6 +17,11 @@ mod notes;
 pub use merge::merge;
 pub use notes::{Notes, describe};
 
+/// Names of the types of JSON Schema.
+pub const TYPES: [&str; 7] = [
+    "object", "array", "string", "integer", "number", "boolean", "null",
+];
+
 /// Members that hold schemas by names that the caller chose.
 const NAMED: [&str; 6] = [
     "properties",

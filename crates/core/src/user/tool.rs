@@ -195,11 +195,6 @@ const SCHEMA_MEMBERS: [&str; 11] = [
     "additionalProperties",
 ];
 
-/// Type names of JSON Schema.
-const TYPES: [&str; 7] = [
-    "object", "array", "string", "integer", "number", "boolean", "null",
-];
-
 /// Returns the inner object of a document that wraps a schema, with the member that holds it.
 fn unwrap_schema(document: &Value) -> Option<(&'static str, &Value)> {
     let members = document.as_object()?;
@@ -209,7 +204,7 @@ fn unwrap_schema(document: &Value) -> Option<(&'static str, &Value)> {
     let is_named =
         members.get("name").is_some_and(Value::is_string) || members.contains_key("strict");
     let is_typed = match members.get("type") {
-        Some(Value::String(kind)) => TYPES.contains(&kind.as_str()),
+        Some(Value::String(kind)) => crate::schemas::TYPES.contains(&kind.as_str()),
         other => other.is_some(),
     };
     if is_schema || (is_typed && !is_named) {

@@ -1,5 +1,6 @@
 //! Spools, and the files of one run in any spool.
 
+pub(crate) mod appending;
 pub(crate) mod arena;
 pub(crate) mod folder;
 pub(crate) mod layout;
@@ -12,7 +13,7 @@ pub(crate) mod temporary;
 pub(crate) mod window;
 
 use std::collections::HashSet;
-use std::io::{self, Write};
+use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,35 +21,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream;
-use lmbatch_core::{
-    ByteStream, Error, ErrorKind, ShardBody, Spool, SpoolFile, SpoolWriter, StoredTable,
-};
+use lmbatch_core::{ByteStream, Error, ErrorKind, ShardBody, Spool, SpoolFile, StoredTable};
 
 use crate::blocking::blocking;
+use crate::spool::appending::Appending;
 use crate::spool::tables::{BUFFER, Writer, checksum_of};
-
-/// Writer of a spool file, from front to back.
-struct Appending {
-    file: Arc<dyn SpoolFile>,
-    at: u64,
-}
-
-impl Write for Appending {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write_at(bytes, self.at)?;
-        self.at += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl SpoolWriter for Appending {
-    fn sync(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// Body of a shard in a spool file.
 #[derive(Debug)]

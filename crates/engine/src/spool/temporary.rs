@@ -1,13 +1,14 @@
 //! Spool of runs that are not recorded: in memory or, beyond a limit, in an unnamed file.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lmbatch_core::{Spool, SpoolFile, SpoolWriter};
 
+use crate::spool::appending::Appending;
 use crate::spool::arena::{Blocks, Home};
 
 /// Number of bytes that the files of one spool may hold in memory together.
@@ -148,29 +149,6 @@ impl SpoolFile for TemporaryFile {
         blocks.write_at(bytes, offset)?;
         self.held.fetch_sub(held.len(), Ordering::Relaxed);
         *content = Content::Spilled(blocks);
-        Ok(())
-    }
-}
-
-struct Appending {
-    file: Arc<TemporaryFile>,
-    at: u64,
-}
-
-impl Write for Appending {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write_at(bytes, self.at)?;
-        self.at += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl SpoolWriter for Appending {
-    /// Does nothing: the file does not outlive the process.
-    fn sync(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -34,7 +34,7 @@ use lmbatch_engine::{
 use lmbatch_testing::{Gate, Gated, MemoryAccount, MemorySpool, Point, TestClock, TestRng};
 
 use self::kinds::{Broken, FATES, Fate, KINDS, Kind, LABELLED, MOST, ONE, kind};
-use self::record::{Record, Source};
+use self::record::{Record, requests};
 
 /// Returns the late acknowledgements of a run: batches whose create was answered after its driver had lost the
 /// shard.
@@ -107,10 +107,7 @@ impl World {
             .with_spool(spool.clone())
             .with_clock(clock.clone())
             .with_rng(Arc::new(TestRng::new(1)));
-        let source = Source {
-            next: 0,
-            requests: kind.requests,
-        };
+        let source = requests(kind.requests);
         let plan = planner.plan(Box::new(source)).await.unwrap();
         let run = planner.begin(&plan, None, BTreeMap::new()).await.unwrap();
         Self {

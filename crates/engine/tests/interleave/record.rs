@@ -1,15 +1,14 @@
 //! Ledger that the drivers share, and the requests of the run.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use async_trait::async_trait;
 use lmbatch_core::{
-    AccountId, BatchId, Change, ContentView, GenerateView, Hyperparameters, LateAcknowledgement,
-    Ledger, MessageView, Page, RequestView, Result, Role, RunClaim, RunFilter, RunRecord, ShardKey,
-    ShardRecord, ShardState, Text,
+    AccountId, BatchId, Change, LateAcknowledgement, Ledger, Page, Result, RunClaim, RunFilter,
+    RunRecord, ShardKey, ShardRecord, ShardState,
 };
-use lmbatch_engine::{Entry, IdView, MemoryLedger, RequestSource, Sourced};
+use lmbatch_engine::MemoryLedger;
+use lmbatch_testing::TestRequests;
 
 use super::kinds::Broken;
 
@@ -74,44 +73,7 @@ impl Ledger for Record {
     }
 }
 
-/// Source of requests with the ids `id/1`, `id/2`, …
-pub(crate) struct Source {
-    pub(crate) next: usize,
-    pub(crate) requests: usize,
-}
-
-impl RequestSource for Source {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool> {
-        if self.next == self.requests {
-            return Ok(false);
-        }
-        self.next += 1;
-        let (id, words) = (format!("id/{}", self.next), format!("words {}", self.next));
-        let contents = vec![ContentView::Text(Text::Plain(&words))];
-        let view = GenerateView {
-            model: "m".into(),
-            system: None,
-            messages: vec![MessageView {
-                role: Role::User,
-                contents,
-            }],
-            tools: &[],
-            tool_choice: None,
-            schema: None,
-            thinking: None,
-            hyperparameters: Cow::Owned(Hyperparameters::default()),
-        };
-        let entry = Entry {
-            id: IdView::Text(Text::Plain(&id)),
-            request: RequestView::Generate(view),
-            metadata: None,
-            schema: None,
-            folder: None,
-        };
-        visit(Sourced {
-            place: self.next as u64,
-            entry: Ok(entry),
-        });
-        Ok(true)
-    }
+/// Returns requests with the ids `id/1`, `id/2`, …
+pub(crate) fn requests(count: usize) -> TestRequests {
+    TestRequests::new((1..=count).map(|n| (format!("id/{n}"), format!("words {n}"))))
 }

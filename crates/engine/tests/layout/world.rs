@@ -1,20 +1,17 @@
 //! Shared parts of the tests of layouts.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    ContentView, GenerateView, Hyperparameters, ItemView, Json, Ledger as _, MessageView,
-    OutcomeView, RequestView, Result, Role, RunFilter, RunRecord, ShardRecord, Spool, Text,
+    ItemView, Ledger as _, OutcomeView, Result, RunFilter, RunRecord, ShardRecord, Spool,
 };
 use lmbatch_engine::{
-    AnswerView, BatchLimit, Engine, Entry, IdView, MemoryLedger, Plan, RequestSource, RunOptions,
-    RunResults, Sourced, StepLimits,
+    AnswerView, BatchLimit, Engine, MemoryLedger, Plan, RunOptions, RunResults, StepLimits,
 };
-use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
+use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRequest, TestRequests, TestRng};
 
 /// Request: id, prompt, model, metadata.
 pub(crate) type Item = (String, String, &'static str, Option<&'static str>);
@@ -23,45 +20,19 @@ pub(crate) fn item(id: &str, prompt: &str, model: &'static str) -> Item {
     (id.to_owned(), prompt.to_owned(), model, None)
 }
 
+fn request((id, prompt, model, metadata): Item) -> TestRequest {
+    TestRequest {
+        id,
+        prompt,
+        model,
+        metadata,
+    }
+}
+
 /// Returns `count` requests of one model, each with its number as its prompt.
 pub(crate) fn numbered(count: usize) -> Vec<Item> {
     let number = |number: usize| item(&format!("q{number}"), &number.to_string(), "m");
     (0..count).map(number).collect()
-}
-
-struct Asked(std::collections::VecDeque<Item>);
-
-impl RequestSource for Asked {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool> {
-        let Some((id, prompt, model, metadata)) = self.0.pop_front() else {
-            return Ok(false);
-        };
-        let message = MessageView {
-            role: Role::User,
-            contents: vec![ContentView::Text(Text::Plain(&prompt))],
-        };
-        let request = RequestView::Generate(GenerateView {
-            model: Text::Plain(model),
-            system: None,
-            messages: vec![message],
-            tools: &[],
-            tool_choice: None,
-            schema: None,
-            thinking: None,
-            hyperparameters: Cow::Owned(Hyperparameters::default()),
-        });
-        visit(Sourced {
-            place: 1,
-            entry: Ok(Entry {
-                id: IdView::Text(Text::Plain(&id)),
-                request,
-                metadata: metadata.map(|json| Json::new(json).unwrap()),
-                schema: None,
-                folder: None,
-            }),
-        });
-        Ok(true)
-    }
 }
 
 /// Provider in memory, and an engine with a ledger over any spool.
@@ -107,7 +78,7 @@ impl World {
     }
 
     pub(crate) async fn plan(&self, items: &[Item]) -> Plan {
-        let source = Asked(items.iter().cloned().collect());
+        let source = TestRequests::new(items.to_vec().into_iter().map(request));
         self.engine.plan(Box::new(source)).await.unwrap()
     }
 

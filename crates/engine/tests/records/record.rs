@@ -1,19 +1,14 @@
 //! Runs in a ledger over a provider in memory: what is sent again, read back and left behind.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use futures::stream;
 use lmbatch_core::{
-    AccountId, BatchId, BatchProvider as _, BatchStatus, ContentView, Delivery, Error, ErrorKind,
-    GenerateView, Hyperparameters, Ledger as _, MessageView, Remnant, Request, RequestView, Result,
-    Retry, Role, RunFilter, RunRecord, Text,
+    AccountId, BatchId, BatchProvider as _, BatchStatus, Delivery, Error, ErrorKind, Ledger as _,
+    Remnant, Request, Retry, RunFilter, RunRecord,
 };
-use lmbatch_engine::{
-    BatchLimit, DoubtPolicy, Entry, IdView, OnDoubt, RemainingData, RequestSource, RunOptions,
-    Sourced,
-};
-use lmbatch_testing::Script;
+use lmbatch_engine::{BatchLimit, DoubtPolicy, OnDoubt, RemainingData, RunOptions};
+use lmbatch_testing::{Script, TestRequests};
 
 use super::world::{ASKED, World, outcomes_of, read};
 
@@ -437,42 +432,6 @@ async fn batches_that_cannot_be_deleted_are_reported_as_remaining() {
     assert_eq!((left.inputs, left.batches), (0, 1));
 }
 
-/// Source of requests with one text each.
-struct Asked(std::vec::IntoIter<(&'static str, &'static str)>);
-
-impl RequestSource for Asked {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool> {
-        let Some((id, prompt)) = self.0.next() else {
-            return Ok(false);
-        };
-        let message = MessageView {
-            role: Role::User,
-            contents: vec![ContentView::Text(Text::Plain(prompt))],
-        };
-        let request = RequestView::Generate(GenerateView {
-            model: Text::Plain("m"),
-            system: None,
-            messages: vec![message],
-            tools: &[],
-            tool_choice: None,
-            schema: None,
-            thinking: None,
-            hyperparameters: Cow::Owned(Hyperparameters::default()),
-        });
-        visit(Sourced {
-            place: 1,
-            entry: Ok(Entry {
-                id: IdView::Text(Text::Plain(id)),
-                request,
-                metadata: None,
-                schema: None,
-                folder: None,
-            }),
-        });
-        Ok(true)
-    }
-}
-
 #[tokio::test]
 async fn chosen_requests_are_sent_again_as_another_plan_has_them() {
     let world = World::new(Script::default());
@@ -480,7 +439,7 @@ async fn chosen_requests_are_sent_again_as_another_plan_has_them() {
     let engine = world.engine();
     let plan = async |asked: Vec<(&'static str, &'static str)>| {
         engine
-            .plan(Box::new(Asked(asked.into_iter())))
+            .plan(Box::new(TestRequests::new(asked)))
             .await
             .unwrap()
     };
@@ -555,7 +514,7 @@ async fn later_attempts_send_only_the_requests_that_were_chosen_for_the_first() 
     other.run(&ASKED).max_attempts(1).await.unwrap();
     let run = other.record().await;
     let changed = vec![("a", "one"), ("b", "zwei"), ("c", "three")];
-    let plan = Box::new(Asked(changed.clone().into_iter()));
+    let plan = Box::new(TestRequests::new(changed.clone()));
     let plan = other.engine().plan(plan).await.unwrap();
     other
         .engine()
@@ -569,7 +528,7 @@ async fn later_attempts_send_only_the_requests_that_were_chosen_for_the_first() 
     let updated = World::new(expires());
     updated.run(&ASKED).max_attempts(1).await.unwrap();
     let run = updated.record().await;
-    let plan = Box::new(Asked(changed.into_iter()));
+    let plan = Box::new(TestRequests::new(changed));
     let plan = updated.engine().plan(plan).await.unwrap();
     let (run, changes) = updated.engine().update(&run, &plan).await.unwrap();
     assert_eq!((changes.unchanged, changes.changed), (2, 1));
@@ -600,11 +559,11 @@ async fn an_input_can_be_checked_without_sending_anything() {
     });
     let codec = world.provider.codec();
     let checked =
-        lmbatch_engine::check(codec, Box::new(Asked(ASKED.to_vec().into_iter()))).unwrap();
+        lmbatch_engine::check(codec, Box::new(TestRequests::new(ASKED.to_vec()))).unwrap();
     assert_eq!((checked.requests, checked.batches), (3, 2));
     assert!(checked.bytes > 0);
     let bad = vec![("a", "x"), ("a", "y"), ("b", "z")];
-    let refused = lmbatch_engine::check(codec, Box::new(Asked(bad.into_iter()))).unwrap_err();
+    let refused = lmbatch_engine::check(codec, Box::new(TestRequests::new(bad))).unwrap_err();
     assert!(lmbatch_core::Error::from(refused).to_string().contains('a'));
     assert_eq!(world.provider.calls(), []);
 }
