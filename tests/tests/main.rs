@@ -41,6 +41,7 @@ mod refusals;
 mod repair;
 mod retrieving;
 mod runs;
+mod runtimes;
 mod schemas;
 mod selftest;
 mod signals;

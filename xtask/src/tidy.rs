@@ -161,11 +161,13 @@ fn edges(found: &mut Vec<String>) -> Result<(), String> {
 fn forbidden(from: &str, from_is_provider: bool, to: &str) -> Option<&'static str> {
     match (from, to) {
         ("lmbatch-core", to) if to.starts_with("lmbatch") => Some("core is at the bottom"),
-        ("lmbatch-engine", to) if to.starts_with("lmbatch-") && to != "lmbatch-core" => {
-            Some("the engine knows core only")
+        ("lmbatch-engine" | "lmbatch-ledger" | "lmbatch-http", to)
+            if to.starts_with("lmbatch-") && !["lmbatch-core", "lmbatch-runtime"].contains(&to) =>
+        {
+            Some("it knows core and the check of the runtime only")
         }
-        ("lmbatch-ledger", to) if to.starts_with("lmbatch-") && to != "lmbatch-core" => {
-            Some("the ledger knows core only")
+        ("lmbatch-runtime", to) if to.starts_with("lmbatch-") && to != "lmbatch-core" => {
+            Some("the check of the runtime knows core only")
         }
         ("lmbatch-lines", to) if to.starts_with("lmbatch-") && to != "lmbatch-core" => {
             Some("lines know core only")
@@ -369,6 +371,9 @@ mod tests {
             ("lmbatch-core", false, "serde", false),
             ("lmbatch-engine", false, "lmbatch-http", true),
             ("lmbatch-engine", false, "lmbatch-core", false),
+            ("lmbatch-engine", false, "lmbatch-runtime", false),
+            ("lmbatch-ledger", false, "lmbatch-engine", true),
+            ("lmbatch-runtime", false, "lmbatch-http", true),
             ("lmbatch-prices", false, "lmbatch-lines", true),
             ("lmbatch-prices", false, "lmbatch-core", false),
             ("lmbatch-acme", true, "lmbatch-engine", true),

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures::future::{Either, select};
-use lmbatch_core::{Clock, Error, ErrorKind, Result, Rng};
+use lmbatch_core::{Clock, Result, Rng};
 use tokio::time::Instant;
 
 /// Longest single sleep. A machine that was suspended notices it at most this long after it wakes.
@@ -79,15 +79,7 @@ impl Clock for SystemClock {
     }
 
     fn check(&self) -> Result<()> {
-        match tokio::runtime::Handle::try_current() {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Error::new(ErrorKind::Unsupported)
-                .with_message(
-                    "calls outside of a Tokio runtime; await the call inside of one, such as in a function under \
-                     #[tokio::main]; nothing was sent",
-                )
-                .with_source(error)),
-        }
+        lmbatch_runtime::check()
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one place that waits")]

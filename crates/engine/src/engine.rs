@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryFutureExt as _};
 use lmbatch_core::{
     AccountId, AccountMatch, BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Ledger,
     Nonce, Prices, RequestId, RequestSource, Result, Rng, RunClaim, RunRecord, Spool, Upload,
@@ -185,7 +186,17 @@ impl Engine {
         &self.context.ledger
     }
 
-    /// Reads and encodes every request. Sends nothing. lmbatch assigns the ids on the wire.
+    /// Returns the context of a call.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) where the clock cannot wait, such as outside of
+    /// a Tokio runtime.
+    fn ready(&self) -> Result<&Context> {
+        self.context.clock.check()?;
+        Ok(&self.context)
+    }
+
+    /// Reads and encodes every request. Sends nothing, and needs no runtime. lmbatch assigns the ids on the wire.
     pub async fn plan(&self, source: Box<dyn RequestSource>) -> Result<Plan, PlanError> {
         self.context.plan(source).await
     }
@@ -215,7 +226,7 @@ impl Engine {
 
     /// Drives a plan until every request of it has exactly one outcome.
     pub async fn run(&self, plan: Plan, options: RunOptions) -> Result<RunResults> {
-        self.context.run(plan, options).await
+        self.ready()?.run(plan, options).await
     }
 
     /// Records a plan in the ledger, under the caller's name and with the caller's notes.
@@ -225,7 +236,7 @@ impl Engine {
         name: Option<&str>,
         notes: BTreeMap<Box<str>, Box<str>>,
     ) -> Result<RunRecord> {
-        self.context.begin(plan, name, notes).await
+        self.ready()?.begin(plan, name, notes).await
     }
 
     /// Drives a plan that was recorded by [`begin`](Self::begin) until every request has its
@@ -236,7 +247,7 @@ impl Engine {
         plan: Plan,
         options: RunOptions,
     ) -> Result<RunResults> {
-        self.context.start(run, plan, options).await
+        self.ready()?.start(run, plan, options).await
     }
 
     /// Resumes a run of the ledger from its recorded state. Nothing is paid for twice.
@@ -272,13 +283,13 @@ impl Engine {
     /// advances the run; the first permanent failure of a batch, after the results of the others
     /// are fetched; [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) at the deadline.
     pub async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<RunResults> {
-        self.context.resume(run, options).await
+        self.ready()?.resume(run, options).await
     }
 
     /// Returns the outcomes of a run that has ended, from its record alone. The provider is not
     /// called.
     pub async fn sealed(&self, run: &RunRecord) -> Result<RunResults> {
-        self.context.sealed(run).await
+        self.ready()?.sealed(run).await
     }
 
     /// Returns the outcomes of a run that has ended. Results whose file is damaged are read again
@@ -287,20 +298,20 @@ impl Engine {
     /// # Errors
     /// Those of [`sealed`](Self::sealed), and those of reading results.
     pub async fn answered(&self, run: &RunRecord, options: RunOptions) -> Result<RunResults> {
-        self.context.answered(run, options).await
+        self.ready()?.answered(run, options).await
     }
 
     /// Returns the outcomes that a run has so far, from its record alone; see
     /// [`RunResults::is_whole`].
     pub async fn partial_results(&self, run: &RunRecord) -> Result<RunResults> {
-        self.context.partial_results(run).await
+        self.ready()?.partial_results(run).await
     }
 
     /// Marks chosen requests of a run that has ended to be sent again, by their positions in the
     /// output from 0, and returns how many they are. They are sent when the run is
     /// [resumed](Self::resume); the last answer of a request counts.
     pub async fn requeue(&self, run: &RunRecord, chosen: &HashSet<u32>) -> Result<u64> {
-        self.context.requeue(run, chosen).await
+        self.ready()?.requeue(run, chosen).await
     }
 
     /// Marks chosen answers of a run that has ended to be sent back to be corrected, and returns how many they are.
@@ -334,7 +345,7 @@ impl Engine {
     /// belongs to another account, [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where
     /// another process advances it.
     pub async fn update(&self, run: &RunRecord, plan: &Plan) -> Result<(RunRecord, Changes)> {
-        self.context.update(run, plan).await
+        self.ready()?.update(run, plan).await
     }
 
     /// Marks chosen requests of a run that has ended to be sent again as `plan` has them, such as
@@ -350,7 +361,7 @@ impl Engine {
         chosen: &HashSet<u32>,
         plan: &Plan,
     ) -> Result<u64> {
-        self.context.requeue_as(run, chosen, plan).await
+        self.ready()?.requeue_as(run, chosen, plan).await
     }
 
     /// Replaces the notes of a run.
@@ -359,7 +370,7 @@ impl Engine {
         run: &RunRecord,
         notes: BTreeMap<Box<str>, Box<str>>,
     ) -> Result<RunRecord> {
-        self.context.annotate(run, notes).await
+        self.ready()?.annotate(run, notes).await
     }
 
     /// Asks the provider to cancel every batch that certainly belongs to the run, creates no
@@ -371,7 +382,7 @@ impl Engine {
     /// The first error of the provider; the cancellation of every other batch is requested
     /// nevertheless.
     pub async fn cancel_run(&self, run: &RunRecord) -> Result<u64> {
-        self.context.cancel_run(run).await
+        self.ready()?.cancel_run(run).await
     }
 
     /// Claims a run and returns an engine that holds the claim: no other process advances the run
@@ -380,7 +391,7 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict), naming the process that holds the claim.
     pub async fn claim(&self, run: &str) -> Result<Self> {
-        let context = self.context.claim(run).await?;
+        let context = self.ready()?.claim(run).await?;
         Ok(Self { context })
     }
 
@@ -396,7 +407,7 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another process holds it for 30 seconds.
     pub async fn claim_begin(&self) -> Result<RunClaim> {
-        self.context.claim_begin().await
+        self.ready()?.claim_begin().await
     }
 
     /// Waits until no other process advances the run, reporting its progress to the observer, and
@@ -407,18 +418,18 @@ impl Engine {
     /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) when `deadline` has passed since
     /// the call.
     pub async fn follow(&self, run: &str, deadline: Option<Duration>) -> Result<Self> {
-        let context = self.context.follow(run, deadline).await?;
+        let context = self.ready()?.follow(run, deadline).await?;
         Ok(Self { context })
     }
 
     /// Returns the status of a batch.
     pub async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
-        self.context.status(batch).await
+        self.ready()?.status(batch).await
     }
 
     /// Reads the results of a batch that has ended: exactly one outcome for each request of the handle.
     pub async fn retrieve(&self, handle: &BatchHandle) -> Result<RunResults> {
-        self.context.retrieve(handle).await
+        self.ready()?.retrieve(handle).await
     }
 
     /// Reads the rows of a batch without a handle, under their ids on the wire. Rows that name no
@@ -432,7 +443,7 @@ impl Engine {
         batch: &BatchId,
         names: Vec<RequestId>,
     ) -> Result<RunResults> {
-        self.context.retrieve_rows(batch, names).await
+        self.ready()?.retrieve_rows(batch, names).await
     }
 
     /// Reads the outcomes back, in the order of the requests. Reading blocks on files: keep it off
@@ -444,22 +455,24 @@ impl Engine {
     /// Returns all batches that the provider lists, newest first. Pages are requested as they are
     /// needed, with `limit` batches each, by default as many as the provider chooses.
     pub fn list(&self, limit: Option<u32>) -> BoxStream<'static, Result<BatchSnapshot>> {
-        self.context.list(limit)
+        let engine = self.clone();
+        let batches = async move { Ok(engine.ready()?.list(limit)) };
+        batches.try_flatten_stream().boxed()
     }
 
     /// Asks the provider to cancel a batch. Requests that are answered by then are still paid for.
     pub async fn cancel(&self, batch: &BatchId) -> Result<()> {
-        self.context.cancel(batch).await
+        self.ready()?.cancel(batch).await
     }
 
     /// Creates the batch of a plan that fits into one, and does not wait for its results.
     pub async fn create_batch(&self, plan: Plan) -> Result<BatchHandle> {
-        self.context.create_batch(plan).await
+        self.ready()?.create_batch(plan).await
     }
 
     /// Returns what a run still has at the provider, according to its record.
     pub async fn remaining(&self, run: &RunRecord) -> Result<RemainingData> {
-        self.context.remaining(run).await
+        self.ready()?.remaining(run).await
     }
 
     /// Deletes what a run left at the provider: its inputs and, where `batches` is set and the
@@ -470,7 +483,7 @@ impl Engine {
     /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the run belongs to
     /// another account, since a batch that is invisible there may still exist.
     pub async fn clean(&self, run: &RunRecord, batches: bool) -> Result<RemainingData> {
-        self.context.clean(run, batches).await
+        self.ready()?.clean(run, batches).await
     }
 
     /// Compares a call with the recorded runs: whether it asks for one of them, for a changed version of one, or for
@@ -479,7 +492,7 @@ impl Engine {
     /// # Errors
     /// Those of the ledger.
     pub async fn same_run(&self, query: &RunQuery<'_>) -> Result<SameRun> {
-        self.context.same_run(query).await
+        self.ready()?.same_run(query).await
     }
 
     /// Selects requests of a run that has ended, to [send them again](Self::requeue). Reads the ledger and stored
@@ -493,7 +506,7 @@ impl Engine {
         run: &RunRecord,
         filter: &RequestFilter,
     ) -> Result<SelectedRequests> {
-        self.context.select(run, filter).await
+        self.ready()?.select(run, filter).await
     }
 
     /// Searches the provider for batches and uploads of lmbatch that no run of the ledger needs or knows. Changes
@@ -502,7 +515,7 @@ impl Engine {
     /// # Errors
     /// Those of the provider's lists and of the ledger.
     pub async fn orphans(&self, search: OrphanSearch) -> Result<Orphans> {
-        self.context.orphans(search).await
+        self.ready()?.orphans(search).await
     }
 
     /// Cancels and ends a run of which the provider refused every create, before its requests are sent in another
@@ -513,7 +526,7 @@ impl Engine {
     /// [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount) where the current key may be of another
     /// account, and those of the ledger.
     pub async fn end_refused(&self, run: &str) -> Result<EndRefused> {
-        self.context.end_refused(run).await
+        self.ready()?.end_refused(run).await
     }
 
     /// Compares the account of a run with the account of the provider, from the record alone.
@@ -527,7 +540,7 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the spool cannot be read.
     pub async fn accounts(&self, run: &RunRecord) -> Result<Vec<BatchAccount>> {
-        self.context.accounts(run).await
+        self.ready()?.accounts(run).await
     }
 
     /// Reads every outcome and every row of a run once more and adds them up; `None` where the run has not ended.
@@ -536,18 +549,18 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the spool cannot be read.
     pub async fn audit(&self, run: &RunRecord) -> Result<Option<RunAudit>> {
-        self.context.audit(run).await
+        self.ready()?.audit(run).await
     }
 
     /// Returns the run of a nonce, whichever version of lmbatch recorded it.
     pub async fn run_of_nonce(&self, nonce: &Nonce) -> Result<Option<RunRecord>> {
-        self.context.run_of_nonce(nonce).await
+        self.ready()?.run_of_nonce(nonce).await
     }
 
     /// Returns those of the batches that the ledger records for some shard, created or acknowledged
     /// late, of this account or of one that may be the same.
     pub async fn known_batches(&self, batches: &[BatchId]) -> Result<HashSet<BatchId>> {
-        self.context.known_batches(batches).await
+        self.ready()?.known_batches(batches).await
     }
 
     /// Returns the nonce of the run that a batch belongs to, from the first few rows of its
@@ -557,7 +570,7 @@ impl Engine {
     /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where the batch has not ended,
     /// since its rows cannot be read until then.
     pub async fn origin(&self, batch: &BatchId) -> Result<Option<Nonce>> {
-        self.context.origin(batch).await
+        self.ready()?.origin(batch).await
     }
 
     /// Returns the batches of the account that carry a label, the inputs that unended batches need
@@ -566,7 +579,7 @@ impl Engine {
     /// # Errors
     /// Those of the provider's list.
     pub async fn inventory(&self) -> Result<Inventory> {
-        self.context.inventory().await
+        self.ready()?.inventory().await
     }
 
     /// Reads the first row of batches without a label, newest first, of at most `most` of them.
@@ -582,7 +595,7 @@ impl Engine {
 
     /// Returns every batch of the provider that carries a label of lmbatch, newest first.
     pub async fn labelled(&self) -> Result<Vec<Labelled>> {
-        self.context.labelled().await
+        self.ready()?.labelled().await
     }
 
     /// Returns every file of lmbatch at the provider; `None` where the provider does not list files.
@@ -590,7 +603,7 @@ impl Engine {
     /// # Errors
     /// Those of the provider.
     pub async fn uploaded(&self) -> Result<Option<Vec<Upload>>> {
-        self.context.uploaded().await
+        self.ready()?.uploaded().await
     }
 
     /// Records a run of `plan` with batches that exist at the provider; `plan` was [planned
@@ -607,7 +620,7 @@ impl Engine {
         notes: BTreeMap<Box<str>, Box<str>>,
         creates_missing: bool,
     ) -> Result<(RunRecord, u32)> {
-        self.context.adopt(plan, notes, creates_missing).await
+        self.ready()?.adopt(plan, notes, creates_missing).await
     }
 
     /// Records a run of `plan` with ended batches that are named by their ids; `plan` was [planned
@@ -632,7 +645,7 @@ impl Engine {
         notes: BTreeMap<Box<str>, Box<str>>,
         creates_missing: bool,
     ) -> Result<(RunRecord, u32)> {
-        self.context
+        self.ready()?
             .adopt_batches(plan, batches, model, notes, creates_missing)
             .await
     }

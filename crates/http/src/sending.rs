@@ -64,13 +64,18 @@ fn millis(time: Duration) -> u64 {
 /// # Errors
 /// [`ErrorKind::Timeout`] after `read_timeout` in which no byte of the body was taken and no answer began, or
 /// for a body that is taken more slowly than the least speed; otherwise errors of the connection. The error's delivery
-/// tells if the provider may have acted.
+/// tells if the provider may have acted. [`ErrorKind::Unsupported`] outside of a Tokio runtime with timers and I/O.
 pub(crate) async fn answer_to(
     request: RequestBuilder,
     meter: &Meter,
     rules: &Rules,
     (operation, provider): (&'static str, &ProviderId),
 ) -> Result<Response, Error> {
+    lmbatch_runtime::check().map_err(|error| {
+        error
+            .with_operation(operation)
+            .with_provider(provider.clone())
+    })?;
     let (limits, window) = (&rules.limits, rules.limits.upload_window());
     let mut sending = pin!(request.send());
     let (mut window_began, mut taken_before) = (rules.clock.elapsed(), 0);

@@ -82,7 +82,9 @@ mod tests {
     /// Returns the query plan of a query of the ledger.
     async fn plan(ledger: &SqliteLedger, query: &str) -> Vec<String> {
         let explained = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));
-        let rows = sqlx::query(explained).fetch_all(ledger.pool()).await;
+        let rows = sqlx::query(explained)
+            .fetch_all(ledger.pool().unwrap())
+            .await;
         let rows = rows.unwrap();
         rows.iter().map(|row| row.get("detail")).collect()
     }

@@ -52,8 +52,10 @@ impl SqliteLedger {
     /// Opens the file, and creates it where it does not exist.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`] where the file cannot be opened, is damaged, or was written by a newer lmbatch.
+    /// [`ErrorKind::Local`] where the file cannot be opened, is damaged, or was written by a newer lmbatch;
+    /// [`ErrorKind::Unsupported`] outside of a Tokio runtime with timers and I/O, as for every call of the ledger.
     pub async fn open(path: &Path) -> Result<Self> {
+        lmbatch_runtime::check()?;
         let mut options = std::fs::OpenOptions::new();
         // Created before SQLite opens it, because files that SQLite creates next to it get the same
         // permissions.
@@ -86,7 +88,7 @@ impl SqliteLedger {
             reserve: Arc::new(Reserve::new(state)),
         };
         ledger.check_structure().await?;
-        let version = ledger.version(&ledger.pool).await?;
+        let version = ledger.version(ledger.pool()?).await?;
         if version != MIGRATIONS.len() {
             ledger.migrate().await?;
             // A file with version 0 is new.
@@ -106,9 +108,13 @@ impl SqliteLedger {
         &self.path
     }
 
-    #[cfg(test)]
-    pub(crate) fn pool(&self) -> &SqlitePool {
-        &self.pool
+    /// Returns the connection, for a statement.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] outside of a Tokio runtime with timers and I/O.
+    pub(crate) fn pool(&self) -> Result<&SqlitePool> {
+        lmbatch_runtime::check()?;
+        Ok(&self.pool)
     }
 
     pub(crate) fn failed(&self, error: sqlx::Error) -> Error {
@@ -122,7 +128,7 @@ impl SqliteLedger {
     /// Checks pages and indexes, in about a millisecond per megabyte.
     async fn check_structure(&self) -> Result<()> {
         let found: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
-            .fetch_one(&self.pool)
+            .fetch_one(self.pool()?)
             .await
             .map_err(|error| match &error {
                 // The statement is valid, so an error means that a column computed from a record could not be
@@ -206,13 +212,13 @@ impl SqliteLedger {
     /// Begins a transaction that is the only writer from its start. A transaction that becomes a writer later
     /// fails, without waiting, if another process has written in between.
     pub(crate) async fn begin_write(&self) -> Result<Transaction<'static, Sqlite>> {
-        let begun = self.pool.begin_with("BEGIN IMMEDIATE").await;
+        let begun = self.pool()?.begin_with("BEGIN IMMEDIATE").await;
         begun.map_err(|error| self.failed(error))
     }
 
     /// Begins a transaction that reads one state of the ledger.
     async fn begin_read(&self) -> Result<Transaction<'static, Sqlite>> {
-        let begun = self.pool.begin().await;
+        let begun = self.pool()?.begin().await;
         begun.map_err(|error| self.failed(error))
     }
 
@@ -283,7 +289,7 @@ impl SqliteLedger {
     /// [`ErrorKind::Local`] where the ledger cannot be read.
     pub async fn unfinished_runs(&self) -> Result<Vec<Box<str>>> {
         let ids: Vec<String> = sqlx::query_scalar(UNFINISHED)
-            .fetch_all(&self.pool)
+            .fetch_all(self.pool()?)
             .await
             .map_err(|error| self.failed(error))?;
         Ok(ids.into_iter().map(Into::into).collect())
@@ -295,7 +301,7 @@ impl SqliteLedger {
     /// [`ErrorKind::Local`] where the ledger cannot be read.
     pub async fn count_runs(&self) -> Result<u64> {
         let count: i64 = sqlx::query_scalar("SELECT runs FROM total")
-            .fetch_one(&self.pool)
+            .fetch_one(self.pool()?)
             .await
             .map_err(|error| self.failed(error))?;
         Ok(count.unsigned_abs())
@@ -307,7 +313,7 @@ impl SqliteLedger {
             .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
         sqlx::query_scalar(UNKNOWN_NONCE)
             .bind(asked)
-            .fetch_optional(&self.pool)
+            .fetch_optional(self.pool()?)
             .await
             .map_err(|error| self.failed(error))
     }
@@ -529,7 +535,7 @@ impl Ledger for SqliteLedger {
     async fn run(&self, id: &str) -> Result<Option<RunRecord>> {
         let row: Option<RunRow> = sqlx::query_as(of_runs!("WHERE id = ?"))
             .bind(id)
-            .fetch_optional(&self.pool)
+            .fetch_optional(self.pool()?)
             .await
             .map_err(|error| self.failed(error))?;
         row.map(|row| self.read_run(&row)).transpose()
@@ -539,7 +545,7 @@ impl Ledger for SqliteLedger {
         // There is one connection: SQLite counts what it has changed itself apart from what others have changed.
         let (own, others): (i64, i64) =
             sqlx::query_as("SELECT total_changes(), data_version FROM pragma_data_version")
-                .fetch_one(&self.pool)
+                .fetch_one(self.pool()?)
                 .await
                 .map_err(|error| self.failed(error))?;
         Ok(Some(((others as u64) << 32) ^ own as u64))
@@ -628,7 +634,7 @@ impl Ledger for SqliteLedger {
             sqlx::query_as(of_late!("WHERE run = ? AND shard = ? ORDER BY sequence"))
                 .bind(&*key.run)
                 .bind(i64::from(key.shard))
-                .fetch_all(&self.pool)
+                .fetch_all(self.pool()?)
                 .await
                 .map_err(|error| self.failed(error))?;
         rows.iter().map(|row| self.read_late(row)).collect()
@@ -644,7 +650,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn close(&self) -> Result<()> {
-        self.pool.close().await;
+        self.pool()?.close().await;
         Ok(())
     }
 }
@@ -664,7 +670,10 @@ mod tests {
             ("PRAGMA synchronous", "3"),
             ("PRAGMA foreign_keys", "1"),
         ] {
-            let row = sqlx::query(pragma).fetch_one(ledger.pool()).await.unwrap();
+            let row = sqlx::query(pragma)
+                .fetch_one(ledger.pool().unwrap())
+                .await
+                .unwrap();
             let found = match row.try_get::<String, _>(0) {
                 Ok(text) => text,
                 Err(_) => row.get::<i64, _>(0).to_string(),

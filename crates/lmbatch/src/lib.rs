@@ -41,8 +41,8 @@
 //! authors of ledgers and spools.
 //!
 //! # Runtime and files
-//! Calls need a Tokio runtime with time and I/O; outside of one they return an error of the kind
-//! [`Unsupported`](ErrorKind::Unsupported). Requests and results of runs that are not recorded are kept in memory,
+//! Calls need a Tokio runtime with timers and I/O, of either flavour; outside of one they return an error of the kind
+//! [`Unsupported`](ErrorKind::Unsupported), and send nothing. Requests and results of runs that are not recorded are kept in memory,
 //! up to 256 KiB a run; larger runs use one file without a name in the folder for temporary files.
 
 pub use lmbatch_core::user::*;
