@@ -106,15 +106,93 @@ fn a_closed_pipe_is_not_an_error() {
             errors(&output)
         );
     }
-    // Text for people is cut off as well.
-    let mut child = world.command(&["runs"]);
-    let mut child = child.stdout(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    // Text for people and objects for programs are cut off as well.
+    for args in [
+        &["runs"][..],
+        &["show", "mine"],
+        &["show", "mine", "--json"],
+        &["audit", "mine"],
+        &["status"],
+        &["providers"],
+    ] {
+        let mut child = world.command(args);
+        let mut child = child
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let found = (output.status.code(), errors(&output));
+        assert_eq!(found, (Some(141), String::new()), "{args:?}");
+    }
     if let Ok(full) = fs::File::create("/dev/full") {
         let output = world.command(&["runs"]).stdout(full).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
         assert!(errors(&output).contains("standard output cannot be written"));
+    }
+}
+
+/// A descriptor that is closed at the start would be taken by the next file that is opened, and text would be printed
+/// into the record.
+#[test]
+fn a_closed_descriptor_is_as_good_as_the_null_device() {
+    for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
+        let world = World::new(3);
+        let shell = |args: &str| {
+            let mut shell = world.emulating.shell("openai", world.path());
+            let line = format!("exec {} {args} {closed}", lmbatch().display());
+            shell.env("LMBATCH_LOG", "debug").args(["-c", &line]);
+            shell
+        };
+        let run = "run in.jsonl -m openai/m --run mine -o out.jsonl --json --poll-interval";
+        let mut child = shell(&format!("{run} 60s")).spawn().unwrap();
+        // The batch exists, and the process waits for its next poll.
+        let mut waits = 0;
+        while world.emulating.bill()["creates"] != 1 && waits < 500 {
+            waits += 1;
+            std::thread::park_timeout(std::time::Duration::from_millis(20));
+        }
+        #[cfg(target_os = "linux")]
+        for descriptor in 0..3 {
+            let path = format!("/proc/{}/fd/{descriptor}", child.id());
+            let target = fs::read_link(path).unwrap();
+            let target = target.display().to_string();
+            assert!(
+                !target.contains(".lmbatch"),
+                "{closed}: {descriptor} is {target}"
+            );
+            let sign = ["<&-", ">&-", "2>&-"][descriptor];
+            if closed.split(' ').any(|part| part == sign) {
+                assert_eq!(target, "/dev/null", "{closed}: {descriptor}");
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let output = shell(&format!("{run} 20ms")).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{closed}: {}", said(&output));
+        let ids: Vec<Value> = lines(&world.path().join("out.jsonl"))
+            .iter()
+            .map(|line| line["id"].clone())
+            .collect();
+        assert_eq!(ids, [json!(0), json!(1), json!(2)], "{closed}");
+        for args in [
+            "runs",
+            "show mine",
+            "audit mine",
+            "status --json",
+            "retrieve mine -o -",
+        ] {
+            let output = shell(args).output().unwrap();
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{closed}: {args}: {}",
+                said(&output)
+            );
+        }
+        let audit = world.at(&["audit", "mine", "--json"]);
+        assert_eq!(one(&audit.stdout)["ok"], true, "{closed}");
     }
 }
 

@@ -175,6 +175,7 @@ fn main() -> ExitCode {
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     match exit {
         Exit::Usable if terminal::has_lost_output() => Exit::Failed.into(),
+        Exit::Usable if terminal::has_lost_reader() => Exit::Pipe.into(),
         exit => exit.into(),
     }
 }

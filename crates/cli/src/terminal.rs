@@ -23,6 +23,9 @@ static QUIET: AtomicBool = AtomicBool::new(false);
 /// Set once a write to standard output has failed for a reason other than a closed pipe.
 static LOST: AtomicBool = AtomicBool::new(false);
 
+/// Set once a write to standard output has found its pipe closed.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
 /// Set if standard output receives outcomes: nothing else is printed to it then.
 static HOLDS_OUTCOMES: AtomicBool = AtomicBool::new(false);
 
@@ -42,6 +45,11 @@ pub(crate) fn keep_stdout_for_outcomes() {
 /// Reports whether requested output could not be written to standard output.
 pub(crate) fn has_lost_output() -> bool {
     LOST.load(Ordering::Relaxed)
+}
+
+/// Reports whether the reader of standard output has closed its end.
+pub(crate) fn has_lost_reader() -> bool {
+    CLOSED.load(Ordering::Relaxed)
 }
 
 /// Shows a progress line; messages are printed above it.
@@ -72,7 +80,9 @@ fn stdout(text: &str) {
         let written = writeln!(out, "{text}").and_then(|()| out.flush());
         match written {
             // The reader has closed the pipe, as `head` does.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                CLOSED.store(true, Ordering::Relaxed);
+            }
             Err(error) if !LOST.swap(true, Ordering::Relaxed) => {
                 stderr_here(&format!(
                     "error: standard output cannot be written: {error}"

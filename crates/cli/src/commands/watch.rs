@@ -62,6 +62,9 @@ pub(crate) async fn status(session: &Session, args: &StatusArgs) -> Result<Exit,
         if let Some(exit) = watch.look(&*clock).await? {
             return Ok(exit);
         }
+        if terminal::has_lost_reader() {
+            return Err(Failure::pipe());
+        }
         clock.sleep(INTERVAL).await;
     }
 }
