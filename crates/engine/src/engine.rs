@@ -467,7 +467,7 @@ impl Engine {
 
     /// Creates the batch of a plan that fits into one, and does not wait for its results.
     pub async fn create_batch(&self, plan: Plan) -> Result<BatchHandle> {
-        self.ready()?.create_batch(plan).await
+        self.ready()?.create_batch(plan, None).await
     }
 
     /// Returns what a run still has at the provider, according to its record.

@@ -133,6 +133,48 @@ async fn a_timeout_limits_every_call_of_an_invoke_and_reports_what_is_known() {
     }
 }
 
+#[tokio::test]
+async fn a_timeout_limits_every_call_of_a_create_and_reports_what_is_known() {
+    let limit = Duration::from_secs(50);
+    for (call, _, unknown) in CALLS.into_iter().take(3) {
+        let world = World::slow(script_for(call), call);
+        let create = world.invoker.batch().create(ASKED);
+        let error = create.timeout(limit).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{call}: {error}");
+        assert_eq!(world.clock.elapsed(), limit, "{call}");
+        assert_eq!(error.label().is_some(), unknown, "{call}: {error}");
+        let delivery = match unknown {
+            true => Delivery::Unknown,
+            false => Delivery::NotSent,
+        };
+        assert_eq!(error.delivery(), delivery, "{call}: {error}");
+        assert_eq!(error.batch(), None, "{call}");
+    }
+}
+
+#[tokio::test]
+async fn a_timeout_limits_a_prepared_create_which_is_then_found_and_not_repeated() {
+    let limit = Duration::from_secs(50);
+    let world = World::slow(Script::default(), "create");
+    let batch = world.invoker.batch();
+    let prepared = batch.create(ASKED).timeout(limit).prepare().await.unwrap();
+    let kept = serde_json::to_string(&prepared.clone().sending()).unwrap();
+    let create = batch.create(ASKED).timeout(limit);
+    let error = create.find_or_create(prepared).await.unwrap_err();
+    let found = (error.kind(), error.delivery(), error.label().is_some());
+    assert_eq!(
+        found,
+        (ErrorKind::Timeout, Delivery::Unknown, true),
+        "{error}"
+    );
+    let kept = serde_json::from_str(&kept).unwrap();
+    let handle = batch.create(ASKED).find_or_create(kept).await.unwrap();
+    assert_eq!(
+        (handle.batch.as_str(), world.provider.accepted()),
+        ("b1", 1)
+    );
+}
+
 /// The time limit drops the future at any point, as a crash does.
 #[tokio::test]
 async fn a_named_run_that_timed_out_is_resumed_and_paid_for_once() {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::IntoFuture;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -17,6 +18,8 @@ use crate::client::call::{
 use crate::client::outcomes::Outcomes;
 use crate::client::prepared::Prepared;
 use crate::client::progress::ProgressStream;
+use crate::context::Context;
+use crate::plan::Plan;
 use crate::plan::ids::IdChoice;
 
 /// Chooses the ids on the wire. The caller's own ids are sent if the provider allows all of them, so that the batch
@@ -88,14 +91,50 @@ impl fmt::Debug for Create {
 impl Create {
     option_methods!();
     observer_methods!();
+    cost_methods!();
+
+    /// Sets the timeout of the whole call, from its first step to the response of the create; unlimited by default. It
+    /// covers reading the requests, the upload, the create, and searches after a lost response. After it the call fails
+    /// with [`Timeout`](lmbatch_core::ErrorKind::Timeout). Where the create was being sent, the error's
+    /// [delivery](lmbatch_core::Error::delivery) is unknown and it has a [label](lmbatch_core::Error::label): search
+    /// for that batch before the requests are sent again, or use [`prepare`](Self::prepare), which makes the create
+    /// repeatable.
+    ///
+    /// ```no_run
+    /// # async fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_core::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let handle = invoker.batch().create([("a", "Hello!")]).timeout(minute).await?;
+    /// println!("{}", handle.batch);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.call.run.deadline = Some(timeout);
+        self
+    }
+
+    /// Plans the requests within the timeout of the call.
+    async fn plan(call: &Call, requests: Vec<Request>, context: &Context) -> Result<Plan> {
+        let plan = async {
+            let (source, ids) = with_ids(call, requests, ids).await?;
+            context.plan_with(source, ids).await.map_err(Error::from)
+        };
+        context.in_time(call.run.deadline, UNREAD, plan).await
+    }
 
     /// Performs every free step, such as the upload, and stops before the create: see [`Prepared`].
     pub fn prepare(self) -> BoxFuture<'static, Result<Prepared>> {
         async move {
             let context = &self.call.context()?.ephemeral();
-            let (source, ids) = with_ids(&self.call, self.requests, ids).await?;
-            let plan = context.plan_with(source, ids).await?;
-            Prepared::new(context, plan).await
+            let plan = Self::plan(&self.call, self.requests, context).await?;
+            let (plan, parts) = plan.with_handle_parts().await?;
+            let intent = context.prepare(&plan);
+            let intent = context
+                .create_in_time(self.call.run.deadline, &plan, intent)
+                .await?;
+            Ok(Prepared::new(&plan, parts, intent))
         }
         .boxed()
     }
@@ -111,8 +150,12 @@ impl Create {
             let context = &self.call.context()?.ephemeral();
             let (ids, nonce) = prepared.ids();
             let source = source(&self.call, self.requests);
-            let plan = context.plan_under(source, ids, nonce).await?;
-            prepared.find_or_create(context, &plan).await
+            let limit = self.call.run.deadline;
+            let plan = context.plan_under(source, ids, nonce);
+            let plan = async { plan.await.map_err(Error::from) };
+            let plan = context.in_time(limit, UNREAD, plan).await?;
+            let found = prepared.find_or_create(context, &plan);
+            context.create_in_time(limit, &plan, found).await
         }
         .boxed()
     }
@@ -125,9 +168,8 @@ impl IntoFuture for Create {
     fn into_future(self) -> Self::IntoFuture {
         async move {
             let context = &self.call.context()?.ephemeral();
-            let (source, ids) = with_ids(&self.call, self.requests, ids).await?;
-            let plan = context.plan_with(source, ids).await?;
-            context.create_batch(plan).await
+            let plan = Self::plan(&self.call, self.requests, context).await?;
+            context.create_batch(plan, self.call.run.deadline).await
         }
         .boxed()
     }

@@ -71,17 +71,16 @@ enum State {
 }
 
 impl Prepared {
-    pub(crate) async fn new(context: &Context, plan: Plan) -> Result<Self> {
-        let (plan, handle) = plan.with_handle_parts().await?;
-        Ok(Self {
+    pub(crate) fn new(plan: &Plan, handle: HandleParts, intent: Intent) -> Self {
+        Self {
             version: FormatVersion,
             handle,
             digest: plan.digest().into(),
             nonce: plan.nonce.clone(),
-            intent: context.prepare(&plan).await?,
+            intent,
             state: State::Prepared,
             fresh: true,
-        })
+        }
     }
 
     /// Returns the data to store just before the create is sent: a process that reads it back searches for the

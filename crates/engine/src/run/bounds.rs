@@ -51,6 +51,51 @@ impl Context {
         ended.map_err(|error| handles.attach(context.explain(error, name)))
     }
 
+    /// Does the work of a call that creates the batch of a plan, within the time limit of the call.
+    pub(crate) async fn create_in_time<T>(
+        &self,
+        limit: Option<Duration>,
+        plan: &Plan,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let at = limit.and_then(|limit| self.started().checked_add(limit));
+        // The future is large and would be moved as a whole.
+        let work = Box::pin(work);
+        let (Some(at), Some(limit)) = (at, limit) else {
+            return work.await;
+        };
+        match within(&*self.clock, at, work).await {
+            Some(done) => done,
+            None => Err(self.late_create(plan, limit).await),
+        }
+    }
+
+    /// Returns the error of a create whose time limit is reached.
+    async fn late_create(&self, plan: &Plan, limit: Duration) -> Error {
+        let error = Error::new(ErrorKind::Timeout).with_operation("create the batch");
+        let seconds = limit.as_secs_f64();
+        let run = plan.record(&*self.clock);
+        let error = match (self.unanswered_create(&run).await, plan.handles.first()) {
+            (_, Some(batch)) => error
+                .with_message(format!("the batch was created, but not within {seconds} s"))
+                .with_batch(batch),
+            (Some((label, requests)), None) => {
+                let advice = self.search_advice(&label, requests, None);
+                error
+                    .with_delivery(Delivery::Unknown)
+                    .with_label(label)
+                    .with_message(format!(
+                        "the response to the create was not known after {seconds} s; the batch may be accepted and \
+                         billed. {advice}"
+                    ))
+            }
+            (None, None) => error.with_message(format!(
+                "no batch was created within {seconds} s; nothing is billed"
+            )),
+        };
+        self.of_create(error, plan)
+    }
+
     /// Returns the error of a run whose time limit is reached. The record is as it would be after a
     /// crash.
     async fn late(&self, run: &RunRecord, handles: &RunHandles, limit: Duration) -> Error {

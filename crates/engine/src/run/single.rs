@@ -1,5 +1,7 @@
 //! A batch without a run: prepared, created or found again, while its caller waits.
 
+use std::time::Duration;
+
 use lmbatch_core::{BatchHandle, BatchId, Error, ErrorKind, Intent, Result, Search, ShardState};
 
 use tokio::sync::watch;
@@ -76,14 +78,20 @@ impl Context {
         })
     }
 
-    pub(crate) async fn create_batch(&self, plan: Plan) -> Result<BatchHandle> {
+    /// Creates the batch of a plan, at most until `limit` has passed since the beginning of the call.
+    pub(crate) async fn create_batch(
+        &self,
+        plan: Plan,
+        limit: Option<Duration>,
+    ) -> Result<BatchHandle> {
         let (plan, parts) = plan.with_handle_parts().await?;
         let created = async {
             let (mut work, _) = self.begin_single(&plan).await?;
             self.advance_single(&plan, &mut work, true).await?;
             self.created(&work)
         };
-        let batch = created
+        let batch = self
+            .create_in_time(limit, &plan, created)
             .await
             .map_err(|error| self.of_create(error, &plan))?;
         Ok(parts.with_batch(batch))

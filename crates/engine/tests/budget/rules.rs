@@ -284,3 +284,16 @@ async fn two_processes_that_reserve_at_once_do_not_both_get_the_last_of_the_limi
         assert!(world.vendor.bill() <= max, "{first}");
     }
 }
+
+#[tokio::test]
+async fn a_create_takes_a_limit_of_its_own() {
+    let world = World::new(1, Chances::default());
+    let batch = world.invoker().batch();
+    for (limit, refused, creates) in [("0.000001", true, 0), ("1000", false, 1)] {
+        let create = batch.create([("a", "usage 10 5 20")]);
+        let created = create.max_cost(cost(limit), Arc::new(Table)).await;
+        let kind = created.err().map(|error| error.kind());
+        assert_eq!(kind, refused.then_some(ErrorKind::CostLimit), "{limit}");
+        assert_eq!(world.vendor.creates(), creates, "{limit}");
+    }
+}

@@ -9,8 +9,8 @@ use lmbatch_core::{
     RequestView, ResponseSchema, Result, Role, RunFilter, RunRecord, ShardRecord, ShardState, Text,
 };
 use lmbatch_engine::{
-    BatchLimit, CostLimit, Engine, Entry, IdView, MemoryLedger, Plan, RequestSource, RunOptions,
-    RunResults, Sourced,
+    BatchLimit, CostLimit, Engine, Entry, IdView, LMInvoker, MemoryLedger, Plan, RequestSource,
+    RunOptions, RunResults, Sourced,
 };
 use lmbatch_testing::{MemorySpool, TestClock, TestRng};
 
@@ -91,6 +91,13 @@ impl World {
     pub(crate) fn living(&self, limit: CostLimit) -> Engine {
         self.process(&fuse(i64::MAX, false), 7)
             .with_cost_limit(limit, Arc::new(Table))
+    }
+
+    /// Returns an invoker of the same provider, without a record.
+    pub(crate) fn invoker(&self) -> LMInvoker {
+        LMInvoker::shared(self.vendor.clone(), self.model)
+            .clock(self.clock.clone())
+            .rng(Arc::new(TestRng::new(7)))
     }
 
     /// Returns a process that dies after as many calls as the fuse allows. It has no limit yet.
