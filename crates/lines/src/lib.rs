@@ -50,7 +50,6 @@ mod parameters;
 mod parquet_writer;
 mod source;
 mod table;
-mod tool_rules;
 mod translated;
 mod values;
 

@@ -19,7 +19,6 @@ use crate::content::contents;
 use crate::context::{InputContext, bad};
 use crate::ordinary::Ordinary;
 use crate::parameters::{check_parameter_name, check_parameter_ranges};
-use crate::tool_rules::check_tools;
 use crate::translated::typed;
 use crate::values::{MOST_TOKENS, exact, in_words, one_limit};
 
@@ -249,7 +248,6 @@ fn generate(
     if model.is_empty() {
         return Err(bad("the model is empty"));
     }
-    check_tools(options, &context.provider)?;
     let system = options.system.as_deref().map(Text::Plain);
     let request = RequestView::Generate(GenerateView {
         model: Text::Plain(model),

@@ -26,6 +26,7 @@ pub(crate) mod row;
 pub mod schemas;
 pub(crate) mod text;
 pub(crate) mod time;
+pub(crate) mod tool_names;
 pub(crate) mod view;
 pub(crate) mod write;
 
@@ -58,6 +59,7 @@ pub use provider::BatchProvider;
 pub use row::{ResultRow, RowReader};
 pub use text::{Json, JsonError, MAX_DEPTH, Text, Token, compact, write_string};
 pub use time::{format_time, parse_provider_time, parse_time};
+pub use tool_names::{ToolNames, check_tool_choice};
 pub use view::{
     Arguments, AttachmentView, ContentView, EmbedView, GenerateView, MessageView, RawView,
     RequestView, SourceView, ThinkingView, ToolCallView, ToolResultView,

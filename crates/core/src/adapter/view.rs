@@ -197,6 +197,30 @@ pub struct GenerateView<'a> {
     pub hyperparameters: Cow<'a, Hyperparameters>,
 }
 
+impl<'a> GenerateView<'a> {
+    /// Returns the texts of the system instruction and of every system message, without empty ones: for providers that
+    /// take system texts apart from the conversation.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a system message with other contents.
+    pub fn system_texts(&self, provider: &str) -> Result<Vec<Text<'a>>, RequestError> {
+        let mut texts: Vec<Text<'a>> = self.system.into_iter().collect();
+        let turns = self.messages.iter();
+        for turn in turns.filter(|turn| turn.role == Role::System) {
+            for content in &turn.contents {
+                let ContentView::Text(text) = content else {
+                    return Err(RequestError::unsupported(format!(
+                        "{provider}: system messages hold text only"
+                    )));
+                };
+                texts.push(*text);
+            }
+        }
+        texts.retain(|text| !text.is_empty());
+        Ok(texts)
+    }
+}
+
 /// One message of a conversation, borrowed.
 #[derive(Debug, Clone)]
 pub struct MessageView<'a> {

@@ -26,6 +26,17 @@ fn a_tool_that_the_provider_cannot_call_is_refused_in_every_line() {
             Some("the tool \"1f\": "),
         ),
         (GOOGLE, own(tool("ns.f-1"), json!("auto")), None),
+        (OPENAI, own(tool(&"f".repeat(128)), json!("auto")), None),
+        (
+            OPENAI,
+            own(tool(&"f".repeat(129)), json!("auto")),
+            Some("the tool \"ffff"),
+        ),
+        (
+            "chat@openai/m",
+            own(tool(&"f".repeat(65)), json!("auto")),
+            Some("the tool \"ffff"),
+        ),
         (
             OPENAI,
             own(tool("f"), json!({"tool": "g"})),

@@ -3,7 +3,7 @@
 use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
     CallIds, ContentView, FollowUp, GenerateView, MessageView, Object, RequestError, Role, Text,
-    ToolChoice, append_items, replace_member, write_list,
+    ToolChoice, ToolNames, append_items, replace_member, write_list,
 };
 
 use super::models::Thinking;
@@ -23,12 +23,20 @@ pub(super) fn sampling(view: &GenerateView<'_>) -> Vec<&'static str> {
     own.collect()
 }
 
+/// "tools.16.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'" (error of the API, 2025-08-14).
+const TOOL_NAMES: ToolNames = ToolNames {
+    max_len: 128,
+    punctuation: "_-",
+    begins_with_letter: false,
+};
+
 pub(super) fn write(
     view: &GenerateView<'_>,
     schema: Option<&SentSchema>,
     default_max_tokens: u32,
     out: &mut Vec<u8>,
 ) -> Result<(), RequestError> {
+    TOOL_NAMES.check("anthropic", view)?;
     let ids = CallIds::of(&view.messages, content::CALL_IDS);
     let joined = ids.apply(view);
     let view = joined.as_ref().unwrap_or(view);
@@ -134,22 +142,7 @@ fn think(thinking: &Thinking, body: &mut Object<'_>) -> Option<&'static str> {
 
 /// System text stands before every conversation here, wherever it stood.
 fn system(view: &GenerateView<'_>, body: &mut Object<'_>) -> Result<(), RequestError> {
-    let mut texts: Vec<Text<'_>> = view.system.into_iter().collect();
-    for turn in view
-        .messages
-        .iter()
-        .filter(|turn| turn.role == Role::System)
-    {
-        for content in &turn.contents {
-            let ContentView::Text(text) = content else {
-                return Err(RequestError::unsupported(
-                    "anthropic: system messages hold text only",
-                ));
-            };
-            texts.push(*text);
-        }
-    }
-    texts.retain(|text| !text.is_empty());
+    let texts = view.system_texts("anthropic")?;
     match texts.as_slice() {
         [] => {}
         [text] => body.text("system", *text),

@@ -2,8 +2,8 @@
 
 use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
-    CallIds, ContentView, FollowUp, GenerateView, Hyperparameters, Object, RequestError, Role,
-    Text, ToolChoice, append_items, replace_member, write_list,
+    CallIds, FollowUp, GenerateView, Hyperparameters, Object, RequestError, Role,
+    Text, ToolChoice, ToolNames, append_items, replace_member, write_list,
 };
 
 use super::models::Thinking;
@@ -50,6 +50,14 @@ pub(super) struct Writer<'w> {
     pub(super) safety_settings: &'w [SafetySetting],
 }
 
+/// "Must start with a letter or an underscore. Must be a-z, A-Z, 0-9, or contain underscores, dots, colons and dashes,
+/// with a maximum length of 128" (discovery document, 2026; measured at 128 and 129, 2026-10-05).
+const TOOL_NAMES: ToolNames = ToolNames {
+    max_len: 128,
+    punctuation: "_-.:",
+    begins_with_letter: true,
+};
+
 impl Writer<'_> {
     pub(super) fn write(
         &self,
@@ -58,6 +66,7 @@ impl Writer<'_> {
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
         view.hyperparameters.check_numbers()?;
+        TOOL_NAMES.check("google", view)?;
         let ids = CallIds::of(&view.messages, content::CALL_IDS);
         let joined = ids.apply(view);
         let view = joined.as_ref().unwrap_or(view);
@@ -88,22 +97,7 @@ impl Writer<'_> {
     /// System text stands before every conversation here, wherever it stood. Empty text is refused by the
     /// parser of files (comment of a client, 2026-02).
     fn system(&self, view: &GenerateView<'_>, body: &mut Object<'_>) -> Result<(), RequestError> {
-        let mut texts: Vec<Text<'_>> = view.system.into_iter().collect();
-        for turn in view
-            .messages
-            .iter()
-            .filter(|turn| turn.role == Role::System)
-        {
-            for content in &turn.contents {
-                let ContentView::Text(text) = content else {
-                    return Err(RequestError::unsupported(
-                        "google: system messages hold text only",
-                    ));
-                };
-                texts.push(*text);
-            }
-        }
-        texts.retain(|text| !text.is_empty());
+        let texts = view.system_texts("google")?;
         if texts.is_empty() {
             return Ok(());
         }

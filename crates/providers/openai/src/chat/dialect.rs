@@ -1,6 +1,6 @@
 //! Differences between services that implement OpenAI's chat completions, as data.
 
-use lmbatch_core::{CallIdRule, Effort, ErrorKind, FinishReason, Retry};
+use lmbatch_core::{CallIdRule, Effort, ErrorKind, FinishReason, Retry, ToolNames};
 
 /// "tool_calls[0].id: string too long. Expected a string with maximum length 40" (error of the chat endpoint,
 /// openclaw 875, 2026-01-13; dify 28987, 2025-12-01). Any character is accepted.
@@ -155,15 +155,29 @@ pub struct Tools {
     pub named: bool,
     /// Rule for the ids of tool calls. Others are rewritten, in a call and in its result alike.
     pub call_ids: CallIdRule,
+    /// Rule for the names of tools; `None` if the service documents none.
+    pub names: Option<ToolNames>,
 }
 
 impl Tools {
-    /// Tools of OpenAI: strict where wanted, `required`, a tool by its name, ids of up to 40 bytes.
+    /// Tools of OpenAI: strict where wanted, `required`, a tool by its name, ids of up to 40 bytes, names of up to 64
+    /// letters, digits, underscores and hyphens ("with a maximum length of 64", OpenAPI document 2.3.0, 2026-08-21).
     pub const OPENAI: Self = Self {
         strict: true,
         required: Some("required"),
         named: true,
         call_ids: CALL_IDS,
+        names: Some(ToolNames {
+            max_len: 64,
+            punctuation: "_-",
+            begins_with_letter: false,
+        }),
+    };
+
+    /// Tools of OpenAI for a service that documents no rule for their names.
+    pub(crate) const NAMED_FREELY: Self = Self {
+        names: None,
+        ..Self::OPENAI
     };
 }
 

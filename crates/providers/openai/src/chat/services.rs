@@ -77,7 +77,7 @@ impl Dialect {
             ..Parameters::OPENAI
         },
         efforts: effort(NONE_TO_HIGH),
-        tools: Some(Tools::OPENAI),
+        tools: Some(Tools::NAMED_FREELY),
         schemas: Schemas::OpenAi,
         images: Some(Files::IMAGE_URL),
         extras: Extras::Except(&[
@@ -103,7 +103,7 @@ impl Dialect {
         efforts: effort(LOW_TO_HIGH),
         tools: Some(Tools {
             strict: false,
-            ..Tools::OPENAI
+            ..Tools::NAMED_FREELY
         }),
         schemas: Schemas::AsIs { strict: None },
         images: Some(Files::IMAGE_URL),
@@ -144,6 +144,8 @@ impl Dialect {
                 max_len: 9,
                 is_legal: |letter| letter.is_ascii_alphanumeric(),
             },
+            // "Function name was … but must be a-z, A-Z, 0-9, or contain underscores and dashes, with a maximum length
+            // of 64" (witsy 164, 2025-04-04).
             ..Tools::OPENAI
         }),
         schemas: Schemas::AsIs { strict: Some(true) },
@@ -188,7 +190,7 @@ impl Dialect {
             ..Parameters::OPENAI
         },
         efforts: effort(NONE_TO_HIGH),
-        tools: Some(Tools::OPENAI),
+        tools: Some(Tools::NAMED_FREELY),
         schemas: Schemas::JsonObject,
         images: Some(Files::IMAGE_URL),
         videos: Some(Files {
@@ -211,7 +213,7 @@ impl Dialect {
         efforts: effort(NONE_TO_HIGH),
         tools: Some(Tools {
             strict: false,
-            ..Tools::OPENAI
+            ..Tools::NAMED_FREELY
         }),
         schemas: Schemas::AsIs { strict: Some(true) },
         images: Some(Files {

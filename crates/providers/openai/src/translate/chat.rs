@@ -4,7 +4,7 @@ use lmbatch_core::schemas::{Notes, SentSchema};
 use lmbatch_core::{
     AttachmentKind, AttachmentView, CallIds, ContentView, FollowUp, GenerateView, Hyperparameters,
     MessageView, Object, RequestError, ResponseSchema, Role, SourceView, Text, ThinkingOptions,
-    ThinkingView, ToolChoice, known_media_type, write_list,
+    ThinkingView, ToolChoice, check_tool_choice, known_media_type, write_list,
 };
 use serde::Serialize;
 
@@ -20,6 +20,10 @@ pub(crate) fn write(
     out: &mut Vec<u8>,
 ) -> Result<(), RequestError> {
     check(view, dialect)?;
+    match dialect.tools.and_then(|tools| tools.names) {
+        Some(names) => names.check(dialect.service, view)?,
+        None => check_tool_choice(view)?,
+    }
     let ids = dialect
         .tools
         .map(|tools| CallIds::of(&view.messages, tools.call_ids));

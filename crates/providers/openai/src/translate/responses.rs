@@ -3,12 +3,20 @@
 use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
     AttachmentKind, AttachmentView, CallIds, ContentView, Effort, FollowUp, GenerateView,
-    MessageView, Object, RequestError, Role, SourceView, Text, ThinkingView, ToolChoice,
+    MessageView, Object, RequestError, Role, SourceView, Text, ThinkingView, ToolChoice, ToolNames,
     ToolResultView, append_items, replace_member, write_list,
 };
 
 use super::json::{
     CALL_IDS, check_media_type, check_thinking, data_url, file_name, tool_output, url,
+};
+
+/// "Invalid 'tools[0].name': string too long. Expected a string with maximum length 128" (measured at
+/// `/v1/responses`, 2026-10-05), "Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'" (errors of the API).
+const TOOL_NAMES: ToolNames = ToolNames {
+    max_len: 128,
+    punctuation: "_-",
+    begins_with_letter: false,
 };
 
 pub(super) fn write(
@@ -36,6 +44,7 @@ pub(super) fn write(
         }
     }
     check_thinking(view.thinking)?;
+    TOOL_NAMES.check("openai", view)?;
     let ids = CallIds::of(&view.messages, CALL_IDS);
     let joined = ids.apply(view);
     let view = joined.as_ref().unwrap_or(view);

@@ -389,6 +389,7 @@ fn thinking_and_tool_choice_are_written() {
     ] {
         for endpoint in [RESPONSES, CHAT] {
             let request = GenerateView {
+                tools: &[Tool::new("add", &json!({"type": "object"}))],
                 tool_choice: Some(&choice),
                 ..view(vec![user([text("x")])])
             };
