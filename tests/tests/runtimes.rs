@@ -122,6 +122,7 @@ fn calls() -> Vec<(&'static str, Call)> {
         "Engine::requeue": |w| async { w.engine.requeue(&w.run, &HashSet::new()).await },
         "Engine::requeue_as": |w| async { w.engine.requeue_as(&w.run, &HashSet::new(), &w.plan().await).await },
         "Engine::update": |w| async { w.engine.update(&w.run, &w.plan().await).await },
+        "Engine::changes": |w| async { w.engine.changes(&w.run, &w.plan().await).await },
         "Engine::annotate": |w| w.engine.annotate(&w.run, BTreeMap::new()),
         "Engine::cancel_run": |w| w.engine.cancel_run(&w.run),
         "Engine::claim": |w| w.engine.claim(&w.run.id),

@@ -92,7 +92,14 @@ fn a_grown_input_with_another_output_is_refused_and_can_be_updated() {
     at("link.jsonl", &["-o", "two.jsonl"], 0, "already");
     write_input(folder.path(), [line("a"), line("b")]);
     for input in ["in.jsonl", "link.jsonl", "./in.jsonl"] {
-        at(input, &["-o", "three.jsonl"], 2, "have changed since run");
+        for part in [
+            "have changed since run",
+            "requests: 1 unchanged, 0 changed, 1 new, 0 gone",
+            "--update: sends 1 request, and keeps the answers to the others",
+            "--new: sends 2 requests, each time",
+        ] {
+            at(input, &["-o", "three.jsonl"], 2, part);
+        }
     }
     assert_eq!(batches(&emulating), 1);
     at(

@@ -67,7 +67,7 @@ pub(crate) struct Failure {
     pub(crate) exit: Exit,
     /// Message of one line; empty if the command ends without printing an error.
     pub(crate) message: String,
-    /// Further lines, one for each defect found.
+    /// Further lines, such as one for each defect found.
     pub(crate) details: Vec<String>,
     pub(crate) hint: Option<String>,
     /// Kind in one word: an [`ErrorKind`], or `usage`, `unfinished`, `busy`, `audit`, `pipe`.
@@ -114,6 +114,12 @@ impl Failure {
     /// Returns the failure of a command that has already reported its cause.
     pub(crate) fn silent(exit: Exit) -> Self {
         Self::new(exit, "stopped", "")
+    }
+
+    /// Sets the lines below the message.
+    pub(crate) fn with_details(mut self, details: Vec<String>) -> Self {
+        self.details = details;
+        self
     }
 
     /// Names the run that failed.

@@ -55,7 +55,7 @@ pub(crate) fn on_runs<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 
 /// Quotes a word for a shell; a word that cannot be quoted stays unchanged. Characters that a terminal would act on
 /// are written as octal bytes.
-fn quoted(word: &str) -> Cow<'_, str> {
+pub(crate) fn quoted(word: &str) -> Cow<'_, str> {
     if word.chars().any(crate::plain::is_unsafe) {
         let mut text = "$'".to_owned();
         for byte in word.bytes() {

@@ -27,7 +27,7 @@ use crate::results::finished::RunResults;
 use crate::results::reader::OutcomeReader;
 use crate::run::adopt::{Inventory, Labelled, Recognised};
 use crate::run::clean::RemainingData;
-use crate::run::update::Changes;
+use crate::run::compare::Changes;
 use crate::services::audit::{BatchAccount, RunAudit};
 use crate::services::orphans::{OrphanSearch, Orphans};
 use crate::services::same_run::{EndRefused, RunQuery, SameRun};
@@ -346,6 +346,16 @@ impl Engine {
     /// another process advances it.
     pub async fn update(&self, run: &RunRecord, plan: &Plan) -> Result<(RunRecord, Changes)> {
         self.ready()?.update(run, plan).await
+    }
+
+    /// Compares the requests of `plan` with those of a run, as an [update](Self::update) would.
+    /// Changes nothing and sends nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the record or the spool cannot be
+    /// read.
+    pub async fn changes(&self, run: &RunRecord, plan: &Plan) -> Result<Changes> {
+        self.ready()?.changes(run, plan).await
     }
 
     /// Marks chosen requests of a run that has ended to be sent again as `plan` has them, such as

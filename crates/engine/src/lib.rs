@@ -57,7 +57,7 @@ pub use results::finished::{CountMismatch, DuplicateBatch, RunResults};
 pub use results::reader::OutcomeReader;
 pub use run::adopt::{Inventory, Labelled, Recognised};
 pub use run::clean::RemainingData;
-pub use run::update::Changes;
+pub use run::compare::Changes;
 pub use schema::check_schema;
 pub use services::audit::{Answers, BatchAccount, RunAudit, undelivered};
 pub use services::orphans::{OrphanSearch, Orphans, UnusedUpload};

@@ -84,7 +84,12 @@ fn named_wrongly(error: &Error) -> Failure {
 }
 
 /// Returns the failure of a command that conflicts with a recorded run.
-pub(super) fn refusal(args: &RunArgs, conflict: RunConflict) -> Failure {
+pub(super) async fn refusal(
+    args: &RunArgs,
+    engine: &Engine,
+    plan: &Plan,
+    conflict: RunConflict,
+) -> Failure {
     let named = |run: &RunRecord| {
         format!(
             "the run {:?} ({})",
@@ -123,20 +128,54 @@ pub(super) fn refusal(args: &RunArgs, conflict: RunConflict) -> Failure {
                 "{} was started with a different input, model, options or account",
                 named(&run)
             ))
-            .hint("--update sends what is new or changed; another name with --run sends all of it")
+            .with_details(choices(args, engine, plan, &run).await)
+            .hint("nothing was sent; --update sends what is new or changed, another name with --run sends all of it")
         }
         RunConflict::ChangedInput(run) => Failure::usage(format!(
             "{} or its options have changed since run {}",
             args.input.display(),
             run.id
         ))
-        .hint("--update sends only what is new or changed; --new sends all of it again"),
+        .with_details(choices(args, engine, plan, &run).await)
+        .hint("nothing was sent; --update sends only what is new or changed, --run NAME and --new send all of it"),
         RunConflict::NothingToUpdate => Failure::usage("there is no run of this input to update")
             .hint(format!(
                 "{} lists them; name one with --run",
                 hints::on_runs(["runs"])
             )),
     }
+}
+
+/// Returns what an update of a run would send, and the options to choose from, a line each.
+async fn choices(args: &RunArgs, engine: &Engine, plan: &Plan, run: &RunRecord) -> Vec<String> {
+    // A run whose files cannot be read can still be replaced by a new one.
+    let Ok(changes) = engine.changes(run, plan).await else {
+        return Vec::new();
+    };
+    let sent = match changes.changed + changes.new {
+        0 => "sends nothing".to_owned(),
+        sent => format!("sends {}", format::count(sent, "request", "requests")),
+    };
+    let all = format::count(plan.requests(), "request", "requests");
+    let mut lines = vec![
+        format!(
+            "requests: {} unchanged, {} changed, {} new, {} gone",
+            format::number(changes.unchanged),
+            format::number(changes.changed),
+            format::number(changes.new),
+            format::number(changes.gone)
+        ),
+        format!("--update: {sent}, and keeps the answers to the others"),
+    ];
+    if args.name.is_none() {
+        let name = args.input.file_stem().unwrap_or_default();
+        let name = hints::quoted(&name.to_string_lossy()).into_owned();
+        lines.extend([
+            format!("--run {name}-$(date +%F): sends {all}, once a day"),
+            format!("--new: sends {all}, each time"),
+        ]);
+    }
+    lines
 }
 
 /// Warns that the same requests were sent before, under another name or in a cancelled run, and are paid for again.

@@ -225,7 +225,9 @@ async fn decided(
                 end_superseded(args, engine, &superseded).await?;
                 return Ok(Decided::Changed(run));
             }
-            (SameRun::Conflict(conflict), _) => return Err(refusal(args, conflict)),
+            (SameRun::Conflict(conflict), _) => {
+                return Err(refusal(args, engine, plan, conflict).await);
+            }
         }
         let place = ready(args, notes, engine, model).await?;
         // Asked without the claim, for which other processes would wait, and once.

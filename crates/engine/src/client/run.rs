@@ -19,7 +19,7 @@ use crate::plan::Plan;
 use crate::policy::RunOptions;
 use crate::results::finished::RunResults;
 use crate::run::bounds::advanced_elsewhere;
-use crate::run::update::Changes;
+use crate::run::compare::Changes;
 use crate::services::same_run::{OnKnownRun, RunQuery, SameRun};
 
 /// Named run, which starts or is resumed when it is awaited. Its future is `'static` and can be spawned.

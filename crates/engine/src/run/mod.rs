@@ -9,6 +9,7 @@ pub(crate) mod budget;
 pub(crate) mod cancel;
 pub(crate) mod claim;
 pub(crate) mod clean;
+pub(crate) mod compare;
 pub(crate) mod convert;
 pub(crate) mod create;
 pub(crate) mod fetch;

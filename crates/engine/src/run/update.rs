@@ -7,7 +7,6 @@ use std::sync::Arc;
 use lmbatch_core::{
     BatchClass, BatchCodec, Error, IdRule, Order, Result, RunRecord, ShardRecord, WireId,
 };
-use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
 use crate::plan::Plan;
@@ -15,34 +14,10 @@ use crate::plan::planned::{PlannedShard, planned};
 use crate::plan::rows::Bodies;
 use crate::plan::shards::ShardWriter;
 use crate::results::merge::{Layer, Layers, Merge, Merged};
+use crate::run::compare::{Changes, KnownRequests, compare, digest, known_requests};
 use crate::run::job::Job;
 use crate::spool::tables::{Echo, Reader};
 use crate::spool::{layout, spooled};
-
-/// Differences between a changed input and what a run has sent.
-///
-/// ```
-/// # use lmbatch_engine as lmbatch;
-/// /// Returns the number of requests that an update pays for.
-/// fn paid(changes: lmbatch::Changes) -> u64 {
-///     changes.changed + changes.new
-/// }
-/// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Changes {
-    /// Number of requests that are the same and keep their outcomes.
-    pub unchanged: u64,
-    /// Number of requests with a known id whose content has changed and is sent anew.
-    pub changed: u64,
-    /// Number of requests with a new id.
-    pub new: u64,
-    /// Number of requests that the input no longer has; they leave the output.
-    pub gone: u64,
-}
-
-/// Fingerprint of a request: its row without its id on the wire, and its class.
-type Fingerprint = [u8; 16];
 
 impl Context {
     pub(crate) async fn update(
@@ -63,7 +38,7 @@ impl Context {
         let (changes, new, order, checksums) = {
             let records = job.records();
             let mut update = Update::new(&job, &records, plan);
-            let known = update.known_requests()?;
+            let known = known_requests(&job.plan)?;
             let changes = update.take(&known)?;
             let (order, checksums) = update.note()?;
             (changes, update.finish()?, order, checksums)
@@ -99,7 +74,7 @@ impl Context {
             let records = job.records();
             let mut update = Update::new(&job, &records, plan);
             let chosen = job.plan.ordinals_of(chosen)?;
-            let mut known = update.known_requests()?;
+            let mut known = known_requests(&job.plan)?;
             known.retain(|_, (_, ordinal)| chosen.contains(ordinal));
             let found = update.take_known(&known)?;
             if found < chosen.len() as u64 {
@@ -113,6 +88,12 @@ impl Context {
         self.clear_cancellation(&job.run).await?;
         job.run.asked = job.run.attempt + 1;
         job.send(new).await
+    }
+
+    /// Compares a plan with what a run has sent. Changes nothing.
+    pub(crate) async fn changes(&self, run: &RunRecord, plan: &Plan) -> Result<Changes> {
+        let job = self.job(run).await?;
+        compare(plan, &known_requests(&job.plan)?, |_| Ok(()))
     }
 
     async fn comparable(&self, run: &RunRecord) -> Result<RunRecord> {
@@ -140,9 +121,6 @@ struct Update<'a> {
     order: Vec<u32>,
 }
 
-/// Requests of the run by the digest of their caller's id: fingerprint and ordinal.
-type KnownRequests = HashMap<Fingerprint, (Fingerprint, u32)>;
-
 impl<'a> Update<'a> {
     fn new(job: &'a Job<'_>, records: &'a [ShardRecord], new: &'a Plan) -> Self {
         let (old, limit) = (&job.plan, job.context.batch_limit);
@@ -159,63 +137,24 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Reads the fingerprint of each request of the output, as it was sent last without a repair.
-    fn known_requests(&self) -> Result<KnownRequests> {
-        let wanted = self.old.wanted()?;
-        let mut bodies = Bodies::new(&self.old.files, &self.old.shards);
-        let (mut merge, mut echo) = (self.old.merge(), Echo::default());
-        let mut known = HashMap::with_capacity(self.old.requests as usize);
-        while let Some(merged) = merge.next()? {
-            let ordinal = merged.ordinal;
-            if wanted
-                .as_ref()
-                .is_some_and(|wanted| !wanted.contains(&ordinal))
-            {
-                continue;
-            }
-            merge.echo(&mut echo)?;
-            // A repair adds turns to the request, and is no difference from the input.
-            let (shard, row) = merged.original;
-            let class = self.old.class(shard);
-            let id = WireId::ordinal(&self.old.nonce, ordinal);
-            let print = fingerprint(class, &id, bodies.read(shard, &row)?);
-            known.insert(digest(&[&echo.id]), (print, ordinal));
-        }
-        Ok(known)
-    }
-
     /// Reads the new input and puts new and changed requests into new shards.
     fn take(&mut self, known: &KnownRequests) -> Result<Changes> {
-        let mut changes = Changes::default();
-        let mut bodies = Bodies::new(&self.new.files, &self.new.shards);
-        let (mut merge, mut echo) = (self.new.merge(), Echo::default());
-        let mut row = Vec::new();
-        while let Some(merged) = merge.next()? {
-            merge.echo(&mut echo)?;
-            let class = self.new.class(merged.shard);
-            let id = WireId::ordinal(&self.new.nonce, merged.ordinal);
-            row.clear();
-            row.extend_from_slice(bodies.read(merged.shard, &merged.row)?);
-            match known.get(&digest(&[&echo.id])) {
-                Some((sent, ordinal)) if *sent == fingerprint(class, &id, &row) => {
-                    changes.unchanged += 1;
-                    self.order.push(*ordinal);
-                    continue;
-                }
-                // A changed request gets a new ordinal: the answer to the old one stays with the
-                // old ordinal.
-                Some(_) => changes.changed += 1,
-                None => changes.new += 1,
+        compare(self.new, known, |request| {
+            if let Some(ordinal) = request.unchanged {
+                self.order.push(ordinal);
+                return Ok(());
             }
+            // A changed request gets a new ordinal: the answer to the old one stays with the old
+            // ordinal.
             let ordinal = self.ordinals;
             self.ordinals = ordinal.checked_add(1).ok_or_else(too_many)?;
-            rename(&mut row, &id, &WireId::ordinal(&self.old.nonce, ordinal));
-            self.writer.put(class, &row, ordinal, echo.fields())?;
+            let id = WireId::ordinal(&self.old.nonce, ordinal);
+            rename(request.row, &request.id, &id);
+            let echo = request.echo.fields();
+            self.writer.put(request.class, request.row, ordinal, echo)?;
             self.order.push(ordinal);
-        }
-        let stay = changes.unchanged + changes.changed;
-        changes.gone = (known.len() as u64).saturating_sub(stay);
-        Ok(changes)
+            Ok(())
+        })
     }
 
     /// Puts the known requests into new shards as the new input has them, and returns how many the
@@ -332,7 +271,7 @@ impl Plan {
     }
 
     /// Returns the class of a shard.
-    fn class(&self, shard: u32) -> &BatchClass {
+    pub(crate) fn class(&self, shard: u32) -> &BatchClass {
         &self.shards[shard as usize].shard.class
     }
 }
@@ -345,25 +284,4 @@ fn rename(row: &mut [u8], from: &WireId, to: &WireId) {
     {
         row[at..at + to.len()].copy_from_slice(to);
     }
-}
-
-fn fingerprint(class: &BatchClass, id: &WireId, row: &[u8]) -> Fingerprint {
-    let class = serde_json::to_vec(class).unwrap_or_default();
-    let id = id.as_str().as_bytes();
-    let (before, after) = match memchr::memmem::find(row, id) {
-        Some(at) => (&row[..at], &row[at + id.len()..]),
-        None => (row, &[][..]),
-    };
-    digest(&[&class, before, after])
-}
-
-fn digest(parts: &[&[u8]]) -> Fingerprint {
-    let mut digest = Sha256::new();
-    for part in parts {
-        digest.update((part.len() as u64).to_le_bytes());
-        digest.update(part);
-    }
-    let mut print = [0; 16];
-    print.copy_from_slice(&digest.finalize()[..16]);
-    print
 }

@@ -2,8 +2,8 @@
 
 use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
-    CallIds, FollowUp, GenerateView, Hyperparameters, Object, RequestError, Role,
-    Text, ToolChoice, ToolNames, append_items, replace_member, write_list,
+    CallIds, FollowUp, GenerateView, Hyperparameters, Object, RequestError, Role, ToolChoice,
+    ToolNames, append_items, replace_member, write_list,
 };
 
 use super::models::Thinking;
