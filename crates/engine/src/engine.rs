@@ -323,7 +323,7 @@ impl Engine {
     /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) where the provider's adapter cannot continue a
     /// conversation; [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the run has not ended.
     pub async fn repair(&self, run: &RunRecord, chosen: &HashSet<u32>) -> Result<u64> {
-        self.context.repair(run, chosen).await
+        self.ready()?.repair(run, chosen).await
     }
 
     /// Checks that answers to the requests of a plan can be sent back to be corrected, before the plan is recorded.
@@ -664,8 +664,8 @@ impl Engine {
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
-            .field("provider", &self.context.provider)
-            .field("polling", &self.context.polling)
+            .field("provider", &self.ready()?.provider)
+            .field("polling", &self.ready()?.polling)
             .finish_non_exhaustive()
     }
 }

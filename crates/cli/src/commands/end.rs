@@ -162,12 +162,13 @@ pub(crate) fn in_progress(context: &RunContext, run: &RunRecord, shards: &[Shard
     let done = requests.saturating_sub(shards.iter().map(|shard| open(context, shard)).sum());
     let next = hints::on_runs(["resume", &run.id]);
     let batches: Vec<&str> = shards.iter().filter_map(batch).collect();
+    let uncreated = shards.iter().filter(|shard| is_uncreated(shard)).count() as u64;
     let hint = awaits_rows(context, shards).then(|| without_rows(run));
     if context.report.json {
         terminal::json(&json!({
             "format": 1, "run": run.id, "name": run.name, "state": "running",
             "state_dir": context.session.folder(), "requests": requests, "done": done, "batches": batches,
-            "output": context.notes.output, "next": next, "hint": hint,
+            "uncreated_batches": uncreated, "output": context.notes.output, "next": next, "hint": hint,
         }));
     }
     if context.patience == Patience::Detach {
@@ -177,6 +178,12 @@ pub(crate) fn in_progress(context: &RunContext, run: &RunRecord, shards: &[Shard
             format::count(batches.len() as u64, "batch", "batches"),
             run.id
         ));
+        if uncreated > 0 {
+            terminal::message(&format!(
+                "not created yet: {}; resume creates what the cost limit and the provider's quota have room for",
+                format::count(uncreated, "batch", "batches")
+            ));
+        }
     } else {
         terminal::message(&format!(
             "in progress: {} of {} {} (run {})",
@@ -209,6 +216,11 @@ fn open(context: &RunContext, shard: &ShardRecord) -> u64 {
         ShardState::Created { batch, .. } => count.saturating_sub(context.progress.done(batch)),
         _ => count,
     }
+}
+
+/// Reports whether the batch of a shard is still to be created.
+fn is_uncreated(shard: &ShardRecord) -> bool {
+    shard.state.batch().is_none() && !shard.state.is_final()
 }
 
 /// Returns the id of a shard's batch, if one was created.
