@@ -73,7 +73,11 @@ async fn five_hundred_live_runs_need_few_open_files() {
     child
         .args(["-c", LIMIT])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "descriptors::child_with_many_runs", "--nocapture"])
+        .args([
+            "--exact",
+            "descriptors::child_with_many_runs",
+            "--nocapture",
+        ])
         .env(CHILD, emulator.openai_base_url());
     let output = tokio::task::spawn_blocking(move || child.output());
     let output = output.await.unwrap().unwrap();

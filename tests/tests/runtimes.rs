@@ -121,6 +121,7 @@ fn calls() -> Vec<(&'static str, Call)> {
         "Engine::partial_results": |w| w.engine.partial_results(&w.run),
         "Engine::requeue": |w| async { w.engine.requeue(&w.run, &HashSet::new()).await },
         "Engine::requeue_as": |w| async { w.engine.requeue_as(&w.run, &HashSet::new(), &w.plan().await).await },
+        "Engine::repair": |w| async { w.engine.repair(&w.run, &HashSet::new()).await },
         "Engine::update": |w| async { w.engine.update(&w.run, &w.plan().await).await },
         "Engine::changes": |w| async { w.engine.changes(&w.run, &w.plan().await).await },
         "Engine::annotate": |w| w.engine.annotate(&w.run, BTreeMap::new()),

@@ -664,8 +664,8 @@ impl Engine {
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
-            .field("provider", &self.ready()?.provider)
-            .field("polling", &self.ready()?.polling)
+            .field("provider", &self.context.provider)
+            .field("polling", &self.context.polling)
             .finish_non_exhaustive()
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::paused::PausedClock;
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Clock,
@@ -14,7 +15,6 @@ use lmbatch_core::{
 };
 use lmbatch_engine::{BatchLimit, LMInvoker};
 use lmbatch_testing::{MemoryProvider, Script, TestRng};
-use crate::paused::PausedClock;
 
 /// Calls for each batch, by its number: name and second.
 type Timelines = BTreeMap<u32, Vec<(&'static str, u64)>>;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::paused::PausedClock;
 use lmbatch_core::{BatchStatus, Clock as _, ErrorKind, RunFilter, RunRecord};
 use lmbatch_engine::{Engine, FolderSpool, MemoryLedger, PollingPolicy, RunOptions};
 use lmbatch_testing::{MemoryProvider, Script, TestRequests, TestRng};
-use crate::paused::PausedClock;
 use tokio::task::JoinSet;
 
 const REQUESTS: usize = 3;

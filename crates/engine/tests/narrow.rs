@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::paused::PausedClock;
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchId, Change, Clock, LateAcknowledgement, Ledger, Page, Request, Result,
@@ -13,7 +14,6 @@ use lmbatch_core::{
 };
 use lmbatch_engine::{BatchLimit, LMInvoker, MemoryLedger};
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestRng};
-use crate::paused::PausedClock;
 
 /// Duration of one call.
 const TAKES: Duration = Duration::from_millis(700);

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::paused::PausedClock;
 use lmbatch_core::{BatchId, Clock, Delivery, Error, ErrorKind, Request, Result, Retry};
 use lmbatch_engine::{BatchLimit, Event, LMInvoker, MemoryLedger, StepLimits};
 use lmbatch_testing::{FleetRules, Listing, MemoryFleet, MemorySpool, TestRng};
-use crate::paused::PausedClock;
 use tokio::task::JoinSet;
 
 const MINUTE: Duration = Duration::from_secs(60);
