@@ -130,7 +130,12 @@ pub(super) fn refusal(args: &RunArgs, conflict: RunConflict) -> Failure {
             args.input.display(),
             run.id
         ))
-        .hint("--update sends only what is new or changed; --new sends all of it again"),
+        .hint(match run.pilot_of {
+            Some(_) => {
+                "--update sends only what is new or changed, and with --pilot only of the first requests; --new begins anew, and sends all of it"
+            }
+            None => "--update sends only what is new or changed; --new sends all of it again",
+        }),
         RunConflict::NothingToUpdate => Failure::usage("there is no run of this input to update")
             .hint(format!(
                 "{} lists them; name one with --run",

@@ -17,6 +17,7 @@ pub(crate) mod kept;
 pub(crate) mod known;
 pub(crate) mod list;
 pub(crate) mod many;
+pub(crate) mod pilot;
 pub(crate) mod planning;
 pub(crate) mod providers;
 pub(crate) mod purge;
