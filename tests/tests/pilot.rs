@@ -469,16 +469,16 @@ fn a_limit_below_the_projected_cost_is_a_warning_and_holds() {
         "--pilot",
         "2",
         "--max-tokens",
-        "30",
+        "4",
         "--max-cost",
-        "0.0611",
+        "0.02",
         "-y",
     ]);
     assert_exit(&piloted, 5);
     assert_eq!(world.billed(), (1, 2));
     let told = errors(&piloted);
     assert!(
-        told.contains("warning: the cost limit of $0.0611 may not suffice for about $"),
+        told.contains("warning: the cost limit of $0.02 may not suffice for about $"),
         "{told}"
     );
     let run = world.only_run();
