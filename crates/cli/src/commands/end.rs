@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::run_context::{Patience, RunContext};
 use super::run_settings::absolute_path;
-use super::{appear, pilot, write};
+use super::{appear, pilot_ended, write};
 use crate::args::Cleanup;
 use crate::exit::{Exit, Failure};
 use crate::on_finish::{self, Ended};
@@ -318,7 +318,7 @@ pub(crate) async fn outcomes(
     if let Some(run) = run.as_ref().filter(|run| run.pilot_of.is_some())
         && !context.only_reads
     {
-        return Box::pin(pilot::ended(context, engine, finished, run)).await;
+        return Box::pin(pilot_ended::ended(context, engine, finished, run)).await;
     }
     let batches = finished.batches();
     let summary = Summary::new(

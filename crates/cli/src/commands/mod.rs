@@ -18,6 +18,8 @@ pub(crate) mod known;
 pub(crate) mod list;
 pub(crate) mod many;
 pub(crate) mod pilot;
+pub(crate) mod pilot_ended;
+pub(crate) mod pilot_facts;
 pub(crate) mod planning;
 pub(crate) mod providers;
 pub(crate) mod purge;

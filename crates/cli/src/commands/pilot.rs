@@ -7,33 +7,22 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use lmbatch::engine::{Costs, Plan, PlannedRequest, RunOptions, RunResults, RunState};
+use lmbatch::Engine;
+use lmbatch::engine::{Plan, PlannedRequest, RunOptions, RunResults};
 use lmbatch::record::{RunClaim, RunRecord};
-use lmbatch::{Engine, Result as CoreResult};
 
 use super::before_paying::{self, Estimating, Scope};
 use super::continuing::{again_at, claimed};
-use super::end::{clean, driven, named};
-use super::kept::Kept;
+use super::end::driven;
+use super::pilot_ended::Report;
+use super::pilot_facts::{NEXT, command, own_words};
 use super::run_context::{self, Patience, RunContext};
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
-use crate::pilot_report::{self, Decision, Outcomes, Pilot};
+use crate::pilot_report::Decision;
 use crate::progress::Progress;
 use crate::signals::Handling;
-use crate::summary::Summary;
-use crate::{format, hints, rendering, terminal, written};
-
-/// Name of the note with the words of the command that sends the other requests.
-const NEXT: &str = "pilot_next";
-
-/// Options of `run` that the command for the other requests does not repeat, and whether they have a value.
-const NOT_REPEATED: [(&str, bool); 4] = [
-    ("--pilot", true),
-    ("--pilot-min-ok", true),
-    ("--new", false),
-    ("--update", false),
-];
+use crate::{format, terminal, written};
 
 /// First requests of a plan, which are sent before the others.
 #[derive(Debug)]
@@ -297,248 +286,5 @@ impl Piloted<'_> {
         let engine = engine.with_observer(self.context.progress.clone());
         let updated = super::run::update(self.context, &engine, run, self.plan, self.options);
         Box::pin(updated).await
-    }
-}
-
-/// Pilot that has ended, with its outcomes.
-#[derive(Debug)]
-struct Report {
-    summary: Summary,
-    outcomes: Outcomes,
-    pilot: Pilot,
-    is_priced: bool,
-}
-
-impl Report {
-    async fn of(
-        context: &RunContext,
-        engine: &Engine,
-        finished: &RunResults,
-        run: &RunRecord,
-    ) -> Result<Self, Failure> {
-        let (notes, batches) = (&context.notes, finished.batches());
-        let reader = engine.outcomes(finished)?;
-        let (accept, requests) = (notes.kept.accept().to_vec(), finished.requests());
-        let read =
-            tokio::task::spawn_blocking(move || pilot_report::read(reader, requests, &accept));
-        let mut outcomes = read.await.map_err(|_| rendering::lost())??;
-        let accounts = match run.attempt > 0 || run.order.is_some() {
-            true => Some(engine.accounts(run).await?),
-            false => None,
-        };
-        let billed = accounts.as_ref().map(|accounts| {
-            let mut billed = Costs::default();
-            accounts
-                .iter()
-                .for_each(|account| billed += account.answered.costs);
-            billed
-        });
-        let is_priced = engine.prices().is_some() && !context.emulated;
-        let of = u64::from(run.pilot_of.unwrap_or(run.requests));
-        let pilot = Pilot::of(&outcomes, of, billed.as_ref(), is_priced);
-        let mut summary = Summary::new(
-            notes.provider.id(),
-            &notes.model,
-            &batches,
-            &notes.output.display().to_string(),
-            context.emulated,
-            Some(&run.id),
-        )
-        .with_state(context.session.folder());
-        summary.add(std::mem::take(&mut outcomes.counts));
-        summary.bill(accounts.as_deref(), &batches);
-        summary.price(accounts.as_deref(), engine);
-        summary.finish(engine.clock().elapsed().saturating_sub(context.start));
-        Ok(Self {
-            summary,
-            outcomes,
-            pilot,
-            is_priced,
-        })
-    }
-
-    /// Records the length of the longest answer, which a limit on the cost then expects of the other requests, and
-    /// returns the options and the record of the run with it. The caller holds the claim of the run.
-    async fn measure(
-        &self,
-        kept: Kept,
-        engine: &Engine,
-        run: &RunRecord,
-    ) -> CoreResult<(Kept, RunRecord)> {
-        let most = self.pilot.most_output_tokens.filter(|most| *most > 0);
-        let most = most.map(|most| u32::try_from(most).unwrap_or(u32::MAX));
-        let cost = kept.cost().clone().expecting_of_pilot(most);
-        let kept = kept.with_cost(cost);
-        let run = match kept.note_cost(run) {
-            Some(notes) => engine.annotate(run, notes).await?,
-            None => run.clone(),
-        };
-        Ok((kept, run))
-    }
-
-    fn print(&self, context: &RunContext, run: &RunRecord) {
-        if context.turns.is_some() {
-            return terminal::message(&format!(
-                "{}: the pilot of {} of {} requests has ended, {} usable",
-                named(run),
-                format::number(self.pilot.requests),
-                format::number(self.pilot.of),
-                format::number(self.pilot.usable)
-            ));
-        }
-        let lines = self
-            .pilot
-            .lines(&self.summary, &self.outcomes, &run.id, self.is_priced);
-        for line in lines {
-            terminal::message(&line);
-        }
-        let limit = context.notes.kept.cost().max_cost;
-        if let Some(note) = self.pilot.over(limit) {
-            terminal::warn(&note);
-        }
-    }
-
-    /// Prints where the answers are, and how to send the other requests.
-    fn hints(&self, run: &RunRecord) {
-        let retrieve = hints::on_runs(["retrieve", &run.id]);
-        terminal::message(&format!("to read the answers of the pilot:\n  {retrieve}"));
-        match &self.pilot.next {
-            Some(next) => {
-                let is_stream = run.notes.get("input").is_some_and(|input| **input == *"-");
-                let input = match is_stream {
-                    true => ", with the same input on standard input",
-                    false => "",
-                };
-                terminal::message(&format!(
-                    "to send {}{input}:\n  {next}",
-                    self.pilot.others()
-                ));
-            }
-            None if run.cancelled => {}
-            None => terminal::message("to send all requests, continue the run with its input"),
-        }
-    }
-
-    /// Ends the command without sending the other requests.
-    async fn stop(
-        mut self,
-        context: &RunContext,
-        engine: &Engine,
-        run: &RunRecord,
-    ) -> Result<Exit, Failure> {
-        if run.cancelled {
-            (self.pilot.decision, self.pilot.next) = (Decision::Cancelled, None);
-        }
-        self.hints(run);
-        if let Some(left) = clean(context, engine).await {
-            self.summary.leave(&left);
-        }
-        self.summary.pilot = Some(self.pilot);
-        if context.report.json {
-            terminal::json(&self.summary);
-        }
-        Ok(match run.cancelled {
-            true => self.summary.exit(context.notes.kept.max_failed()),
-            false => Exit::Unfinished,
-        })
-    }
-}
-
-/// Ends a command that has advanced a pilot to its end and that does not have the other requests: it reports the pilot,
-/// and the command that sends them.
-pub(super) async fn ended(
-    context: &RunContext,
-    engine: &Engine,
-    finished: &RunResults,
-    run: &RunRecord,
-) -> Result<Exit, Failure> {
-    let mut report = Report::of(context, engine, finished, run).await?;
-    report.pilot.next = next(run);
-    let kept = context.notes.kept.clone();
-    let (_, run) = report.measure(kept, engine, run).await?;
-    context.progress.finish();
-    report.print(context, &run);
-    report.stop(context, engine, &run).await
-}
-
-/// Returns the command that sends the requests after a pilot; `None` where the record does not name it.
-pub(crate) fn next(run: &RunRecord) -> Option<String> {
-    let words: Vec<String> = serde_json::from_str(run.notes.get(NEXT)?).ok()?;
-    Some(command(&words))
-}
-
-fn command(words: &[String]) -> String {
-    hints::command(words.iter().map(String::as_str))
-}
-
-/// Returns what a pilot is a part of, such as `the first 100 of 10,000 requests`; `None` for other runs.
-pub(crate) fn part(run: &RunRecord) -> Option<String> {
-    let of = u64::from(run.pilot_of?);
-    Some(format!(
-        "the first {} of {}",
-        format::number(u64::from(run.requests)),
-        format::count(of, "request", "requests")
-    ))
-}
-
-/// Returns lines about a pilot that has ended and awaits a decision.
-pub(crate) fn awaited(run: &RunRecord, state: RunState) -> Vec<String> {
-    if state != RunState::PilotEnded {
-        return Vec::new();
-    }
-    let retrieve = hints::on_runs(["retrieve", &run.id]);
-    let mut lines = vec![format!("to read the answers of the pilot:\n  {retrieve}")];
-    if let Some(next) = next(run) {
-        lines.push(format!("to send the other requests:\n  {next}"));
-    }
-    lines
-}
-
-/// Returns the words of this process's command that send the requests after a pilot.
-fn own_words() -> Vec<String> {
-    let words = std::env::args_os().skip(1);
-    let words = words.map(|word| word.to_string_lossy().into_owned());
-    without(words, &NOT_REPEATED)
-}
-
-/// Returns the words of a command without some options, each named with whether it has a value.
-fn without(words: impl IntoIterator<Item = String>, options: &[(&str, bool)]) -> Vec<String> {
-    let (mut kept, mut is_value) = (Vec::new(), false);
-    for word in words {
-        if std::mem::take(&mut is_value) {
-            continue;
-        }
-        let (name, has_own_value) = match word.split_once('=') {
-            Some((name, _)) => (name, true),
-            None => (&*word, false),
-        };
-        match options.iter().find(|(option, _)| *option == name) {
-            Some((_, has_value)) => is_value = *has_value && !has_own_value,
-            None => kept.push(word),
-        }
-    }
-    kept
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_command_is_this_one_without_the_options_of_the_pilot() {
-        for (words, kept) in [
-            ("run in.jsonl --pilot 10", "run in.jsonl"),
-            (
-                "run --pilot=10 in.jsonl --pilot-min-ok 95.5 -m openai/m --new",
-                "run in.jsonl -m openai/m",
-            ),
-            (
-                "run in.jsonl --update --pilot 3 --run pilot --set a=--new",
-                "run in.jsonl --run pilot --set a=--new",
-            ),
-        ] {
-            let words = words.split(' ').map(str::to_owned);
-            assert_eq!(without(words, &NOT_REPEATED).join(" "), kept);
-        }
     }
 }

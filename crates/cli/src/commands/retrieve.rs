@@ -12,7 +12,7 @@ use super::batch::engine;
 use super::continuing::unfinished;
 use super::end::{self, outcomes};
 use super::run_context::{Patience, RunContext, read_by};
-use super::{appear, clock, pilot, state, write};
+use super::{appear, clock, pilot_facts, state, write};
 use crate::args::{ReportArgs, RetrieveArgs};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
@@ -168,7 +168,7 @@ async fn of_run(session: &Arc<Session>, args: &RetrieveArgs) -> Result<Exit, Fai
     context.progress.keep_run(&run.id);
     let place = Place::new(target, args.force);
     let exit = outcomes(&context, &engine, &finished, place).await?;
-    if let Some(part) = pilot::part(&run) {
+    if let Some(part) = pilot_facts::part(&run) {
         terminal::message(&format!("run {} is a pilot: {part}", run.id));
     }
     Ok(if finished.is_whole() {

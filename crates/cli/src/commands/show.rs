@@ -13,7 +13,7 @@ use lmbatch::Cost;
 
 use super::kept::Kept;
 use super::run_settings::Shown;
-use super::{pilot, state};
+use super::{pilot_facts, state};
 use crate::args::ShowArgs;
 use crate::exit::{Exit, Failure};
 use crate::live::{self, Live};
@@ -57,7 +57,7 @@ pub(crate) async fn show(session: &Session, mut args: ShowArgs) -> Result<Exit, 
     if is_refused(&shards) && !run.cancelled {
         terminal::message(&after_refusal(&run));
     }
-    for line in pilot::awaited(&run, live.state) {
+    for line in pilot_facts::awaited(&run, live.state) {
         terminal::message(&line);
     }
     Ok(ended(&run, &shards))
