@@ -31,6 +31,7 @@ mod next;
 mod numbers;
 mod outputs;
 mod paying;
+mod pilot;
 mod programs;
 mod providers;
 mod purging;

@@ -17,6 +17,7 @@ use crate::exit::Failure;
 pub(crate) use crate::max_failed::MaxFailed;
 use crate::output_format::Rows;
 use crate::paying_args::PayingArgs;
+use crate::pilot_args::PilotArgs;
 use crate::repair_args::{ContinuingRepairArgs, RepairArgs};
 use crate::table_args::TableArgs;
 use crate::text_arg::TextArg;
@@ -51,7 +52,7 @@ Exit codes:
   1    error
   2    usage, input or key; this command sent nothing
   3    finished, and some outputs are unusable
-  4    not finished; continue with resume
+  4    not finished; continue with resume, or confirm the pilot
   5    stopped by the cost limit; continue with resume --max-cost
   6    creation status unknown; decide with --on-doubt
   7    busy: another process holds the run
@@ -204,6 +205,8 @@ pub(crate) struct RunArgs {
     pub(crate) paying: PayingArgs,
     #[command(flatten)]
     pub(crate) cost: CostArgs,
+    #[command(flatten)]
+    pub(crate) pilot: PilotArgs,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
 }

@@ -19,11 +19,16 @@ pub(crate) struct CostArgs {
     #[arg(long, value_name = "USD")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_cost: Option<Cost>,
-    /// Expected number of output tokens of a request that sets no maximum. --max-cost needs one or the other. It is an
-    /// estimate: longer answers may cost more than the limit. Kept with the run.
+    /// Expected number of output tokens of a request that sets no maximum. --max-cost needs one or the other, or a pilot.
+    /// It is an estimate: longer answers may cost more than the limit. Kept with the run.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expect_output: Option<u32>,
+    /// Number of output tokens that a pilot of the run has shown for a request that sets no maximum: that of its longest
+    /// answer, and an assumption until the pilot has ended.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pilot_output: Option<u32>,
     /// Day of the table of prices by which the limit was set.
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,12 +49,21 @@ impl CostArgs {
         }
     }
 
+    /// Returns the options with the number of output tokens that a pilot has shown.
+    pub(crate) fn expecting_of_pilot(self, tokens: Option<u32>) -> Self {
+        Self {
+            pilot_output: tokens,
+            ..self
+        }
+    }
+
     /// Returns the options, with unset ones taken from an earlier command.
     pub(crate) fn or(self, earlier: &Self) -> Self {
         let is_new = self.max_cost.is_some();
         Self {
             max_cost: self.max_cost.or(earlier.max_cost),
             expect_output: self.expect_output.or(earlier.expect_output),
+            pilot_output: earlier.pilot_output,
             prices_as_of: match is_new {
                 true => self.prices_as_of,
                 false => earlier.prices_as_of.clone(),
@@ -63,7 +77,8 @@ impl CostArgs {
             return engine;
         };
         let mut limit = CostLimit::new(max);
-        limit.expected_output = self.expect_output.map(u64::from);
+        let expected = self.expect_output.or(self.pilot_output);
+        limit.expected_output = expected.map(u64::from);
         let prices = engine.prices().cloned();
         let prices = prices.unwrap_or_else(|| Arc::new(PriceTable::bundled()));
         engine.with_cost_limit(limit, prices)
@@ -96,6 +111,7 @@ mod tests {
         let run = CostArgs {
             max_cost: cost("1"),
             expect_output: Some(9),
+            pilot_output: Some(70),
             prices_as_of: Some("2026-11-26".to_owned()),
         };
         assert_eq!(CostArgs::default().or(&run), run);
@@ -106,13 +122,14 @@ mod tests {
         };
         let both = CostArgs {
             expect_output: Some(9),
+            pilot_output: Some(70),
             ..raised.clone()
         };
         assert_eq!(raised.or(&run), both);
         let text = serde_json::to_string(&both).unwrap();
         assert_eq!(
             text,
-            r#"{"max_cost":"2.50","expect_output":9,"prices_as_of":"2026-12-01"}"#
+            r#"{"max_cost":"2.50","expect_output":9,"pilot_output":70,"prices_as_of":"2026-12-01"}"#
         );
         assert_eq!(serde_json::from_str::<CostArgs>(&text).unwrap(), both);
     }

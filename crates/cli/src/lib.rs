@@ -25,6 +25,8 @@ mod on_finish;
 mod output_format;
 mod packaging;
 mod paying_args;
+mod pilot_args;
+mod pilot_report;
 mod plain;
 mod pretty;
 mod progress;
@@ -50,6 +52,7 @@ mod text_arg;
 mod text_file;
 mod watching_args;
 mod whole_path;
+mod wrapped;
 mod written;
 
 pub use emulation::Emulation;

@@ -45,7 +45,7 @@ pub(crate) struct PayingArgs {
     /// unknown.
     #[arg(long, value_name = "USD", default_value = "10")]
     pub(crate) confirm_above: Cost,
-    /// Answer that question with yes.
+    /// Answer that question with yes, and that of a pilot.
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// With --dry-run: print the first N requests as they would be sent.

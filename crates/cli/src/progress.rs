@@ -498,7 +498,7 @@ impl Observer for Progress {
             Event::Retrying { error, wait } => self.retrying(error, *wait),
             Event::Fetching { rows, bytes } => self.phase(Phase::Downloading(*rows, *bytes)),
             Event::Requeued { requests, attempt } => self.tell(&format!(
-                "retrying {} (attempt {attempt})",
+                "sending {} (attempt {attempt})",
                 format::count(*requests, "request", "requests"),
             )),
             Event::Repairing { requests, attempt } => self.tell(&format!(

@@ -15,6 +15,7 @@ use crate::counts::Counts;
 use crate::exit::Exit;
 use crate::failed::{self, Failed};
 use crate::format::number;
+use crate::pilot_report::Pilot;
 use crate::table::Facts;
 use crate::{format, plain};
 
@@ -51,6 +52,9 @@ pub(crate) struct Summary {
     pub(crate) output: String,
     elapsed_seconds: f64,
     emulated: bool,
+    /// Pilot of the run, for the command that has decided about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pilot: Option<Pilot>,
     /// Data that stays at the provider, and until when.
     #[serde(skip_serializing_if = "Option::is_none")]
     remote: Option<Remote>,
@@ -200,6 +204,7 @@ impl Summary {
             output: output.to_owned(),
             elapsed_seconds: 0.0,
             emulated,
+            pilot: None,
             remote: None,
             malformed: 0,
             costs: BTreeMap::new(),
@@ -329,7 +334,8 @@ impl Summary {
         )
     }
 
-    pub(crate) fn table(&self) -> String {
+    /// Returns counts, tokens and costs of the outcomes, for people.
+    pub(crate) fn outcome_facts(&self) -> Facts {
         let mut table = Facts::new();
         let mut row = |name: &str, value: String| table.row(name, &value);
         row("requests", number(self.requests));
@@ -366,6 +372,12 @@ impl Summary {
         for (name, value) in self.cost.iter().flat_map(CostSummary::rows) {
             row(&name, value);
         }
+        table
+    }
+
+    pub(crate) fn table(&self) -> String {
+        let mut table = self.outcome_facts();
+        let mut row = |name: &str, value: String| table.row(name, &value);
         row("elapsed", format!("{:.1} s", self.elapsed_seconds));
         if let Some(run) = &self.run {
             row("run", run.clone());

@@ -224,6 +224,43 @@ impl Engine {
         self.context.plan_again(source, nonce).await
     }
 
+    /// Returns the plan of a pilot: the first `requests` requests of `plan`, copied on this machine. Nothing is sent.
+    ///
+    /// The pilot is begun and driven like any plan; its run holds these requests only, and says so in
+    /// [`RunRecord::pilot_of`]. An [`update`](Self::update) of that run with `plan` adds the other requests; what the
+    /// pilot has answered is not sent again. A process that ends between the two loses nothing: the update needs only
+    /// the recorded run and an equal plan, for which [`same_run`](Self::same_run) finds the run. Needs a
+    /// [record](Self::with_record) that outlives the pilot's plan.
+    ///
+    /// ```no_run
+    /// # use lmbatch_core::{Error, RequestSource, Result};
+    /// # use lmbatch_engine as lmbatch;
+    /// use lmbatch::{Engine, RunOptions, RunResults};
+    ///
+    /// # fn is_good(_: &RunResults) -> bool { true }
+    /// # async fn example(engine: &Engine, source: Box<dyn RequestSource>) -> Result<()> {
+    /// let plan = engine.plan(source).await.map_err(Error::from)?;
+    /// let pilot = engine.pilot(&plan, 100).await?;
+    /// let run = engine.begin(&pilot, Some("nightly"), Default::default()).await?;
+    /// let answered = engine.start(run.clone(), pilot, RunOptions::default()).await?;
+    /// if is_good(&answered) {
+    ///     let (run, changes) = engine.update(&run, &plan).await?;
+    ///     assert_eq!(changes.unchanged, 100);
+    ///     engine.resume(&run, RunOptions::default()).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where `requests` is 0 or not less than the
+    /// number of requests of `plan`, and where the cost of a request of `plan`, also of one that the pilot leaves out,
+    /// has no bound under a [cost limit](Self::with_cost_limit);
+    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the spool cannot be read or written.
+    pub async fn pilot(&self, plan: &Plan, requests: u32) -> Result<Plan> {
+        self.context.pilot(plan, requests).await
+    }
+
     /// Drives a plan until every request of it has exactly one outcome.
     pub async fn run(&self, plan: Plan, options: RunOptions) -> Result<RunResults> {
         self.ready()?.run(plan, options).await
@@ -337,11 +374,12 @@ impl Engine {
 
     /// Changes the requests of a run to those of `plan`. Unchanged requests keep their outcomes;
     /// the others are sent when the run is [resumed](Self::resume). Records the change and sends
-    /// nothing.
+    /// nothing. A run that was a [pilot](Self::pilot) is one no more, unless `plan` is that of a
+    /// pilot too.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the run is
-    /// cancelled, [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount) where it
+    /// cancelled, or where it is no pilot and `plan` is that of one; [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount) where it
     /// belongs to another account, [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where
     /// another process advances it.
     pub async fn update(&self, run: &RunRecord, plan: &Plan) -> Result<(RunRecord, Changes)> {

@@ -10,7 +10,8 @@ use std::sync::atomic::AtomicI64;
 use crate::dying::{Dying, Fuse, fuse};
 use lmbatch_core::{Error, ErrorKind, Ledger as _, OutcomeView, Result, RunFilter};
 use lmbatch_engine::{
-    AnswerView, BatchLimit, Engine, FolderSpool, MemoryLedger, OnDoubt, RunOptions,
+    AnswerView, BatchLimit, Engine, Entry, FolderSpool, IdView, MemoryLedger, OnDoubt, OnKnownRun,
+    RequestSource, RunOptions, RunQuery, RunResults, SameRun, Sourced,
 };
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRequests, TestRng};
 
@@ -82,6 +83,25 @@ async fn first_life(engine: &Engine) -> Result<()> {
         .map(drop)
 }
 
+/// Asserts that every request has an answer, in the order of the input.
+fn expect_answers(engine: &Engine, finished: &RunResults) {
+    let mut reader = engine.outcomes(finished).unwrap();
+    let mut seen = 0;
+    while let Some(answered) = reader.next().unwrap() {
+        seen += 1;
+        assert_eq!(answered.id.as_str(), format!("\"id/{seen}\""));
+        let AnswerView::Row {
+            outcome: OutcomeView::Succeeded(output),
+            ..
+        } = answered.answer
+        else {
+            panic!("{:?}", answered.answer);
+        };
+        assert_eq!(output.items.len(), 1);
+    }
+    assert_eq!(seen, REQUESTS);
+}
+
 #[tokio::test]
 async fn a_process_that_dies_at_any_call_loses_nothing_and_pays_for_nothing_twice() {
     let (mut deaths, mut held) = (0, 0);
@@ -120,21 +140,7 @@ async fn a_process_that_dies_at_any_call_loses_nothing_and_pays_for_nothing_twic
                 "{calls} calls, after: {after}"
             );
             let engine = world.process(&fuse(i64::MAX, false), 9);
-            let mut reader = engine.outcomes(&finished).unwrap();
-            let mut seen = 0;
-            while let Some(answered) = reader.next().unwrap() {
-                seen += 1;
-                assert_eq!(answered.id.as_str(), format!("\"id/{seen}\""));
-                let AnswerView::Row {
-                    outcome: OutcomeView::Succeeded(output),
-                    ..
-                } = answered.answer
-                else {
-                    panic!("{:?}", answered.answer);
-                };
-                assert_eq!(output.items.len(), 1);
-            }
-            assert_eq!(seen, REQUESTS);
+            expect_answers(&engine, &finished);
         }
     }
     assert!(deaths > 100, "{deaths}");
@@ -217,4 +223,87 @@ async fn a_disk_that_fails_at_any_write_loses_nothing_and_pays_for_nothing_twice
         }
     }
     assert!(failures > 80, "{failures}");
+}
+
+/// Number of requests of a pilot, which fit into one batch; the others need two.
+const PILOT: u32 = 2;
+
+/// Sends a pilot and then the other requests, continuing from what is recorded, as a command does that is repeated.
+async fn piloted(engine: &Engine) -> Result<RunResults> {
+    let plan = engine
+        .plan(Box::new(Source(0)))
+        .await
+        .map_err(Error::from)?;
+    let query = RunQuery {
+        name: None,
+        digest: plan.digest(),
+        files: None,
+        notes: None,
+        on_known: OnKnownRun::Continue,
+    };
+    let options = RunOptions::default();
+    let run = match engine.same_run(&query).await? {
+        SameRun::New { .. } => {
+            let pilot = engine.pilot(&plan, PILOT).await?;
+            let run = engine.begin(&pilot, None, BTreeMap::new()).await?;
+            engine.start(run.clone(), pilot, options).await?;
+            run
+        }
+        SameRun::Pilot(run) => {
+            engine.resume(&run, options).await?;
+            *run
+        }
+        SameRun::Same(run) => return engine.resume(&run, options).await,
+        other => panic!("{other:?}"),
+    };
+    let (run, changes) = engine.update(&run, &plan).await?;
+    assert_eq!(
+        (changes.unchanged, changes.new),
+        (u64::from(PILOT), REQUESTS as u64 - u64::from(PILOT))
+    );
+    engine.resume(&run, options).await
+}
+
+#[tokio::test]
+async fn a_pilot_that_dies_at_any_call_is_continued_and_nothing_is_paid_for_twice() {
+    let mut deaths = 0;
+    for after in [false, true] {
+        for calls in 0.. {
+            let (world, fuse_1) = (World::new(), fuse(calls, after));
+            let lived = piloted(&world.process(&fuse_1, 7)).await;
+            let finished = match fuse_1.is_blown() {
+                false => lived.unwrap(),
+                true => {
+                    deaths += 1;
+                    let engine = world.process(&fuse(i64::MAX, false), 8);
+                    match piloted(&engine).await {
+                        Err(error) => {
+                            assert_eq!(error.kind(), ErrorKind::Doubt, "{calls}: {error}");
+                            let told = engine.with_on_doubt(OnDoubt::Resubmit);
+                            piloted(&told).await.unwrap()
+                        }
+                        finished => finished.unwrap(),
+                    }
+                }
+            };
+            let runs = world.ledger.all_runs(RunFilter::default()).await.unwrap();
+            assert_eq!(runs.len(), 1, "{calls} calls, after: {after}");
+            assert_eq!(
+                (runs[0].pilot_of, runs[0].requests),
+                (None, REQUESTS as u32)
+            );
+            assert_eq!(
+                world.provider.accepted(),
+                3,
+                "{calls} calls, after: {after}"
+            );
+            // The files of the first process have no call left.
+            if !fuse_1.is_blown() {
+                break;
+            }
+            let engine = world.process(&fuse(i64::MAX, false), 9);
+            expect_answers(&engine, &finished);
+        }
+    }
+    assert!(deaths > 200, "{deaths}");
 }

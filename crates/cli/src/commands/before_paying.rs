@@ -230,6 +230,18 @@ pub(crate) async fn confirm(
     if args.yes || input == Path::new("-") || !terminal::can_ask() {
         return Ok(());
     }
+    match is_confirmed(question).await? {
+        true => Ok(()),
+        false => Err(Failure::usage("not confirmed; nothing was sent")
+            .hint("-y answers yes, and --confirm-above sets the amount from which is asked")),
+    }
+}
+
+/// Asks a question on the terminal, and reports whether the answer is yes.
+///
+/// # Errors
+/// Failed, if no thread can be started.
+pub(super) async fn is_confirmed(question: String) -> Result<bool, Failure> {
     let (done, answer) = oneshot::channel();
     // A thread of its own, since a read of the terminal cannot be cancelled.
     let thread = std::thread::Builder::new().name("question".to_owned());
@@ -238,11 +250,7 @@ pub(crate) async fn confirm(
         let _ = done.send(terminal::ask(&question));
     });
     started.map_err(|error| Failure::failed(format!("no thread can be started: {error}")))?;
-    match answer.await {
-        Ok(Ok(answer)) if is_yes(&answer) => Ok(()),
-        _ => Err(Failure::usage("not confirmed; nothing was sent")
-            .hint("-y answers yes, and --confirm-above sets the amount from which is asked")),
-    }
+    Ok(matches!(answer.await, Ok(Ok(answer)) if is_yes(&answer)))
 }
 
 /// Returns the question to ask; `None` where the cost is known and not above the amount.

@@ -37,7 +37,13 @@ async fn of_run(session: &Session, args: &CancelArgs) -> Result<Exit, Failure> {
     let ledger = state::ledger(session, &state).await?;
     let run = state::find(&*ledger, &args.batch).await?;
     if run.finished {
-        terminal::message(&format!("run {} has ended", run.id));
+        terminal::message(&match run.pilot_of {
+            Some(_) => format!(
+                "the pilot of run {} has ended; nothing else is sent unless a command asks for it",
+                run.id
+            ),
+            None => format!("run {} has ended", run.id),
+        });
         return Ok(Exit::Usable);
     }
     let notes = RunSettings::read(&run)?;

@@ -87,6 +87,7 @@ pub(super) async fn open(
         notes_of_record: true,
         moved_to: args.output.clone(),
         turns: None,
+        pilot: None,
     };
     Ok((context, engine, state))
 }
@@ -223,10 +224,10 @@ pub(crate) async fn again_at(
         let work = engine.resume(run, options);
         return until_stopped(&context, engine, place, work).await;
     }
-    terminal::message(&format!(
-        "already answered by run {}: 0 requests sent",
-        run.id
-    ));
+    terminal::message(&match run.pilot_of {
+        Some(_) => format!("the pilot of run {} has ended: 0 requests sent", run.id),
+        None => format!("already answered by run {}: 0 requests sent", run.id),
+    });
     if place.is_current {
         terminal::message(&format!(
             "output file {} is complete and unchanged",

@@ -160,6 +160,16 @@ pub(super) fn run(args: &RunArgs, notes: &RunSettings) -> Result<Exit, Failure> 
     // Emulated runs are not recorded.
     let state = Some(state.as_path()).filter(|_| !args.emulate);
     before_paying::print(&estimator, notes, sizes, state, args.emulate);
+    if let Some(first) = args
+        .pilot
+        .pilot
+        .filter(|first| u64::from(*first) < checked.requests)
+    {
+        terminal::message(&format!(
+            "pilot: the first {} would be sent before the others",
+            format::count(u64::from(first), "request", "requests")
+        ));
+    }
     if args.report.json {
         let plan = DryRun::new(notes, None, checked.requests).with_notes_of(&checked);
         terminal::json(&DryRun {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::run_context::{Patience, RunContext};
 use super::run_settings::absolute_path;
-use super::{appear, write};
+use super::{appear, pilot_ended, write};
 use crate::args::Cleanup;
 use crate::exit::{Exit, Failure};
 use crate::on_finish::{self, Ended};
@@ -26,6 +26,21 @@ pub(crate) async fn until_stopped(
     place: Place,
     work: impl Future<Output = CoreResult<RunResults>>,
 ) -> Result<Exit, Failure> {
+    match driven(context, engine, work).await? {
+        Ok(finished) => {
+            context.progress.writing(&place.target);
+            outcomes(context, engine, &finished, place).await
+        }
+        Err(exit) => Ok(exit),
+    }
+}
+
+/// Advances a run to its end. Returns the exit code if the command ends before, having printed how to continue the run.
+pub(super) async fn driven(
+    context: &RunContext,
+    engine: &Engine,
+    work: impl Future<Output = CoreResult<RunResults>>,
+) -> Result<Result<RunResults, Exit>, Failure> {
     if context.progress.is_live()
         && let Ok(Some(run)) = recorded(context, engine).await
         && let Ok(usual) = live::usual(&**engine.ledger(), &run).await
@@ -43,18 +58,15 @@ pub(crate) async fn until_stopped(
                 }
                 None => terminal::message(&format!("stopped by {name}; the emulator ended with the command: run it again to begin anew")),
             }
-            return Ok(exit);
+            return Ok(Err(exit));
         }
     };
     drop(handling);
     match finished {
-        Ok(finished) => {
-            context.progress.writing(&place.target);
-            outcomes(context, engine, &finished, place).await
-        }
+        Ok(finished) => Ok(Ok(finished)),
         Err(error) => {
             context.progress.finish();
-            stopped_short(context, engine, error).await
+            stopped_short(context, engine, error).await.map(Err)
         }
     }
 }
@@ -314,6 +326,12 @@ pub(crate) async fn outcomes(
 ) -> Result<Exit, Failure> {
     let (notes, report) = (&context.notes, &context.report);
     let run = recorded(context, engine).await?;
+    // A file with the outcomes of a pilot would look like that of the whole run.
+    if let Some(run) = run.as_ref().filter(|run| run.pilot_of.is_some())
+        && !context.only_reads
+    {
+        return Box::pin(pilot_ended::ended(context, engine, finished, run)).await;
+    }
     let batches = finished.batches();
     let summary = Summary::new(
         notes.provider.id(),
@@ -357,6 +375,7 @@ pub(crate) async fn outcomes(
     summary.bill(accounts.as_deref(), &batches);
     summary.price(accounts.as_deref(), engine);
     summary.finish(engine.clock().elapsed() - context.start);
+    summary.pilot.clone_from(&context.pilot);
     if let Some(left) = clean(context, engine).await {
         summary.leave(&left);
     }
@@ -414,7 +433,7 @@ fn unwritten(failure: Failure, run: Option<&RunRecord>) -> Failure {
 
 /// Deletes data at the provider that is not needed after the output was written. Returns the data left there, if
 /// the run is recorded.
-async fn clean(context: &RunContext, engine: &Engine) -> Option<RemainingData> {
+pub(super) async fn clean(context: &RunContext, engine: &Engine) -> Option<RemainingData> {
     let id = context.progress.run().filter(|_| !context.only_reads)?;
     let _turn = match &context.turns {
         Some(turns) => Some(turns.cleaning().await),

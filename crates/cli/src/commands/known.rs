@@ -137,7 +137,12 @@ pub(super) async fn refusal(
             run.id
         ))
         .with_details(choices(args, engine, plan, &run).await)
-        .hint("nothing was sent; --update sends only what is new or changed, --run NAME and --new send all of it"),
+        .hint(match run.pilot_of {
+            Some(_) => {
+                "nothing was sent; --update sends only what is new or changed, and with --pilot only of the first requests; --run NAME and --new begin anew, and send all of it"
+            }
+            None => "nothing was sent; --update sends only what is new or changed, --run NAME and --new send all of it",
+        }),
         RunConflict::NothingToUpdate => Failure::usage("there is no run of this input to update")
             .hint(format!(
                 "{} lists them; name one with --run",

@@ -196,6 +196,7 @@ impl Many {
             notes_of_record: true,
             moved_to: None,
             turns: Some(Turns::new(&self.outputs, &cleanings)),
+            pilot: None,
         };
         let place = place(&context, &run, false)?;
         let options = options(&self.args.options, &context.notes.kept, self.args.once);

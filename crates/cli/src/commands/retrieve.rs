@@ -12,7 +12,7 @@ use super::batch::engine;
 use super::continuing::unfinished;
 use super::end::{self, outcomes};
 use super::run_context::{Patience, RunContext, read_by};
-use super::{appear, clock, state, write};
+use super::{appear, clock, pilot_facts, state, write};
 use crate::args::{ReportArgs, RetrieveArgs};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
@@ -163,10 +163,14 @@ async fn of_run(session: &Arc<Session>, args: &RetrieveArgs) -> Result<Exit, Fai
         notes_of_record: true,
         moved_to: None,
         turns: None,
+        pilot: None,
     };
     context.progress.keep_run(&run.id);
     let place = Place::new(target, args.force);
     let exit = outcomes(&context, &engine, &finished, place).await?;
+    if let Some(part) = pilot_facts::part(&run) {
+        terminal::message(&format!("run {} is a pilot: {part}", run.id));
+    }
     Ok(if finished.is_whole() {
         exit
     } else {

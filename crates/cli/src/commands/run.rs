@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lmbatch::adapter::BatchProvider;
-use lmbatch::engine::{Plan, RunOptions, SameRun};
+use lmbatch::engine::{Plan, PlannedRequest, RunOptions, SameRun};
 use lmbatch::record::{RunClaim, RunRecord};
 use lmbatch::{Changes, Clock, DoubtPolicy, Engine, PollingPolicy};
 
@@ -14,12 +14,14 @@ use super::before_paying::{self, Estimating, Scope, Sizes};
 use super::end::until_stopped;
 use super::kept::Kept;
 use super::known::{end_superseded, known, refusal, warn_of_duplicate};
+use super::pilot::{self, First, Piloted};
 use super::planning::{Planned, Unplanned, plan_unless_empty, stopped};
 use super::run_context::{self, Patience, RunContext};
 use super::run_settings::RunSettings;
 use super::{clock, connect, continuing, default_output, dry_run, state};
 use crate::args::RunArgs;
 use crate::emulation::{self, Emulation};
+use crate::estimator::ASSUMED_OUTPUT;
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
 use crate::output_format::{self, Rows};
@@ -94,7 +96,10 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
     if !args.emulate || args.cost.max_cost.is_some() {
         engine = engine.with_prices(Arc::new(args.paying.prices.table()?));
     }
+    // Until a pilot has shown how long answers are, their length is assumed where nothing limits it.
+    let assumed = args.pilot.pilot.map(|_| ASSUMED_OUTPUT);
     let cost = args.cost.clone().priced_by(&engine);
+    let cost = cost.expecting_of_pilot(assumed);
     engine = cost.limiting(engine);
     notes.kept = notes.kept.with_cost(cost);
     let engine = emulation::recorded(engine, &notes);
@@ -115,6 +120,11 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
         notes_of_record: false,
         moved_to: None,
         turns: None,
+        pilot: None,
+    };
+    let first_estimating = match args.pilot.pilot {
+        Some(_) => Some(Estimating::new(&args.paying, &context.notes)?),
+        None => None,
     };
     let run_options = RunOptions {
         deadline: args.timeout,
@@ -127,11 +137,12 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
         true => state::emulated(&args.state)?,
         false => args.state.clone(),
     };
-    let (folder, engine) = state::durable(session, engine, &record, args.report.quiet).await?;
+    let (folder, mut engine) = state::durable(session, engine, &record, args.report.quiet).await?;
     if args.emulate {
         emulation::forget_lost(&engine, &folder).await?;
     }
-    let Some(Planned { plan, keep }) = planned(&args, &engine, &estimating).await? else {
+    let adding = pilot::adding(&estimating, first_estimating.as_ref(), args.pilot.pilot);
+    let Some(Planned { plan, keep }) = planned(&args, &engine, adding).await? else {
         return empty(&context, &engine);
     };
     context.notes.keep = keep;
@@ -141,9 +152,16 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
         plan.discard();
         return Err(Failure::usage(error.to_string()).hint("leave out --repair"));
     }
+    let first = pilot::first(&args, &engine, &plan, first_estimating).await?;
+    if assumed.is_some() && first.is_none() {
+        let kept = std::mem::take(&mut context.notes.kept);
+        let cost = kept.cost().clone().expecting_of_pilot(None);
+        engine = cost.limiting(engine);
+        context.notes.kept = kept.with_cost(cost);
+    }
     let mut handling = Handling::new();
     let decided = tokio::select! {
-        decided = decided(&args, &context.notes, &engine, &plan, &model, &estimating) => decided,
+        decided = decided(&args, &context.notes, &engine, &plan, first.as_ref(), &model, &estimating) => decided,
         (exit, name) = handling.stopped() => Err(stopped(exit, name)),
     };
     drop(handling);
@@ -154,6 +172,19 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
             let (engine, run_options) = context.keeping(engine, &run, run_options);
             return Box::pin(continuing::again(context, &engine, &run, run_options)).await;
         }
+        Ok(Decided::Pilot(run, is_changed)) => {
+            let (engine, options) = context.keeping(engine, &run, run_options);
+            let (args, estimating) = (&args, &estimating);
+            let piloted = Piloted {
+                context,
+                engine,
+                args,
+                plan,
+                estimating,
+                options,
+            };
+            return Box::pin(piloted.again(&run, first, is_changed)).await;
+        }
         Ok(Decided::Changed(run)) => {
             let (engine, run_options) = context.keeping(engine, &run, run_options);
             return Box::pin(update(context, &engine, &run, plan, run_options)).await;
@@ -163,6 +194,18 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
             return Err(failure);
         }
     };
+    if let Some(first) = first {
+        let (args, estimating, options) = (&args, &estimating, run_options);
+        let piloted = Piloted {
+            context,
+            engine,
+            args,
+            plan,
+            estimating,
+            options,
+        };
+        return Box::pin(piloted.begin(first.plan, begin)).await;
+    }
     // Claimed until its outcomes are written, so that a command that waits for the claim finds them.
     let engine = engine.holding_plan(&plan);
     let run = engine
@@ -180,6 +223,8 @@ enum Decided {
     Begin(RunClaim, Place),
     /// Continues the recorded run of the same requests.
     Same(Box<RunRecord>),
+    /// Continues the recorded pilot of the requests, or brings an earlier pilot up to date (`true`).
+    Pilot(Box<RunRecord>, bool),
     /// Brings an earlier run up to date.
     Changed(Box<RunRecord>),
 }
@@ -191,9 +236,12 @@ async fn decided(
     notes: &RunSettings,
     engine: &Engine,
     plan: &Plan,
+    first: Option<&First>,
     model: &Model,
     estimating: &Estimating,
 ) -> Result<Decided, Failure> {
+    // A pilot is paid for before its decision, and the other requests after it.
+    let paid = first.map_or(estimating, |first| &first.estimating);
     let (mut checked, mut is_confirmed) = (None, false);
     loop {
         match (known(args, notes, engine, plan).await?, checked.take()) {
@@ -215,15 +263,21 @@ async fn decided(
             }
             (SameRun::New { .. }, None) => {}
             (SameRun::Same(run), _) => return Ok(Decided::Same(run)),
+            (SameRun::Pilot(run), _) => return Ok(Decided::Pilot(run, false)),
             (SameRun::Changed { run, superseded }, checked) => {
                 drop(checked);
+                if first.is_some() && run.pilot_of.is_none() {
+                    return Err(not_a_pilot(&run));
+                }
                 // What has not changed is not paid for again, so that the price of all requests is a bound.
                 if !args.emulate {
-                    before_paying::confirm(&args.paying, estimating, &args.input, Scope::Changed)
-                        .await?;
+                    before_paying::confirm(&args.paying, paid, &args.input, Scope::Changed).await?;
                 }
                 end_superseded(args, engine, &superseded).await?;
-                return Ok(Decided::Changed(run));
+                return Ok(match first {
+                    Some(_) => Decided::Pilot(run, true),
+                    None => Decided::Changed(run),
+                });
             }
             (SameRun::Conflict(conflict), _) => {
                 return Err(refusal(args, engine, plan, conflict).await);
@@ -233,13 +287,26 @@ async fn decided(
         // Asked without the claim, for which other processes would wait, and once.
         if !std::mem::replace(&mut is_confirmed, true) {
             print_plan(estimating, notes, plan, args.emulate);
+            if let Some(first) = first {
+                first.print(args.emulate);
+            }
             // Emulated answers are not billed.
             if !args.emulate {
-                before_paying::confirm(&args.paying, estimating, &args.input, Scope::All).await?;
+                before_paying::confirm(&args.paying, paid, &args.input, Scope::All).await?;
             }
         }
         checked = Some((engine.claim_begin().await?, place));
     }
+}
+
+/// Returns the failure for an update, with a pilot, of a run whose requests were all sent.
+fn not_a_pilot(run: &RunRecord) -> Failure {
+    let message = format!(
+        "all requests of run {} were sent before, so that its update has no pilot",
+        run.id
+    );
+    let hint = "leave out --pilot to send what is new or changed, or begin another run with --new";
+    Failure::usage(message).of_run(&run.id).hint(hint)
 }
 
 /// Performs the last checks before the run is recorded.
@@ -268,9 +335,9 @@ fn print_plan(estimating: &Estimating, notes: &RunSettings, plan: &Plan, emulate
 async fn planned(
     args: &RunArgs,
     engine: &Engine,
-    estimating: &Estimating,
+    adding: impl FnMut(&PlannedRequest<'_>) + Send + 'static,
 ) -> Result<Option<Planned>, Failure> {
-    match plan_unless_empty(&args.input, &args.settings, engine, estimating.adding()).await {
+    match plan_unless_empty(&args.input, &args.settings, engine, adding).await {
         Ok(planned) => Ok(Some(planned)),
         Err(Unplanned::Empty) if args.allow_empty => Ok(None),
         Err(Unplanned::Empty) => Err(Unplanned::Empty
@@ -339,7 +406,7 @@ fn engine(
 }
 
 /// Brings a run up to date with its input: only what is new or changed is sent.
-async fn update(
+pub(super) async fn update(
     mut context: RunContext,
     engine: &Engine,
     run: &RunRecord,

@@ -14,6 +14,7 @@ use super::turns::Turns;
 use crate::args::ReportArgs;
 use crate::emulation::Emulation;
 use crate::exit::Failure;
+use crate::pilot_report::Pilot;
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::sink::{Place, Replace};
@@ -42,6 +43,8 @@ pub(crate) struct RunContext {
     pub(crate) moved_to: Option<PathBuf>,
     /// Limits on concurrent outputs and deletions, for a command on many runs.
     pub(crate) turns: Option<Turns>,
+    /// Pilot of the run, once the command has decided to send the other requests.
+    pub(crate) pilot: Option<Pilot>,
 }
 
 impl RunContext {

@@ -4,9 +4,9 @@ use std::time::SystemTime;
 
 use lmbatch::record::{RunFilter, RunRecord};
 
-use super::clock;
 use super::end::named;
 use super::run_settings::Shown;
+use super::{clock, pilot_facts};
 use crate::live::Live;
 use crate::table::{Facts, coloured};
 use crate::{format, hints, plain, terminal};
@@ -34,6 +34,9 @@ pub(super) fn facts(run: &RunRecord, live: &Live) -> Facts {
     let now = clock().now();
     let mut table = Facts::new();
     table.row("requests", &live.counts());
+    if let Some(part) = pilot_facts::part(run) {
+        table.row("pilot", &part);
+    }
     table.row(
         "batches",
         &format!(

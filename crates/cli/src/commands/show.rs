@@ -13,7 +13,7 @@ use lmbatch::Cost;
 
 use super::kept::Kept;
 use super::run_settings::Shown;
-use super::state;
+use super::{pilot_facts, state};
 use crate::args::ShowArgs;
 use crate::exit::{Exit, Failure};
 use crate::live::{self, Live};
@@ -43,7 +43,7 @@ pub(crate) async fn show(session: &Session, mut args: ShowArgs) -> Result<Exit, 
         terminal::plain(&known.model_in_full()),
         run.attempt + 1
     ));
-    if live.is_open() {
+    if live.is_open() || run.pilot_of.is_some() {
         terminal::out(&facts(&run, &live).to_string());
     }
     batches(&shards, noted.as_ref()).print();
@@ -56,6 +56,9 @@ pub(crate) async fn show(session: &Session, mut args: ShowArgs) -> Result<Exit, 
     }
     if is_refused(&shards) && !run.cancelled {
         terminal::message(&after_refusal(&run));
+    }
+    for line in pilot_facts::awaited(&run, live.state) {
+        terminal::message(&line);
     }
     Ok(ended(&run, &shards))
 }
@@ -165,7 +168,7 @@ pub(super) fn run_json(
         failure.map(|(message, said)| json!({"message": message, "provider_message": said}));
     json!({
         "format": 1, "run": run.id, "name": run.name, "state": RunState::of(run, shards).as_str(), "failure": failure, "requests": run.requests,
-        "attempt": run.attempt + 1, "provider": shown.provider, "known_provider": shown.is_known, "model": shown.model,
+        "pilot_of": run.pilot_of, "attempt": run.attempt + 1, "provider": shown.provider, "known_provider": shown.is_known, "model": shown.model,
         "created_at": run.created_at.map(format_time), "output": shown.output,
         "progress": live.json(),
     })

@@ -12,7 +12,7 @@ use super::run_facts::{block, open_runs};
 use super::run_settings::Shown;
 use super::runs::RunTable;
 use super::show::{ended, hide_key, run_json};
-use super::{clock, end, state};
+use super::{clock, end, pilot_facts, state};
 use crate::args::{BatchArgs, StatusArgs};
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
@@ -39,6 +39,9 @@ async fn of_run(session: &Session, run: &str, args: &StatusArgs) -> Result<Exit,
         return Ok(ended(&run, &shards));
     }
     terminal::clean(&block(&run, &live));
+    for line in pilot_facts::awaited(&run, live.state) {
+        terminal::message(&line);
+    }
     if is_refused(&shards) && !run.cancelled {
         terminal::message(&end::after_refusal(&run));
     }

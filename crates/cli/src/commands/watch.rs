@@ -13,7 +13,7 @@ use super::run_facts::{block, open_runs};
 use super::run_settings::{RunSettings, Shown};
 use super::runs::RunTable;
 use super::show::{ended, hide_key};
-use super::{clock, end, state};
+use super::{clock, end, pilot_facts, state};
 use crate::args::{StatusArgs, WaitArgs};
 use crate::counts::Counts;
 use crate::exit::{Exit, Failure};
@@ -183,6 +183,10 @@ async fn result(args: &WaitArgs, run: &RunRecord, reader: LiveReader) -> Result<
         format::count(counts.requests, "request", "requests"),
         format::number(counts.usable)
     ));
+    if let Some(part) = pilot_facts::part(&run).filter(|_| !run.cancelled) {
+        terminal::message(&format!("run {} is a pilot: {part}", run.id));
+        return Ok(Exit::Unfinished);
+    }
     Ok(match max_failed.allows(unusable, counts.requests) {
         true => Exit::Usable,
         false => Exit::Unusable,

@@ -32,6 +32,11 @@ pub struct RunRecord {
     pub nonce: Nonce,
     /// Number of requests in the run.
     pub requests: u32,
+    /// Number of requests of the whole input, where the run is a pilot: it holds the first requests of the input,
+    /// under the digest of all, until an update adds the others. `None` for a run of all its requests, and in records
+    /// of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pilot_of: Option<u32>,
     /// Latest attempt, from 0. Each attempt after the first sends unanswered requests again.
     pub attempt: u32,
     /// Latest attempt that the caller asked for. Automatic attempts are counted from it.

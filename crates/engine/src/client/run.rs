@@ -261,7 +261,8 @@ impl Context {
         };
         match self.same_named(run, &query).await? {
             SameRun::Same(run) => Ok((*run, None)),
-            SameRun::Changed { run, .. } => {
+            // All requests were asked for, so that those after the pilot are sent too.
+            SameRun::Changed { run, .. } | SameRun::Pilot(run) => {
                 let (run, changes) = self.update(&run, plan).await?;
                 Ok((run, Some(changes)))
             }

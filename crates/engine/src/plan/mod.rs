@@ -45,6 +45,8 @@ use crate::spool::nowhere::Nowhere;
 pub struct Plan {
     pub(crate) shards: Vec<PlannedShard>,
     pub(crate) requests: u32,
+    /// Number of requests of the whole input, where the plan is that of a pilot.
+    pub(crate) pilot_of: Option<u32>,
     pub(crate) digest: Box<str>,
     pub(crate) ids: IdRule,
     pub(crate) nonce: Nonce,
@@ -124,6 +126,7 @@ impl Plan {
             ids: self.ids.clone(),
             nonce: self.nonce.clone(),
             requests: self.requests,
+            pilot_of: self.pilot_of,
             attempt: 0,
             asked: 0,
             order: None,
@@ -278,6 +281,7 @@ impl Planner {
         let plan = Plan {
             shards,
             requests,
+            pilot_of: None,
             digest,
             handles: RunHandles::new(
                 Arc::clone(&files),
@@ -344,6 +348,7 @@ pub(crate) fn restored(
     Ok(Plan {
         shards: planned_shards,
         requests: run.requests,
+        pilot_of: run.pilot_of,
         digest: run.digest.clone(),
         ids: run.ids.clone(),
         nonce: run.nonce.clone(),

@@ -14,6 +14,7 @@ pub(crate) mod convert;
 pub(crate) mod create;
 pub(crate) mod fetch;
 pub(crate) mod job;
+pub(crate) mod pilot;
 pub(crate) mod poll;
 pub(crate) mod recover;
 pub(crate) mod repair;

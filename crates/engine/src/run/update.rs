@@ -35,6 +35,12 @@ impl Context {
                 run.id
             )));
         }
+        if plan.pilot_of.is_some() && job.run.pilot_of.is_none() {
+            return Err(Error::invalid_input(format!(
+                "the run {} holds all requests of its input, and cannot be reduced to a pilot; nothing was sent",
+                job.run.id
+            )));
+        }
         let (changes, new, order, checksums) = {
             let records = job.records();
             let mut update = Update::new(&job, &records, plan);
@@ -49,6 +55,7 @@ impl Context {
             job.run.asked = job.run.attempt + 1;
         }
         job.run.requests = plan.requests;
+        job.run.pilot_of = plan.pilot_of;
         job.run.digest = plan.digest.clone();
         job.run.order = Some(order);
         job.run.checksums = checksums;
@@ -277,7 +284,7 @@ impl Plan {
 }
 
 /// Replaces an id by another one of the same length.
-fn rename(row: &mut [u8], from: &WireId, to: &WireId) {
+pub(super) fn rename(row: &mut [u8], from: &WireId, to: &WireId) {
     let (from, to) = (from.as_str().as_bytes(), to.as_str().as_bytes());
     if let Some(at) = memchr::memmem::find(row, from)
         && from.len() == to.len()

@@ -17,6 +17,7 @@ pub(crate) fn recorded_run(name: Option<&str>) -> RunRecord {
         ids: IdRule::Verbatim,
         nonce: Nonce::parse("abcdefghijkl").unwrap(),
         requests: 3,
+        pilot_of: None,
         attempt: 0,
         asked: 0,
         order: None,

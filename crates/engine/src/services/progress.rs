@@ -14,6 +14,8 @@ pub enum RunState {
     Cancelling,
     /// Every request has its final outcome.
     Finished,
+    /// Every request of a pilot has its final outcome, and the other requests of the input were not added to the run.
+    PilotEnded,
     /// The run was cancelled, and every request has its final outcome.
     Cancelled,
     /// The provider refused every batch of the run, or the caller abandoned all of them.
@@ -25,6 +27,7 @@ impl RunState {
     pub fn of(run: &RunRecord, shards: &[ShardRecord]) -> Self {
         match (run.finished, run.cancelled) {
             (_, false) if has_failed(run, shards) => Self::Failed,
+            (true, false) if run.pilot_of.is_some() => Self::PilotEnded,
             (true, false) => Self::Finished,
             (true, true) => Self::Cancelled,
             (false, true) => Self::Cancelling,
@@ -38,6 +41,7 @@ impl RunState {
             Self::Running => "running",
             Self::Cancelling => "cancelling",
             Self::Finished => "finished",
+            Self::PilotEnded => "pilot_ended",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
         }

@@ -57,6 +57,8 @@ pub enum SameRun {
     },
     /// The recorded run is continued; nothing is sent twice.
     Same(Box<RunRecord>),
+    /// The recorded run is a pilot of the requests: it holds the first of them. An update adds the others.
+    Pilot(Box<RunRecord>),
     /// The recorded run has other requests, and is to be updated.
     Changed {
         /// The run to update.
@@ -66,6 +68,16 @@ pub enum SameRun {
     },
     /// A recorded run conflicts with the call.
     Conflict(RunConflict),
+}
+
+impl SameRun {
+    /// Returns the result for a run with equal requests, or with the first of them.
+    fn of_equal(run: Box<RunRecord>) -> Self {
+        match run.pilot_of {
+            Some(_) => Self::Pilot(run),
+            None => Self::Same(run),
+        }
+    }
 }
 
 /// Conflict of a call with a recorded run.
@@ -146,7 +158,7 @@ fn compare_named(
         OnKnownRun::SendAgain => RunConflict::NameTaken(run),
         _ if run.cancelled => RunConflict::Cancelled(run),
         _ if is_other => RunConflict::OtherAccount { run, is_refused },
-        _ if is_equal => return SameRun::Same(run),
+        _ if is_equal => return SameRun::of_equal(run),
         OnKnownRun::Update if !is_refused => {
             return SameRun::Changed {
                 run,
@@ -210,7 +222,7 @@ impl Context {
             && query.on_known != OnKnownRun::SendAgain
             && let Some(run) = equal.iter().find(is_same)
         {
-            return Ok(SameRun::Same(run.clone().into()));
+            return Ok(SameRun::of_equal(run.clone().into()));
         }
         let (mut earlier, mut superseded) = (None, Vec::new());
         if is_unnamed && let Some((_, output)) = query.files {

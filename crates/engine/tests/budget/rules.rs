@@ -1,5 +1,6 @@
 //! Rules of the limit, one scene each.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lmbatch_core::{Cost, ErrorKind, Ledger as _, ShardState};
@@ -150,6 +151,53 @@ async fn requests_without_a_bound_and_models_without_a_price_are_refused_before_
         .start(&engine, &open, RunOptions::default())
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_pilot_is_refused_for_a_request_without_a_bound_that_it_leaves_out() {
+    let open = ["usage 10 5 20", "usage 10 5 20", "usage 10 5"].map(str::to_owned);
+    let world = World::new(1, Chances::default());
+    let engine = world.living(CostLimit::new(cost("1")));
+    let plan = world.plan(&engine, &open).await.unwrap();
+    let error = engine.pilot(&plan, 1).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let message = error.message().unwrap();
+    assert!(
+        message.contains("request 3 sets no maximum number of output tokens")
+            && message.ends_with("nothing was sent"),
+        "{message}"
+    );
+    assert_eq!(world.vendor.creates(), 0);
+}
+
+#[tokio::test]
+async fn the_limit_holds_for_a_pilot_and_the_rest_together() {
+    let bound = bound().await;
+    let pilot_cost = each().saturating_mul(2);
+    // What the pilot has cost counts: the second batch fits beside it only if its largest cost does.
+    for (max, created) in [
+        (bound.saturating_add(pilot_cost), 2),
+        (
+            bound
+                .saturating_add(pilot_cost)
+                .saturating_sub(Cost::from_picodollars(1)),
+            1,
+        ),
+    ] {
+        let world = World::new(1, Chances::default());
+        let engine = world.living(CostLimit::new(max));
+        let plan = world.plan(&engine, &prompts(4)).await.unwrap();
+        let pilot = engine.pilot(&plan, 2).await.unwrap();
+        let begun = engine.begin(&pilot, None, BTreeMap::new()).await.unwrap();
+        let options = RunOptions::default();
+        engine.start(begun.clone(), pilot, options).await.unwrap();
+        assert_eq!(world.vendor.bill(), pilot_cost);
+        let (run, _) = engine.update(&begun, &plan).await.unwrap();
+        let ended = engine.resume(&run, options).await;
+        assert_eq!(ended.is_ok(), created == 2, "{max}");
+        assert_eq!(world.vendor.batches(), created, "{max}");
+        assert!(world.vendor.bill() <= max, "{max}");
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! Outcomes come in the order of the input, from any shards and attempts.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use lmbatch_core::Rng as _;
-use lmbatch_engine::{FolderSpool, RunOptions};
+use lmbatch_core::{ErrorKind, Rng as _};
+use lmbatch_engine::{FolderSpool, RunOptions, RunState};
 use lmbatch_testing::{Script, TestRng};
 
 use super::world::{Item, World, item, numbered, read, scratch};
@@ -130,4 +130,48 @@ async fn a_plan_of_many_classes_has_few_files_open() {
     let finished = world.run(&items, 1).await.unwrap();
     assert_eq!(read(&world.engine, &finished).unwrap(), expected(&items));
     assert!(open() <= before + 40, "{before} and {}", open());
+}
+
+#[tokio::test]
+async fn a_pilot_of_several_classes_is_completed_in_the_order_of_the_input() {
+    let rng = TestRng::new(3);
+    let folder = scratch();
+    let spool = Arc::new(FolderSpool::new(folder.path()));
+    let world = World::new(spool, Script::default()).with_most(5);
+    let items = mixed(60, &rng);
+    let (engine, plan) = (&world.engine, world.plan(&items).await);
+    let pilot = engine.pilot(&plan, 17).await.unwrap();
+    assert_eq!((pilot.requests(), pilot.digest()), (17, plan.digest()));
+    let begun = engine.begin(&pilot, Some("mine"), BTreeMap::new()).await;
+    let begun = begun.unwrap();
+    let options = RunOptions::default();
+    let finished = engine.start(begun, pilot, options).await.unwrap();
+    assert_eq!(read(engine, &finished).unwrap(), expected(&items[..17]));
+    let (run, shards) = (world.record().await, world.shards().await);
+    assert_eq!((run.requests, run.pilot_of), (17, Some(60)));
+    assert_eq!(RunState::of(&run, &shards), RunState::PilotEnded);
+    // A larger pilot keeps the answers of the smaller one.
+    let pilot = engine.pilot(&plan, 30).await.unwrap();
+    let (run, changes) = engine.update(&run, &pilot).await.unwrap();
+    pilot.discard();
+    assert_eq!((changes.unchanged, changes.new), (17, 13));
+    let finished = engine.resume(&run, options).await.unwrap();
+    assert_eq!(read(engine, &finished).unwrap(), expected(&items[..30]));
+    let (run, changes) = engine.update(&run, &plan).await.unwrap();
+    assert_eq!((changes.unchanged, changes.new, changes.gone), (30, 30, 0));
+    assert_eq!((run.requests, run.pilot_of), (60, None));
+    let finished = engine.resume(&run, options).await.unwrap();
+    assert_eq!(read(engine, &finished).unwrap(), expected(&items));
+    let (run, shards) = (world.record().await, world.shards().await);
+    assert_eq!(RunState::of(&run, &shards), RunState::Finished);
+    let sent: u32 = shards.iter().map(|shard| shard.count).sum();
+    assert_eq!(sent, 60, "each request is sent once");
+    // A run of all requests does not lose any of them to a pilot.
+    let pilot = engine.pilot(&plan, 17).await.unwrap();
+    let error = engine.update(&run, &pilot).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    for requests in [0, 60, 61] {
+        let error = engine.pilot(&plan, requests).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{requests}");
+    }
 }

@@ -19,6 +19,7 @@ pub(crate) fn run(id: &str) -> RunRecord {
         ids: IdRule::Ordinal(nonce.clone()),
         nonce,
         requests: 3,
+        pilot_of: None,
         attempt: 0,
         asked: 0,
         order: None,

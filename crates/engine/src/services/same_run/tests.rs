@@ -123,6 +123,7 @@ fn word(found: &SameRun) -> &'static str {
             (false, Some(_)) => "replaces, paid again",
         },
         SameRun::Same(_) => "same",
+        SameRun::Pilot(_) => "pilot",
         SameRun::Changed { .. } => "changed",
         SameRun::Conflict(conflict) => match conflict {
             RunConflict::NameTaken(_) => "name taken",
@@ -154,6 +155,11 @@ async fn each_kind_of_recorded_run_is_compared_by_one_rule() {
         run.notes.insert("output".into(), "else".into());
     };
     let as_it_is: fn(&mut RunRecord) = |_| {};
+    let pilot: fn(&mut RunRecord) = |run| run.pilot_of = Some(9);
+    let other_pilot: fn(&mut RunRecord) = |run| {
+        run.pilot_of = Some(9);
+        run.digest = "other".into();
+    };
     let (a, b) = (Some("a"), Some("b"));
     for (recorded_as, change, batch, asked_as, on_known, wanted) in [
         // The name of the call is that of a run.
@@ -183,6 +189,15 @@ async fn each_kind_of_recorded_run_is_compared_by_one_rule() {
             Update,
             "other requests, refused",
         ),
+        // A pilot of the requests, or of others.
+        (a, pilot, Answered, a, Continue, "pilot"),
+        (a, pilot, Answered, a, Update, "pilot"),
+        (a, pilot, Answered, b, Continue, "paid again"),
+        (a, other_pilot, Answered, a, Continue, "other requests"),
+        (None, pilot, Answered, None, Continue, "pilot"),
+        (None, pilot, Answered, None, SendAgain, "new"),
+        (None, other_pilot, Answered, None, Continue, "changed input"),
+        (None, other_pilot, Answered, None, Update, "changed"),
         // A new name for requests that were sent.
         (a, as_it_is, Answered, b, Continue, "paid again"),
         (a, as_it_is, Answered, b, Update, "paid again"),
