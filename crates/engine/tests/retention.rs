@@ -1,5 +1,6 @@
 //! A run whose prompts and answers were deleted from this machine: each call that needs them says so, and nothing is
 //! sent.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::HashSet;
 use std::sync::Arc;
