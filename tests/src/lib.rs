@@ -131,6 +131,8 @@ impl Emulating {
             .args(["--base-url", &self.base_url])
             .env("OPENAI_API_KEY", KEY)
             .env("LMBATCH_STATE_DIR", folder.join(".lmbatch"))
+            // No configuration of this machine.
+            .env("LMBATCH_CONFIG", "")
             .env("LMBATCH_LOG", "trace");
         command
     }
@@ -164,6 +166,8 @@ impl Emulating {
             .envs(&self.environment)
             .env(format!("{}_API_KEY", provider.to_uppercase()), KEY)
             .env("LMBATCH_STATE_DIR", folder.join(".lmbatch"))
+            // No configuration of this machine.
+            .env("LMBATCH_CONFIG", "")
             .env("LMBATCH_LOG", "trace");
         command
     }

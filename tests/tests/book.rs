@@ -109,7 +109,10 @@ impl Page {
         shell
             .env("ANTHROPIC_API_KEY", lmbatch_tests::KEY)
             .env("PATH", format!("{}:{path}", tools.display()))
-            .env_remove("LMBATCH_LOG");
+            .env_remove("LMBATCH_LOG")
+            // A page may write configuration files of its own.
+            .env_remove("LMBATCH_CONFIG")
+            .env("XDG_CONFIG_HOME", self.folder.path().join(".config"));
         shell.args(["-euc", script]).output().unwrap()
     }
 

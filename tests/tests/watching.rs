@@ -342,7 +342,7 @@ fn sizes_of_runs_are_listed_with_a_warning_above_the_limit() {
         &["runs", "--size", "--size-limit", "1000"],
     );
     assert!(
-        said(&small).contains("more than 1.0 kB; to delete runs"),
+        said(&small).contains("more than 1.0 kB; lmbatch runs --size lists"),
         "{}",
         said(&small)
     );

@@ -19,6 +19,7 @@ use crate::output_format::Rows;
 use crate::paying_args::PayingArgs;
 use crate::pilot_args::PilotArgs;
 use crate::repair_args::{ContinuingRepairArgs, RepairArgs};
+use crate::retention_args::RetentionArgs;
 use crate::table_args::TableArgs;
 use crate::text_arg::TextArg;
 pub(crate) use crate::watching_args::{OnFinishArgs, RunsArgs, StatusArgs, WaitArgs};
@@ -46,6 +47,10 @@ const EXAMPLES: &str = "Examples:
     lmbatch resume --all --once --quiet
   Continue every run, and those that are begun later, until Ctrl-C:
     lmbatch resume --all --watch
+
+Configuration:
+  lmbatch.toml, in this folder or above it, and in the user's configuration folder, sets defaults of options;
+  LMBATCH_CONFIG=FILE reads that file alone, and an empty LMBATCH_CONFIG none.
 
 Exit codes:
   0    every request has a usable output
@@ -207,6 +212,8 @@ pub(crate) struct RunArgs {
     pub(crate) cost: CostArgs,
     #[command(flatten)]
     pub(crate) pilot: PilotArgs,
+    #[command(flatten)]
+    pub(crate) retention: RetentionArgs,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
 }
@@ -454,6 +461,8 @@ pub(crate) struct ResumeOptions {
     #[command(flatten)]
     pub(crate) state: StateArgs,
     #[command(flatten)]
+    pub(crate) retention: RetentionArgs,
+    #[command(flatten)]
     pub(crate) report: ReportArgs,
 }
 
@@ -488,6 +497,10 @@ pub(crate) struct PurgeArgs {
     /// Delete the records, prompts and answers on this machine; the default without --remote.
     #[arg(long)]
     pub(crate) local: bool,
+    /// Delete only the prompts and answers on this machine, of runs whose output file is there unchanged. Their records
+    /// stay, so that the same requests are not sent again.
+    #[arg(long, conflicts_with_all = ["remote", "local", "force"])]
+    pub(crate) answers: bool,
     /// Delete even an unfinished run; answers of its batches are billed, and lost.
     #[arg(long)]
     pub(crate) force: bool,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
 use crate::paying_args::PricesArgs;
+use crate::session::Session;
 
 /// Limit on the cost of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, clap::Args)]
@@ -94,10 +95,11 @@ pub(crate) struct ContinuingCostArgs {
     pub(crate) prices: PricesArgs,
 }
 
-/// Returns the table of prices for commands without an option that names one: that of the environment, or the built-in
-/// one.
-pub(crate) fn usual_table() -> Result<PriceTable, Failure> {
+/// Returns the table of prices for commands without an option that names one: that of the environment, of the
+/// configuration, or the built-in one.
+pub(crate) fn usual_table(session: &Session) -> Result<PriceTable, Failure> {
     let prices = std::env::var_os("LMBATCH_PRICES").map(PathBuf::from);
+    let prices = prices.or_else(|| session.prices().map(PathBuf::from));
     PricesArgs { prices }.table()
 }
 

@@ -38,6 +38,14 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// Reports whether a signal or the reader of the output stopped the command.
+    pub(crate) fn is_stopped(self) -> bool {
+        matches!(
+            self,
+            Self::Pipe | Self::Hangup | Self::Interrupted | Self::Terminated
+        )
+    }
+
     /// Rank among the exit codes of several runs; the highest is the exit code of the command. A run that
     /// is still in progress is reported again by the next command, one that has ended is not.
     pub(crate) fn severity(self) -> u8 {

@@ -22,6 +22,12 @@ pub(crate) fn bytes(bytes: u64) -> String {
     }
 }
 
+/// Returns a time in seconds since 1970; `None` for an earlier time.
+pub(crate) fn seconds(at: SystemTime) -> Option<u64> {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(since.as_secs())
+}
+
 /// Formats a time to the second.
 pub(crate) fn time(at: SystemTime) -> String {
     let text = format_time(at);

@@ -2,7 +2,9 @@
 
 mod args;
 mod board;
+mod byte_size;
 mod commands;
+mod config;
 mod connection_args;
 mod cost_args;
 mod cost_summary;
@@ -35,6 +37,8 @@ mod providers;
 mod recorder;
 mod rendering;
 mod repair_args;
+mod retention;
+mod retention_args;
 #[cfg(test)]
 mod schema_support;
 mod screen;
@@ -68,8 +72,10 @@ use clap::FromArgMatches as _;
 use lmbatch::adapter::ProviderFactory;
 
 use crate::args::{Args, Command};
+use crate::config::Config;
 use crate::emulation::Start;
 use crate::exit::{Exit, Failure};
+use crate::retention_args::RetentionArgs;
 use crate::session::Session;
 
 /// The `lmbatch` command, extensible with further providers.
@@ -140,12 +146,19 @@ fn main() -> ExitCode {
     providers::hide_keys();
     let arg0 = std::env::args_os().next();
     let program = hints::program(arg0.as_deref());
-    let matches = args::command(program).try_get_matches();
-    let matches = match matches {
+    let (config, unread) = match config::load() {
+        Ok(config) => (config, None),
+        Err(failure) => (Config::default(), Some(failure)),
+    };
+    let command = config.give_defaults(args::command(program), unread.is_some());
+    let matches = match command.try_get_matches() {
         Ok(matches) => matches,
-        Err(error) => return misused(&error),
+        Err(error) => return misused(&config::explained(error)),
     };
     hints::called(program, &matches);
+    if let Some(failure) = unread.filter(|_| config::is_read_by(&matches)) {
+        return unconfigured(&failure);
+    }
     let args = match Args::from_arg_matches(&matches) {
         Ok(args) => args,
         Err(error) => return misused(&error),
@@ -156,6 +169,7 @@ fn main() -> ExitCode {
     if args.command.is_quiet() {
         terminal::be_quiet();
     }
+    config.announce(&matches);
     let json = args.command.wants_json();
     if args.command.output().is_some_and(target::is_standard) {
         terminal::keep_stdout_for_outcomes();
@@ -167,8 +181,14 @@ fn main() -> ExitCode {
     let exit = runtime.block_on(async {
         signals::survive_file_size_limit();
         tokio::spawn(signals::end_process());
-        let session = Arc::new(Session::default());
+        let session = Arc::new(Session::new(config.prices()));
+        let retention = args.command.retention().cloned();
         let ended = Box::pin(dispatch(&session, args.command)).await;
+        if let (Some(retention), Ok(exit)) = (retention, &ended)
+            && !exit.is_stopped()
+        {
+            Box::pin(retention::look(&session, &retention)).await;
+        }
         session.close(&*commands::clock()).await;
         terminal::end_live();
         ended.unwrap_or_else(|failure| report(&failure, json))
@@ -200,6 +220,17 @@ fn misused(error: &clap::Error) -> ExitCode {
     }
     terminal::message(text.trim_end());
     Exit::Usage.into()
+}
+
+/// Reports a configuration file that cannot be used.
+fn unconfigured(failure: &Failure) -> ExitCode {
+    let words: Vec<_> = std::env::args_os()
+        .take_while(|word| word != "--")
+        .collect();
+    if writes_stdout(&words) {
+        terminal::keep_stdout_for_outcomes();
+    }
+    report(failure, words.iter().any(|word| word == "--json")).into()
 }
 
 /// Reports whether arguments that could not be parsed write outcomes to standard output.
@@ -346,6 +377,16 @@ impl Command {
             Self::Resume(resume) => resume.options.report.quiet,
             Self::Requeue(requeue) => requeue.resume.report.quiet,
             _ => false,
+        }
+    }
+
+    /// Returns the retention of a command that may delete old answers once it has ended.
+    fn retention(&self) -> Option<&RetentionArgs> {
+        match self {
+            Self::Run(run) => Some(&run.retention),
+            Self::Resume(resume) => Some(&resume.options.retention),
+            Self::Requeue(requeue) => Some(&requeue.resume.retention),
+            _ => None,
         }
     }
 

@@ -22,11 +22,39 @@ pub(crate) struct Session {
     opened: Mutex<Vec<SqliteLedger>>,
     /// State folder that the command writes to, once it has opened one.
     folder: OnceLock<PathBuf>,
+    /// Record in that folder, once it is open.
+    record: OnceLock<SqliteLedger>,
     /// Writer of the live counts in that folder.
     recorder: OnceLock<Arc<Recorder>>,
+    /// Table of prices that the user's configuration file names.
+    prices: Option<PathBuf>,
 }
 
 impl Session {
+    /// Returns a session with the table of prices that the configuration names.
+    pub(crate) fn new(prices: Option<PathBuf>) -> Self {
+        Self {
+            prices,
+            ..Self::default()
+        }
+    }
+
+    /// Returns the table of prices that the configuration names, for commands without an option that names one.
+    pub(crate) fn prices(&self) -> Option<&Path> {
+        self.prices.as_deref()
+    }
+
+    /// Returns the state folder that the command writes to, and its record.
+    pub(crate) fn written(&self) -> Option<(&Path, &SqliteLedger)> {
+        self.folder().zip(self.record.get())
+    }
+
+    /// Keeps a ledger of the state folder that the command writes to, so that it is closed when the command ends.
+    pub(crate) fn opened_for_writing(&self, ledger: SqliteLedger) -> Arc<SqliteLedger> {
+        self.record.get_or_init(|| ledger.clone());
+        self.opened(ledger)
+    }
+
     /// Returns the state folder that the command writes to, once it has opened one.
     pub(crate) fn folder(&self) -> Option<&Path> {
         self.folder.get().map(PathBuf::as_path)

@@ -149,6 +149,8 @@ impl Complete {
             bytes: unnamed.contents.bytes,
             sha256: unnamed.contents.sha256.clone(),
             version,
+            at: None,
+            unusable: None,
         })
     }
 

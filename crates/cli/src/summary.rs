@@ -278,8 +278,13 @@ impl Summary {
         self.elapsed_seconds = (elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
     }
 
+    /// Returns the number of outcomes that are not usable.
+    pub(crate) fn unusable_count(&self) -> u64 {
+        self.requests - self.usable
+    }
+
     pub(crate) fn exit(&self, max_failed: crate::args::MaxFailed) -> Exit {
-        if max_failed.allows(self.requests - self.usable, self.requests) {
+        if max_failed.allows(self.unusable_count(), self.requests) {
             Exit::Usable
         } else {
             Exit::Unusable

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::byte_size::ByteSize;
 use crate::connection_args::{ConnectionArgs, StateArgs};
 
 #[derive(Debug, clap::Args)]
@@ -49,9 +50,15 @@ pub(crate) struct RunsArgs {
     /// Show the bytes that each run has on this disk, and warn above --size-limit.
     #[arg(long)]
     pub(crate) size: bool,
-    /// Size of the state folder above which --size prints a warning, in bytes [default: 10 GiB].
-    #[arg(long, value_name = "BYTES", requires = "size", hide_default_value = true, default_value_t = 10 << 30)]
-    pub(crate) size_limit: u64,
+    /// Size of the state folder above which --size prints a warning, such as 10GB or a number of bytes.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        requires = "size",
+        env = "LMBATCH_WARN_ABOVE",
+        default_value = "10GB"
+    )]
+    pub(crate) size_limit: ByteSize,
     /// Print one JSON object per run.
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use lmbatch::record::RunRecord;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,23 @@ pub(crate) struct Written {
     pub(crate) sha256: String,
     /// Version of the outcomes that the file holds, see [`version`].
     pub(crate) version: String,
+    /// Time of writing, in seconds since 1970; `None` in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<u64>,
+    /// Number of outcomes that are not usable; `None` in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unusable: Option<u64>,
+}
+
+impl Written {
+    /// Returns whether both are the same content in the same file.
+    fn is_same(&self, other: &Self) -> bool {
+        let facts = |one: &Self| {
+            let (path, sha256, version) = (&one.path, &one.sha256, &one.version);
+            (path.clone(), one.bytes, sha256.clone(), version.clone())
+        };
+        facts(self) == facts(other)
+    }
 }
 
 /// Size and digest of a file, for comparisons.
@@ -68,7 +86,7 @@ pub(crate) fn recorded(run: &RunRecord) -> Vec<Written> {
 /// Returns the notes of a run with one more output.
 pub(crate) fn noted(run: &RunRecord, new: Written) -> BTreeMap<Box<str>, Box<str>> {
     let mut outputs = recorded(run);
-    outputs.retain(|known| *known != new);
+    outputs.retain(|known| !known.is_same(&new));
     outputs.insert(0, new);
     outputs.truncate(MOST);
     let mut notes = run.notes.clone();
@@ -76,6 +94,23 @@ pub(crate) fn noted(run: &RunRecord, new: Written) -> BTreeMap<Box<str>, Box<str
         notes.insert(NOTE.into(), text.into());
     }
     notes
+}
+
+/// Returns the current outputs of a run that were written at least this long ago, newest first.
+pub(crate) fn settled<'a>(
+    outputs: &'a [Written],
+    version: &str,
+    age: Duration,
+    now: SystemTime,
+) -> Vec<&'a Written> {
+    let is_old = |one: &&Written| {
+        let at = one.at.map(Duration::from_secs);
+        let at = at.and_then(|at| SystemTime::UNIX_EPOCH.checked_add(at));
+        let end = at.and_then(|at| at.checked_add(age));
+        end.is_some_and(|end| end <= now)
+    };
+    let current = outputs.iter().filter(|one| one.version == version);
+    current.filter(is_old).collect()
 }
 
 /// Copies the outputs of a run into notes that replace the run's own.
@@ -144,6 +179,8 @@ mod tests {
             bytes: text.len() as u64,
             sha256: hex(Sha256::new_with_prefix(text)),
             version: version.to_owned(),
+            at: None,
+            unusable: None,
         };
         let outputs = [written("new\n", "1-0"), written("old\n", "0-0")];
         for (text, found) in [
@@ -156,5 +193,41 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             assert_eq!(compare(&path, &outputs, "1-0").unwrap(), found, "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_output_is_settled_when_it_is_current_and_was_written_long_ago() {
+        let one = |version: &str, at: Option<u64>| Written {
+            path: "p".to_owned(),
+            bytes: 1,
+            sha256: "x".to_owned(),
+            version: version.to_owned(),
+            at,
+            unusable: None,
+        };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        for (output, age, wanted) in [
+            (one("1-0", Some(900)), 100, true),
+            (one("1-0", Some(900)), 101, false),
+            (one("1-0", Some(900)), 0, true),
+            (one("0-0", Some(900)), 100, false),
+            // An earlier version did not record the time.
+            (one("1-0", None), 0, false),
+            // The clock was set back.
+            (one("1-0", Some(2_000)), 0, false),
+            (one("1-0", Some(u64::MAX)), 0, false),
+        ] {
+            let outputs = [output.clone()];
+            let found = settled(&outputs, "1-0", Duration::from_secs(age), now);
+            assert_eq!(!found.is_empty(), wanted, "{output:?} {age}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_has_no_time() {
+        let text = r#"{"path":"p","bytes":1,"sha256":"x","version":"0-0"}"#;
+        let earlier: Written = serde_json::from_str(text).unwrap();
+        assert_eq!((earlier.at, earlier.unusable), (None, None));
+        assert_eq!(serde_json::to_string(&earlier).unwrap(), text);
     }
 }

@@ -107,11 +107,7 @@ impl StateFolder {
     /// another user and at the boundary of a file system. Opening the folder may still fail, for the reasons
     /// listed at [`write`](Self::write).
     pub fn find(from: &Path) -> Option<FoundFolder> {
-        let (_, device) = owner::place(from)?;
-        for folder in from.ancestors() {
-            if owner::place(folder) != Some((true, device)) {
-                return None;
-            }
+        for folder in own_folders(from) {
             let path = folder.join(NAME);
             let is = |path: &Path, kind: fn(&fs::FileType) -> bool| {
                 fs::symlink_metadata(path).is_ok_and(|found| kind(&found.file_type()))
@@ -232,6 +228,27 @@ impl StateFolder {
 }
 
 const LEDGER: &str = "ledger.db";
+
+/// Returns `from` and the folders above it, nearest first, up to the first that belongs to another user or is on
+/// another file system. Settings that are found in these folders were put there by the user of this process, or with
+/// the user's permission.
+///
+/// ```
+/// # mod lmbatch { pub use lmbatch_ledger as durable; }
+/// use lmbatch::durable::own_folders;
+///
+/// let here = std::env::current_dir()?;
+/// assert!(own_folders(&here).iter().all(|folder| here.starts_with(folder)));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn own_folders(from: &Path) -> Vec<PathBuf> {
+    let Some((_, device)) = owner::place(from) else {
+        return Vec::new();
+    };
+    let folders = from.ancestors();
+    let own = folders.take_while(|folder| owner::place(folder) == Some((true, device)));
+    own.map(Path::to_path_buf).collect()
+}
 
 /// Returns the nonces of the runs for which a create was sent, as marked by files in a spool folder. Labels
 /// of a run are `lmbatch-<nonce>-<shard number>`.

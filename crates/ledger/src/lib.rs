@@ -16,7 +16,7 @@ mod schema;
 mod seal;
 mod sqlite;
 
-pub use folder::{FoundFolder, StateFolder, marked_runs};
+pub use folder::{FoundFolder, StateFolder, marked_runs, own_folders};
 pub use live::{LiveCounts, LiveFolder};
 pub use lock::RunHolder;
 pub use sqlite::SqliteLedger;

@@ -133,6 +133,7 @@ pub mod durable {
     pub use lmbatch_engine::FolderSpool;
     pub use lmbatch_ledger::{
         FoundFolder, LiveCounts, LiveFolder, RunHolder, SqliteLedger, StateFolder, marked_runs,
+        own_folders,
     };
 
     /// Records runs in a state folder.

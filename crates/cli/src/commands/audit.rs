@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::continuing::unfinished;
 use super::show::attempt;
-use super::state;
+use super::{deleted_answers, state};
 use crate::args::ShowArgs;
 use crate::cost_summary::{Amount, CostSummary};
 use crate::exit::{Exit, Failure};
@@ -36,6 +36,7 @@ struct Audit {
 pub(crate) async fn audit(session: &Session, mut args: ShowArgs) -> Result<Exit, Failure> {
     args.run.state = state::holding(session, &args.run.state, &args.run.run).await?;
     let (run, notes, engine) = state::recorded(session, &args.run.run, &args.run.state).await?;
+    deleted_answers::check(&engine, &run).await?;
     let Some(numbers) = engine.audit(&run).await? else {
         return Err(unfinished(&run));
     };

@@ -9,9 +9,13 @@ use crate::cost_args::usual_table;
 use crate::exit::Failure;
 use crate::model;
 use crate::providers::Provider;
+use crate::session::Session;
 
 /// Connects to the provider of a batch.
-pub(super) fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, BatchId), Failure> {
+pub(super) fn engine(
+    session: &Session,
+    args: &BatchArgs,
+) -> Result<(&'static Provider, Engine, BatchId), Failure> {
     let Some(name) = &args.provider else {
         return Err(Failure::usage(
             "the provider of the batch is missing; name it with -p",
@@ -19,6 +23,7 @@ pub(super) fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, Bat
     };
     let provider = model::find(name)?;
     let provider_of_batch = connect(provider, &args.connection, provider.routes()[0])?;
-    let engine = warning(Engine::new(provider_of_batch)).with_prices(Arc::new(usual_table()?));
+    let engine =
+        warning(Engine::new(provider_of_batch)).with_prices(Arc::new(usual_table(session)?));
     Ok((provider, engine, BatchId::new(args.batch.as_str())))
 }

@@ -19,7 +19,7 @@ pub(crate) async fn cancel(session: &Session, args: CancelArgs) -> Result<Exit, 
         provider: args.provider,
         connection: args.connection,
     };
-    let (provider, engine, batch) = engine(&args)?;
+    let (provider, engine, batch) = engine(session, &args)?;
     engine.cancel(&batch).await?;
     let status = engine.status(&batch).await?.status;
     terminal::message(&format!("batch {batch} at {} is {status}", provider.id()));

@@ -11,7 +11,7 @@ use super::end::{self, outcomes, until_stopped};
 use super::kept::Kept;
 use super::run_context::{Patience, RunContext, place};
 use super::run_settings::RunSettings;
-use super::{clock, connect, known, state};
+use super::{clock, connect, deleted_answers, known, state};
 use crate::args::{DoubtArgs, EmulatorArgs, LimitArgs, OnDoubtArg, ResumeOptions};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
@@ -223,6 +223,9 @@ pub(crate) async fn again_at(
         }
         let work = engine.resume(run, options);
         return until_stopped(&context, engine, place, work).await;
+    }
+    if run.answers_deleted_at.is_some() {
+        return deleted_answers::again(&context, engine, run, &place).await;
     }
     terminal::message(&match run.pilot_of {
         Some(_) => format!("the pilot of run {} has ended: 0 requests sent", run.id),

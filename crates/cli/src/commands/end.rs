@@ -1,5 +1,7 @@
 //! End of a command on a run: outcomes, a run that is still in progress, or a failure.
 
+use std::path::Path;
+
 use lmbatch::engine::{RemainingData, RunResults, is_refused};
 use lmbatch::record::{RunRecord, ShardRecord, ShardState};
 use lmbatch::{Engine, Error, ErrorKind, Result as CoreResult};
@@ -14,6 +16,7 @@ use crate::on_finish::{self, Ended};
 use crate::signals::Handling;
 use crate::sink::Place;
 use crate::summary::Summary;
+use crate::written::Written;
 use crate::{format, hints, live, terminal, written};
 
 /// Name of the note that holds the reason for which a run's create was refused.
@@ -355,6 +358,13 @@ pub(crate) async fn outcomes(
         && let Some(new) = complete.written(written::version(run, notes))
         && !context.only_reads
     {
+        let new = Written {
+            // Later commands may run in another folder.
+            path: absolute_path(Path::new(&new.path)),
+            at: format::seconds(engine.clock().now()),
+            unusable: Some(summary.unusable_count()),
+            ..new
+        };
         let mut noted = written::noted(run, new);
         if let Some(output) = &context.moved_to {
             noted.insert("output".into(), absolute_path(output).into());

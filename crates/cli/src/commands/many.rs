@@ -24,7 +24,7 @@ use crate::progress::Progress;
 use crate::providers::Route;
 use crate::session::Session;
 use crate::signals::Handling;
-use crate::{format, hints, terminal};
+use crate::{format, hints, retention, terminal};
 
 /// Interval between two searches for unfinished runs, and between two checks of runs that other processes advance.
 const LOOK: Duration = Duration::from_secs(3);
@@ -270,7 +270,7 @@ impl Scheduler {
         let clock = clock();
         let quiet = args.options.report.quiet;
         let folder = state::open(session, &args.options.state, quiet)?;
-        let ledger = session.opened(folder.ledger().await?);
+        let ledger = session.opened_for_writing(folder.ledger().await?);
         let many = Arc::new(Many {
             session: Arc::clone(session),
             ledger,
@@ -311,6 +311,11 @@ impl Scheduler {
         let clock = Arc::clone(&self.many.clock);
         loop {
             self.look().await?;
+            if self.many.args.watch {
+                // The command may never end.
+                let args = &self.many.args.options.retention;
+                Box::pin(retention::look(&self.many.session, args)).await;
+            }
             self.begin_due();
             let due = self.waiting.values().filter_map(|waiting| waiting.due);
             let due = due.chain(self.look_at).min();

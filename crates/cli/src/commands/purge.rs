@@ -10,7 +10,7 @@ use lmbatch::{Engine, ErrorKind};
 use serde_json::{Value, json};
 
 use super::run_settings::RunSettings;
-use super::{clock, connect, state};
+use super::{clock, connect, purge_answers, state};
 use crate::args::PurgeArgs;
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
@@ -23,6 +23,9 @@ pub(crate) async fn purge(session: &Session, mut args: PurgeArgs) -> Result<Exit
     }
     let folder = state::open(session, &args.state, true)?;
     let ledger = session.opened(folder.ledger().await?);
+    if args.answers {
+        return purge_answers::purge(&args, &folder, &ledger).await;
+    }
     let chosen = chosen(&args, &ledger).await?;
     let local = args.local || !args.remote;
     let mut table = Table::new([
@@ -124,7 +127,10 @@ pub(crate) async fn purge(session: &Session, mut args: PurgeArgs) -> Result<Exit
 
 /// Returns the named run, or every old run that has ended: an unfinished run may have billed answers that are not
 /// fetched yet.
-async fn chosen(args: &PurgeArgs, ledger: &SqliteLedger) -> Result<Vec<RunRecord>, Failure> {
+pub(super) async fn chosen(
+    args: &PurgeArgs,
+    ledger: &SqliteLedger,
+) -> Result<Vec<RunRecord>, Failure> {
     if let Some(wanted) = &args.run {
         let run = state::find(ledger, wanted).await?;
         return match may_delete(args, &run) {

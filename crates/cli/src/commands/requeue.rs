@@ -13,7 +13,7 @@ use super::continuing::{again_at, claimed, open, options, unfinished};
 use super::dry_run::DryRun;
 use super::run_context::place;
 use super::run_settings::RunSettings;
-use super::{dry_run, planning, state};
+use super::{deleted_answers, dry_run, planning, state};
 use crate::args::{Only, RequeueArgs, SettingsArgs};
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
@@ -52,6 +52,7 @@ pub(crate) async fn requeue(
         Ok(claimed) => claimed,
         Err(exit) => return Ok(exit),
     };
+    deleted_answers::check(&engine, &run).await?;
     let place = place(&context, &run, true)?;
     if let Some(ids) = &args.ids {
         target::distinct(&place.target, &[("the ids", ids)])?;
@@ -119,6 +120,7 @@ fn check_repair(args: &mut RequeueArgs) -> Result<(), Failure> {
 /// Reports the requests that would be sent again; nothing is sent.
 async fn report_dry_run(session: &Session, args: &RequeueArgs) -> Result<Exit, Failure> {
     let (run, notes, engine) = state::recorded(session, &args.run, &args.resume.state).await?;
+    deleted_answers::check(&engine, &run).await?;
     let checked = match revised(args, &notes)? {
         Some(settings) => Some(dry_run::check_again(&notes.input, &settings)?),
         None => None,

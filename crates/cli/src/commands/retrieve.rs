@@ -12,7 +12,7 @@ use super::batch::engine;
 use super::continuing::unfinished;
 use super::end::{self, outcomes};
 use super::run_context::{Patience, RunContext, read_by};
-use super::{appear, clock, pilot_facts, state, write};
+use super::{appear, clock, deleted_answers, pilot_facts, state, write};
 use crate::args::{ReportArgs, RetrieveArgs};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
@@ -34,7 +34,7 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
     if let Some(handle) = &args.handle {
         target::distinct(&target, &[("the handle", handle)])?;
     }
-    let (provider, mut engine, batch) = engine(&args.batch)?;
+    let (provider, mut engine, batch) = engine(session, &args.batch)?;
     if let Some(time) = args.doubt_wait {
         engine = engine.with_doubt(DoubtPolicy::within(time));
     }
@@ -145,6 +145,7 @@ async fn of_run(session: &Arc<Session>, args: &RetrieveArgs) -> Result<Exit, Fai
             false => unfinished(&run),
         });
     }
+    deleted_answers::check(&engine, &run).await?;
     let finished = engine.partial_results(&run).await?;
     let emulated = notes.emulated;
     let context = RunContext {

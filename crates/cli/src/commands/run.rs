@@ -18,7 +18,7 @@ use super::pilot::{self, First, Piloted};
 use super::planning::{Planned, Unplanned, plan_unless_empty, stopped};
 use super::run_context::{self, Patience, RunContext};
 use super::run_settings::RunSettings;
-use super::{clock, connect, continuing, default_output, dry_run, state};
+use super::{clock, connect, continuing, default_output, deleted_answers, dry_run, state};
 use crate::args::RunArgs;
 use crate::emulation::{self, Emulation};
 use crate::estimator::ASSUMED_OUTPUT;
@@ -442,6 +442,7 @@ async fn updated(
         Ok(claimed) => claimed,
         Err(exit) => return Ok(Err(exit)),
     };
+    deleted_answers::check(&engine, &run).await?;
     let place = run_context::place(context, &run, true)?;
     let (run, changes) = engine.update(&run, plan).await?;
     Ok(Ok((engine, run, changes, place)))

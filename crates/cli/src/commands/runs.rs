@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::live::Live;
 use crate::session::Session;
 use crate::table::{Cell, Column, Table, column};
-use crate::{format, hints, terminal};
+use crate::{format, hints, retention, terminal};
 
 pub(crate) async fn runs(session: &Session, mut args: RunsArgs) -> Result<Exit, Failure> {
     if args.emulated {
@@ -75,7 +75,7 @@ pub(crate) async fn runs(session: &Session, mut args: RunsArgs) -> Result<Exit, 
         ));
     }
     if let Some(sizes) = sizes {
-        sizes.warn(args.size_limit);
+        sizes.warn(args.size_limit.0);
     }
     Ok(Exit::Usable)
 }
@@ -185,13 +185,7 @@ impl Sizes {
         for file in spooled_files(&folder.join("spool"))? {
             *of_runs.entry(file.nonce).or_default() += file.bytes;
         }
-        let record = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-        let record = record.filter_map(|entry| entry.metadata().ok());
-        let record: u64 = record
-            .filter(std::fs::Metadata::is_file)
-            .map(|found| found.len())
-            .sum();
-        let total = of_runs.values().sum::<u64>() + record;
+        let total = retention::size(&folder, of_runs.values().copied());
         Ok(Some(Self { of_runs, total }))
     }
 
@@ -201,14 +195,7 @@ impl Sizes {
 
     /// Prints a warning if the state folder is larger than the limit.
     fn warn(&self, limit: u64) {
-        if self.total > limit {
-            terminal::warn(&format!(
-                "the state folder has {}, more than {}; to delete runs that ended 30 days ago: {}",
-                format::bytes(self.total),
-                format::bytes(limit),
-                hints::on_runs(["purge", "--older-than", "30d"])
-            ));
-        }
+        retention::warn_of_size(self.total, limit);
     }
 }
 

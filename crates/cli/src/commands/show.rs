@@ -51,6 +51,12 @@ pub(crate) async fn show(session: &Session, mut args: ShowArgs) -> Result<Exit, 
         terminal::out(&line);
         costs.print();
     }
+    if let Some(at) = run.answers_deleted_at {
+        terminal::message(&format!(
+            "its prompts and answers were deleted from this machine at {}",
+            format::time(at)
+        ));
+    }
     for line in reasons(&run, &shards) {
         terminal::message(&line);
     }
@@ -170,7 +176,7 @@ pub(super) fn run_json(
         "format": 1, "run": run.id, "name": run.name, "state": RunState::of(run, shards).as_str(), "failure": failure, "requests": run.requests,
         "pilot_of": run.pilot_of, "attempt": run.attempt + 1, "provider": shown.provider, "known_provider": shown.is_known, "model": shown.model,
         "created_at": run.created_at.map(format_time), "output": shown.output,
-        "progress": live.json(),
+        "answers_deleted_at": run.answers_deleted_at.map(format_time), "progress": live.json(),
     })
 }
 

@@ -132,7 +132,7 @@ pub(crate) async fn durable(
     quiet: bool,
 ) -> Result<(StateFolder, Engine), Failure> {
     let state = open(session, args, quiet)?;
-    let ledger = session.opened(state.ledger().await?);
+    let ledger = session.opened_for_writing(state.ledger().await?);
     Ok((state.clone(), recording(engine, &state, ledger)))
 }
 
@@ -253,6 +253,6 @@ pub(crate) async fn recorded(
     let run = find(&*ledger, wanted).await?;
     let notes = RunSettings::read(&run)?;
     let provider = offline(notes.provider, &notes.connection, notes.route)?;
-    let engine = warning(Engine::new(provider)).with_prices(Arc::new(usual_table()?));
+    let engine = warning(Engine::new(provider)).with_prices(Arc::new(usual_table(session)?));
     Ok((run, notes, reading(engine, ledger, args)?))
 }

@@ -21,7 +21,7 @@ use crate::{format, plain, terminal};
 
 pub(crate) async fn status(session: &Session, args: StatusArgs) -> Result<Exit, Failure> {
     match (&args.provider, &args.batch) {
-        (Some(_), _) => of_batch(args).await,
+        (Some(_), _) => of_batch(session, args).await,
         (None, Some(run)) => of_run(session, run, &args).await,
         (None, None) => of_open_runs(session, &args).await,
     }
@@ -75,13 +75,13 @@ async fn of_open_runs(session: &Session, args: &StatusArgs) -> Result<Exit, Fail
     Ok(Exit::Usable)
 }
 
-async fn of_batch(args: StatusArgs) -> Result<Exit, Failure> {
+async fn of_batch(session: &Session, args: StatusArgs) -> Result<Exit, Failure> {
     let args_of_batch = BatchArgs {
         batch: args.batch.unwrap_or_default(),
         provider: args.provider,
         connection: args.connection,
     };
-    let (_, engine, batch) = engine(&args_of_batch)?;
+    let (_, engine, batch) = engine(session, &args_of_batch)?;
     let snapshot = engine.status(&batch).await?;
     if args.json {
         terminal::json(&snapshot);

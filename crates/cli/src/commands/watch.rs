@@ -13,7 +13,7 @@ use super::run_facts::{block, open_runs};
 use super::run_settings::{RunSettings, Shown};
 use super::runs::RunTable;
 use super::show::{ended, hide_key};
-use super::{clock, end, pilot_facts, state};
+use super::{clock, deleted_answers, end, pilot_facts, state};
 use crate::args::{StatusArgs, WaitArgs};
 use crate::counts::Counts;
 use crate::exit::{Exit, Failure};
@@ -170,6 +170,13 @@ async fn result(args: &WaitArgs, run: &RunRecord, reader: LiveReader) -> Result<
     drop(reader);
     let session = Session::default();
     let (run, notes, engine) = state::recorded(&session, &run.id, &args.state).await?;
+    if run.answers_deleted_at.is_some() {
+        let (unusable, exit) = deleted_answers::ended(&run, &notes);
+        let requests = u64::from(run.requests);
+        print_end(&run, requests, requests.saturating_sub(unusable));
+        session.close(&*clock()).await;
+        return Ok(exit);
+    }
     let finished = engine.partial_results(&run).await?;
     let accept = notes.kept.accept().to_vec();
     let max_failed = notes.kept.max_failed();
@@ -177,12 +184,7 @@ async fn result(args: &WaitArgs, run: &RunRecord, reader: LiveReader) -> Result<
     let counts = counted.await.map_err(|_| crate::rendering::lost())??;
     session.close(&*clock()).await;
     let unusable = counts.requests - counts.usable;
-    terminal::message(&format!(
-        "{} has ended: {}, {} usable",
-        end::named(&run),
-        format::count(counts.requests, "request", "requests"),
-        format::number(counts.usable)
-    ));
+    print_end(&run, counts.requests, counts.usable);
     if let Some(part) = pilot_facts::part(&run).filter(|_| !run.cancelled) {
         terminal::message(&format!("run {} is a pilot: {part}", run.id));
         return Ok(Exit::Unfinished);
@@ -191,6 +193,15 @@ async fn result(args: &WaitArgs, run: &RunRecord, reader: LiveReader) -> Result<
         true => Exit::Usable,
         false => Exit::Unusable,
     })
+}
+
+fn print_end(run: &RunRecord, requests: u64, usable: u64) {
+    terminal::message(&format!(
+        "{} has ended: {}, {} usable",
+        end::named(run),
+        format::count(requests, "request", "requests"),
+        format::number(usable)
+    ));
 }
 
 /// Counts the outcomes of a run.

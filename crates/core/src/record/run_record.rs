@@ -57,6 +57,14 @@ pub struct RunRecord {
     /// Inputs and batches of the run that were deleted at the provider; `None` where nothing was.
     #[serde(default)]
     pub cleaned: Option<Cleaned>,
+    /// Time at which the prompts and answers of the run were deleted from this machine; `None` where they are
+    /// stored.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "crate::adapter::time::optional"
+    )]
+    pub answers_deleted_at: Option<SystemTime>,
     /// CRC-32 of each spool file that belongs to the run as a whole, by file name without the stem.
     #[serde(default)]
     pub checksums: BTreeMap<Box<str>, u32>,
@@ -157,5 +165,35 @@ impl RunFilter {
             Error::invalid_input(format!("{cursor:?} is not a cursor from a page of runs"))
         })?;
         Ok(Some(read))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_record_names_the_deletion_of_answers_only_where_there_was_one() {
+        let text = r#"{"id":"r-1","name":null,"digest":"d","provider":"p","account":"a","ids":"verbatim",
+            "nonce":"abcdefghijkl","requests":3,"attempt":0,"finished":true,"notes":{}}"#;
+        let earlier: RunRecord = serde_json::from_str(text).unwrap();
+        assert_eq!(earlier.answers_deleted_at, None);
+        let written = serde_json::to_string(&earlier).unwrap();
+        assert!(!written.contains("answers_deleted_at"), "{written}");
+        let deleted = RunRecord {
+            answers_deleted_at: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(86_400)),
+            ..earlier
+        };
+        let written = serde_json::to_string(&deleted).unwrap();
+        assert!(
+            written.contains(r#""answers_deleted_at":"1970-01-02T00:00:00Z""#),
+            "{written}"
+        );
+        assert_eq!(
+            serde_json::from_str::<RunRecord>(&written).unwrap(),
+            deleted
+        );
     }
 }

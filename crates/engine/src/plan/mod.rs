@@ -134,6 +134,7 @@ impl Plan {
             finished: false,
             cancelled: false,
             cleaned: None,
+            answers_deleted_at: None,
             epoch: 0,
             checksums: self.checksums.clone(),
             notes: BTreeMap::new(),

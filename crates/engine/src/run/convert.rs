@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lmbatch_core::{Change, ErrorKind, Result, RunRecord, ShardRecord};
+use lmbatch_core::{Change, Error, ErrorKind, Result, RunRecord, ShardRecord, format_time};
 
 use crate::blocking::blocking;
 use crate::context::Context;
@@ -21,9 +21,10 @@ impl Context {
     /// Converts the files of a run to the present layout. The caller holds the claim of the run.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`] where a file of the run is missing or damaged, or where the spool cannot be written;
+    /// [`ErrorKind::Local`] where a file of the run is deleted, missing or damaged, or where the spool cannot be written;
     /// [`ErrorKind::Conflict`] where another process advances the run.
     pub(crate) async fn in_present_layout(&self, run: &RunRecord) -> Result<()> {
+        check_answers(run)?;
         let shards = self.ledger.shards(&run.id).await?;
         if is_former(&shards) {
             self.convert(run, &shards).await?;
@@ -92,8 +93,13 @@ impl Context {
     /// Returns the current record of a run and its plan. The tables of a run in layout 1 are made
     /// in a temporary spool: the files of the run stay unchanged, since the caller may hold no
     /// claim.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where the prompts and answers of the run were deleted, and where a file is missing or
+    /// damaged.
     pub(crate) async fn restored(&self, run: &RunRecord) -> Result<(RunRecord, Plan)> {
         let mut run = self.recorded(run).await?;
+        check_answers(&run)?;
         let mut shards = self.ledger.shards(&run.id).await?;
         let files = Arc::new(Files::new(self.spool()?, run.nonce.as_str(), true));
         let mut former = None;
@@ -114,6 +120,18 @@ impl Context {
         let plan = restored(&*self.provider, files, &run, &shards, former)?;
         Ok((run, plan))
     }
+}
+
+/// Returns an error for a run whose prompts and answers were deleted from this machine.
+fn check_answers(run: &RunRecord) -> Result<()> {
+    let Some(at) = run.answers_deleted_at else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::Local).with_message(format!(
+        "the prompts and answers of the run {} were deleted from this machine at {}; its record is all that is left, and nothing was sent",
+        run.id,
+        format_time(at)
+    )))
 }
 
 /// Makes the tables of the shards of a run in layout 1 in a temporary spool, for as long as they

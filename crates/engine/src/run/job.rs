@@ -253,6 +253,7 @@ impl<'a> Job<'a> {
                 finished,
                 cancelled: run.cancelled,
                 cleaned: run.cleaned,
+                answers_deleted_at: run.answers_deleted_at,
                 notes: run.notes.clone(),
                 epoch: run.epoch,
                 ..own.clone()

@@ -25,6 +25,7 @@ pub(crate) fn recorded_run(name: Option<&str>) -> RunRecord {
         finished: false,
         cancelled: false,
         cleaned: None,
+        answers_deleted_at: None,
         checksums: BTreeMap::new(),
         notes: notes.map(|(name, text)| (name.into(), text.into())).into(),
         epoch: 0,

@@ -8,6 +8,7 @@ pub(crate) mod origin;
 pub(crate) mod orphans;
 pub(crate) mod progress;
 pub(crate) mod purge;
+pub(crate) mod retention;
 pub(crate) mod same_run;
 pub(crate) mod selection;
 pub(crate) mod twins;

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use lmbatch_core::{Error, ErrorKind, Ledger, Nonce, Result, RunFilter, RunRecord};
 
 use crate::plan::ids::{former_run_id, run_id};
+use crate::spool::layout;
 
 /// File in the folder of a spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,15 @@ pub struct SpooledFile {
 }
 
 impl SpooledFile {
+    /// Returns whether the file holds prompts or answers of its run. The other files hold its ids and the
+    /// record of its creates.
+    pub fn holds_answers(&self) -> bool {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.strip_prefix(&*self.nonce);
+        let name = name.and_then(|name| name.strip_prefix('.'));
+        name.is_some_and(layout::holds_answers)
+    }
+
     /// Deletes the file. A file that does not exist any more is no error.
     ///
     /// # Errors
@@ -108,7 +118,8 @@ pub async fn forget_run(ledger: &dyn Ledger, run: &RunRecord, files: &[SpooledFi
     ledger.forget(&run.id).await
 }
 
-/// Returns the files that belong to no run, left by a process that died before it recorded its run.
+/// Returns the files that belong to no run, left by a process that died before it recorded its run, and the
+/// answers that a process left when it died while it deleted them.
 ///
 /// Files of the nonces in `sent` are not returned: a create was sent, and the files are all that is left of a run
 /// that the ledger has lost.
@@ -122,17 +133,26 @@ pub async fn stray_files(
 ) -> Result<Vec<SpooledFile>> {
     let mut files = spooled_files(folder)?;
     let nonces: HashSet<&String> = files.iter().map(|file| &file.nonce).collect();
-    let mut unknown: HashSet<String> = HashSet::new();
+    let (mut unknown, mut without_answers) = (HashSet::new(), HashSet::new());
     for nonce in nonces {
-        if !sent.contains(nonce) && recorded(ledger, nonce).await?.is_none() {
-            unknown.insert(nonce.clone());
+        match recorded(ledger, nonce).await? {
+            Some(run) if run.answers_deleted_at.is_some() => {
+                without_answers.insert(nonce.clone());
+            }
+            None if !sent.contains(nonce) => {
+                unknown.insert(nonce.clone());
+            }
+            _ => {}
         }
     }
-    files.retain(|file| unknown.contains(&file.nonce));
+    files.retain(|file| {
+        let is_left = without_answers.contains(&file.nonce) && file.holds_answers();
+        is_left || unknown.contains(&file.nonce)
+    });
     Ok(files)
 }
 
-/// Deletes a file that belongs to no run, and returns whether the file was deleted. A process that reads an input
+/// Deletes one of the [stray files](stray_files), and returns whether the file was deleted. A process that reads an input
 /// holds the claim of the run that it will start, so that its files are kept.
 ///
 /// # Errors
@@ -150,7 +170,9 @@ pub async fn delete_stray(ledger: &dyn Ledger, file: &SpooledFile) -> Result<boo
             }
         }
         // The run may have been recorded since the file was found.
-        if recorded(ledger, nonce).await?.is_some() {
+        if let Some(run) = recorded(ledger, nonce).await?
+            && (run.answers_deleted_at.is_none() || !file.holds_answers())
+        {
             return Ok(false);
         }
     }

@@ -69,6 +69,14 @@ pub(crate) fn created(shard: u32) -> String {
     format!("created-{shard}")
 }
 
+/// Returns whether a file holds prompts or answers, or only makes sense beside them, by its name without
+/// the stem. Tables of ids, and the entries of creates, do not.
+pub(crate) fn holds_answers(name: &str) -> bool {
+    ["body-", "segment-", "locations-"]
+        .iter()
+        .any(|kind| name.starts_with(kind))
+}
+
 /// Names of layout 1, which has one table and one echo for a run and each attempt.
 pub(crate) mod former {
     use lmbatch_core::RunRecord;

@@ -27,6 +27,7 @@ pub(crate) fn run(id: &str) -> RunRecord {
         finished: false,
         cancelled: false,
         cleaned: None,
+        answers_deleted_at: None,
         epoch: 0,
         checksums: [("echo".into(), 7)].into(),
         notes: [("output".into(), "out.jsonl".into())].into(),

@@ -35,6 +35,7 @@ pub fn run(id: &str) -> RunRecord {
         finished: false,
         cancelled: false,
         cleaned: None,
+        answers_deleted_at: None,
         checksums: [("echo".into(), 7)].into(),
         notes: [("output".into(), format!("{id}.jsonl").into())].into(),
         epoch: 0,
