@@ -1,6 +1,6 @@
 # The command in a small image. The state of runs lies in /state: mount a volume there.
 FROM rust:1.95-slim-trixie AS build
-RUN apt-get update && apt-get install --yes --no-install-recommends cmake gcc g++ libc6-dev make && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc g++ libc6-dev make && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY . .
 RUN cargo build --locked --release --package lmbatch-cli

@@ -55,6 +55,7 @@ mod syscalls;
 mod tables;
 mod tables_out;
 mod terminal;
+mod tls;
 mod told;
 mod unapplied;
 mod updates;

@@ -15,6 +15,7 @@ const OPTIONAL: &[&str] = &[
     "lmbatch-ledger",
     "lmbatch-openai",
     "lmbatch-prices",
+    "lmbatch-schema",
     "parquet",
     "reqwest",
     "sqlx",
@@ -60,7 +61,7 @@ const FACADE: Matrix = &[
     ("google", &["lmbatch-google", "lmbatch-http", "reqwest"]),
     ("openai", &["lmbatch-http", "lmbatch-openai", "reqwest"]),
     ("durable", &["libsqlite3-sys", "lmbatch-ledger", "sqlx"]),
-    ("schema", &["jsonschema"]),
+    ("schema", &["jsonschema", "lmbatch-schema"]),
     ("prices", &["lmbatch-prices"]),
     (
         "all-providers",

@@ -150,7 +150,7 @@ fn edges(found: &mut Vec<String>) -> Result<(), String> {
             "none",
         ],
     )?;
-    for name in ["ring", "openssl-sys", "native-tls"] {
+    for name in ["aws-lc-sys", "openssl-sys", "native-tls"] {
         if all.lines().any(|line| line.split(' ').next() == Some(name)) {
             found.push(format!("{name} is in the tree: there is one TLS stack"));
         }
@@ -161,6 +161,7 @@ fn edges(found: &mut Vec<String>) -> Result<(), String> {
 fn forbidden(from: &str, from_is_provider: bool, to: &str) -> Option<&'static str> {
     match (from, to) {
         ("lmbatch-core", to) if to.starts_with("lmbatch") => Some("core is at the bottom"),
+        ("lmbatch-engine", "lmbatch-schema") => None,
         ("lmbatch-engine" | "lmbatch-ledger" | "lmbatch-http", to)
             if to.starts_with("lmbatch-") && !["lmbatch-core", "lmbatch-runtime"].contains(&to) =>
         {
@@ -174,6 +175,9 @@ fn forbidden(from: &str, from_is_provider: bool, to: &str) -> Option<&'static st
         }
         ("lmbatch-prices", to) if to.starts_with("lmbatch-") && to != "lmbatch-core" => {
             Some("prices know core only")
+        }
+        ("lmbatch-schema", to) if to.starts_with("lmbatch-") && to != "lmbatch-core" => {
+            Some("schemas of answers know core only")
         }
         ("lmbatch-contract", to)
             if to.starts_with("lmbatch")
@@ -374,8 +378,11 @@ mod tests {
             ("lmbatch-engine", false, "lmbatch-runtime", false),
             ("lmbatch-ledger", false, "lmbatch-engine", true),
             ("lmbatch-runtime", false, "lmbatch-http", true),
+            ("lmbatch-engine", false, "lmbatch-schema", false),
             ("lmbatch-prices", false, "lmbatch-lines", true),
             ("lmbatch-prices", false, "lmbatch-core", false),
+            ("lmbatch-schema", false, "lmbatch-engine", true),
+            ("lmbatch-schema", false, "lmbatch-core", false),
             ("lmbatch-acme", true, "lmbatch-engine", true),
             ("lmbatch-acme", true, "lmbatch-http", false),
             ("lmbatch-acme", true, "reqwest", true),

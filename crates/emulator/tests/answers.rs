@@ -1,7 +1,8 @@
 //! Answers that a program gives in place of the emulated model.
 
+mod plain_http;
+
 use lmbatch_emulator::{Emulator, Prompt};
-use reqwest::Client;
 use serde_json::{Value, json};
 
 /// Answers that ask for the mood; the emulated model answers everything else.
@@ -40,7 +41,7 @@ async fn every_dialect_gives_the_answers_of_the_program() {
             ),
         ];
         for (url, body, place) in calls {
-            let call = Client::new().post(&url).json(&body);
+            let call = plain_http::client().post(&url).json(&body);
             let call = match url.contains("v1beta") {
                 true => call.header("x-goog-api-key", "k"),
                 false => call.bearer_auth("k"),

@@ -1,6 +1,8 @@
 //! The Anthropic dialect over plain HTTP, as any SDK uses it.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod plain_http;
+
 use std::time::Duration;
 
 use lmbatch_emulator::{Emulator, Fault, FaultKind, Limits, Operation, Pace};
@@ -24,7 +26,7 @@ async fn sdk(pace: Pace, limits: Limits) -> Sdk {
     let builder = Emulator::builder().pace(pace).limits(limits).seed(5);
     Sdk {
         emulator: builder.start().await.unwrap(),
-        client: Client::new(),
+        client: plain_http::client(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Every kind of fault in every dialect, over plain HTTP, as any SDK uses it.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod plain_http;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -38,7 +40,7 @@ async fn sdk_of(api: Api, builder: EmulatorBuilder) -> Sdk {
     Sdk {
         api,
         emulator: builder.start().await.unwrap(),
-        client: Client::new(),
+        client: plain_http::client(),
     }
 }
 

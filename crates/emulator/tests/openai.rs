@@ -1,6 +1,8 @@
 //! The OpenAI dialect over plain HTTP, as any SDK uses it.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod plain_http;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ struct Sdk {
 
 async fn sdk(limits: Limits) -> Sdk {
     let builder = Emulator::builder().pace(Pace::INSTANT).limits(limits);
-    let client = Client::builder().redirect(reqwest::redirect::Policy::none());
+    let client = plain_http::client_builder().redirect(reqwest::redirect::Policy::none());
     Sdk {
         emulator: builder.start().await.unwrap(),
         client: client.build().unwrap(),
@@ -137,7 +139,7 @@ async fn batches_over_the_token_limit_fail_until_others_have_ended() {
     let builder = Emulator::builder().pace(slow).limits(limits);
     let sdk = Sdk {
         emulator: builder.start().await.unwrap(),
-        client: Client::new(),
+        client: plain_http::client(),
     };
     let (first, second) = (
         sdk.batch_of(&line("a", "x")).await,
@@ -246,7 +248,7 @@ async fn a_batch_that_takes_longer_than_a_day_expires_and_keeps_its_answers() {
     let emulator = Emulator::builder().pace(slow).start().await.unwrap();
     let sdk = Sdk {
         emulator,
-        client: Client::new(),
+        client: plain_http::client(),
     };
     let id = sdk.batch_of(&(line("a", "x") + &line("b", "y"))).await;
     sdk.emulator.advance(Duration::from_secs(24 * 3600 + 1));

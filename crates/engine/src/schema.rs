@@ -15,15 +15,11 @@ const REMEMBERED: usize = 256;
 /// counted.
 const MOST_NOTES: usize = 16;
 
-/// Longest reason, in characters, that an error quotes from the compiler.
-const LONGEST_REASON: usize = 400;
+/// Longest reference, in characters, that an error quotes from a schema.
+const LONGEST_REFERENCE: usize = 200;
 
 /// Longest word, in characters, that an error quotes from a schema.
 const LONGEST_WORD: usize = 40;
-
-/// Longest value, in characters, that an error quotes from the compiler; for a longer value its
-/// position is shown alone.
-const LONGEST_VALUE: usize = 160;
 
 /// Values of the keyword `type`.
 const TYPES: [&str; 7] = [
@@ -156,7 +152,7 @@ fn references(schema: &Value, root: &Value, at: &str) -> Result<(), RequestError
         let Some(Value::String(reference)) = members.get(keyword) else {
             continue;
         };
-        let shown: String = reference.chars().take(LONGEST_REASON / 2).collect();
+        let shown: String = reference.chars().take(LONGEST_REFERENCE).collect();
         if !reference.starts_with('#') {
             return Err(refused(&format!(
                 "at {at}/{keyword}: {shown:?} refers outside of the schema; only references within it, which begin with #, are followed"
@@ -201,7 +197,7 @@ fn unknown_keyword(members: &Map<String, Value>) -> Option<&str> {
 }
 
 #[cfg(feature = "schema")]
-pub(crate) type Compiled = jsonschema::Validator;
+pub(crate) type Compiled = lmbatch_schema::Validator;
 #[cfg(not(feature = "schema"))]
 pub(crate) type Compiled = ();
 
@@ -209,21 +205,7 @@ pub(crate) type Compiled = ();
 /// formats are checked; unknown ones accept anything.
 #[cfg(feature = "schema")]
 pub(crate) fn compile(schema: &Value) -> Result<Compiled, String> {
-    let built = jsonschema::options()
-        .should_validate_formats(true)
-        .should_ignore_unknown_formats(true)
-        .build(schema);
-    built.map_err(|error| {
-        let mut reason = error.to_string();
-        if reason.chars().count() > LONGEST_VALUE {
-            reason = error.masked().to_string();
-        }
-        let reason: String = reason.chars().take(LONGEST_REASON).collect();
-        match error.instance_path().as_str() {
-            "" => reason,
-            place => format!("at #{place}: {reason}"),
-        }
-    })
+    Compiled::compile(schema)
 }
 
 #[cfg(not(feature = "schema"))]
@@ -234,14 +216,7 @@ pub(crate) fn compile(_: &Value) -> Result<Compiled, String> {
 /// Returns the first position at which a value does not match the schema.
 #[cfg(feature = "schema")]
 pub(crate) fn misfit(compiled: &Compiled, value: &Value) -> Option<SchemaError> {
-    let error = compiled.validate(value).err()?;
-    let path = error.instance_path().as_str().to_owned();
-    let reason = error.to_string();
-    let mut short: String = reason.chars().take(LONGEST_REASON).collect();
-    if short.len() < reason.len() {
-        short.push('…');
-    }
-    Some(SchemaError::new(path, short))
+    compiled.mismatch(value)
 }
 
 #[cfg(not(feature = "schema"))]

@@ -19,6 +19,7 @@ use crate::multipart::Multipart;
 use crate::reply::Reply;
 use crate::secrets::Secrets;
 use crate::sending::{Meter, answer_to};
+use crate::tls::{Trust, tls_config};
 use crate::url::is_loopback;
 
 /// Most redirects that one download follows.
@@ -103,13 +104,16 @@ struct Inner {
 /// on reading the system's certificates.
 struct LazyClient {
     made: OnceLock<Client>,
+    /// Versions of HTTP that the client offers to a server, as the names of ALPN.
+    protocols: &'static [&'static str],
     builder: fn() -> ClientBuilder,
 }
 
 impl LazyClient {
-    fn new(builder: fn() -> ClientBuilder) -> Self {
+    fn new(protocols: &'static [&'static str], builder: fn() -> ClientBuilder) -> Self {
         Self {
             made: OnceLock::new(),
+            protocols,
             builder,
         }
     }
@@ -118,7 +122,7 @@ impl LazyClient {
         if let Some(client) = self.made.get() {
             return Ok(client);
         }
-        let client = build((self.builder)(), options)?;
+        let client = build((self.builder)(), self.protocols, options)?;
         Ok(self.made.get_or_init(|| client))
     }
 }
@@ -152,8 +156,12 @@ impl HttpClient {
         }
         // Hundreds of runs may poll at the same time. Without a limit their idle connections would use up the
         // process's file descriptors, and a create, which opens a new connection, would fail.
-        let usual = LazyClient::new(|| Client::builder().pool_max_idle_per_host(16));
-        let creates = LazyClient::new(|| Client::builder().http1_only().pool_max_idle_per_host(0));
+        let usual = LazyClient::new(&["h2", "http/1.1"], || {
+            Client::builder().pool_max_idle_per_host(16)
+        });
+        let creates = LazyClient::new(&["http/1.1"], || {
+            Client::builder().http1_only().pool_max_idle_per_host(0)
+        });
         let rules = Rules {
             limits: Limits {
                 silence: options.read_timeout,
@@ -233,20 +241,26 @@ impl HttpClient {
     }
 }
 
-fn build(builder: ClientBuilder, options: &HttpOptions) -> Result<Client> {
+fn build(builder: ClientBuilder, protocols: &[&str], options: &HttpOptions) -> Result<Client> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    // Loopback requests may be unencrypted, so that they must not pass a proxy. Reading the system's certificates
-    // takes longer than the rest of a small run, and without TLS they are not needed.
+    // Loopback requests may be unencrypted, so that they must not pass a proxy.
+    let is_local = is_loopback(&options.base_url);
     let is_plain = |url: &Url| url.scheme() == "http";
-    let builder = match is_loopback(&options.base_url) {
-        true if is_plain(&options.base_url) && options.allowed_origins.iter().all(is_plain) => {
-            builder.no_proxy().tls_certs_only([])
-        }
+    let trust = match is_local
+        && is_plain(&options.base_url)
+        && options.allowed_origins.iter().all(is_plain)
+    {
+        true => Trust::Nothing,
+        false => Trust::System,
+    };
+    let builder = match is_local {
         true => builder.no_proxy(),
         false => builder,
     };
+    let tls = tls_config(trust, protocols).map_err(unusable)?;
     builder
+        .tls_backend_preconfigured(tls)
         .user_agent(&options.user_agent)
         .default_headers(headers)
         .connect_timeout(options.connect_timeout)
@@ -254,11 +268,13 @@ fn build(builder: ClientBuilder, options: &HttpOptions) -> Result<Client> {
         .retry(retry::never())
         .referer(false)
         .build()
-        .map_err(|error| {
-            Error::new(ErrorKind::Local)
-                .with_message("the HTTP client could not be set up")
-                .with_source(error)
-        })
+        .map_err(unusable)
+}
+
+fn unusable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Local)
+        .with_message("the HTTP client could not be set up")
+        .with_source(error)
 }
 
 impl fmt::Debug for HttpClient {

@@ -18,6 +18,7 @@ mod responses;
 mod retry_after;
 mod secrets;
 mod sending;
+mod tls;
 mod url;
 
 pub use account::Identity;

@@ -1,0 +1,41 @@
+//! TLS settings of an HTTP client.
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::{ClientConfig, Error, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+
+/// Certificates that a client accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Those that the system's certificates vouch for, as its own verifier sees them.
+    System,
+    /// None, for a client without calls over TLS: reading the system's certificates takes longer than the rest of a
+    /// small run.
+    Nothing,
+}
+
+/// Returns the settings of a client that offers `protocols` by ALPN, most preferred first.
+///
+/// The cryptography is that of the process, where the program has installed a default, and that of `ring` otherwise.
+/// None is installed: that choice belongs to the program.
+///
+/// # Errors
+/// The certificates of the system cannot be read, or the process's default cannot speak TLS 1.2 or 1.3.
+pub(crate) fn tls_config(trust: Trust, protocols: &[&str]) -> Result<ClientConfig, Error> {
+    let provider = CryptoProvider::get_default().cloned();
+    let provider = provider.unwrap_or_else(|| Arc::new(ring::default_provider()));
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = match trust {
+        Trust::System => builder.with_platform_verifier()?,
+        Trust::Nothing => builder.with_root_certificates(RootCertStore::empty()),
+    };
+    let mut config = builder.with_no_client_auth();
+    config.alpn_protocols = protocols
+        .iter()
+        .map(|protocol| protocol.as_bytes().to_vec())
+        .collect();
+    Ok(config)
+}
