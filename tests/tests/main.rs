@@ -32,6 +32,7 @@ mod numbers;
 mod outputs;
 mod paying;
 mod programs;
+mod provider_lines;
 mod providers;
 mod purging;
 mod question_mark;

@@ -211,8 +211,9 @@ pub(crate) struct RunArgs {
 /// Format of an output.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct FormatArgs {
-    /// Format of the output [default: by its extension: .jsonl, .csv or .tsv, each also with .gz or .zst, or .parquet;
-    /// JSON Lines for standard output and without an extension].
+    /// Format of the output; openai and anthropic are the lines of those providers' result files, for outcomes of any
+    /// provider [default: by its extension: .jsonl, .csv or .tsv, each also with .gz or .zst, or .parquet; JSON Lines for
+    /// standard output and without an extension].
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub(crate) output_format: Option<Rows>,
 }

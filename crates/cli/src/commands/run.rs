@@ -22,7 +22,7 @@ use crate::args::RunArgs;
 use crate::emulation::{self, Emulation};
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
-use crate::output_format::{self, Rows};
+use crate::output_format;
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::signals::Handling;
@@ -56,10 +56,7 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
             .with_cost(args.cost.clone())
             .with_repairs(args.repair.repairs),
     };
-    if notes.raw && notes.format != Rows::Jsonl {
-        return Err(Failure::usage("--raw writes JSON Lines, not a table")
-            .hint("name the output .jsonl, or leave out --raw"));
-    }
+    output_format::check_options(notes.format, notes.raw, &args.settings.table.keep)?;
     if args.emulate && args.connection.base_url.is_some() {
         return Err(
             Failure::usage("--base-url and --emulate exclude each other")

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum as _;
 use lmbatch::engine::INPUT_FILE;
 use lmbatch::record::RunRecord;
-use lmbatch_lines::LineOrigin;
+use lmbatch_lines::{LineOrigin, ProviderLines};
 
 use super::kept::Kept;
 use crate::args::{ConnectionArgs, SettingsArgs};
@@ -90,6 +90,9 @@ pub(crate) struct RunSettings {
 impl RunSettings {
     /// Returns the form of the outcomes in the run's output.
     pub(crate) fn form(&self) -> OutcomeForm {
+        if let Some(format) = self.format.of_provider() {
+            return OutcomeForm::Provider(ProviderLines::new(format, &*self.model));
+        }
         let table = self
             .format
             .table(&self.keep, &self.properties, self.emulated);
