@@ -141,10 +141,12 @@ pub(crate) enum SchemaOf {
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// Requests: JSON Lines (see `lmbatch schema input`), or a table as CSV, TSV or JSON Lines, also compressed with gzip
-    /// or zstd; `-` is standard input. With --files a folder.
+    /// or zstd; `-` is standard input. With --files a folder. A build with the feature `remote` also reads https://, s3://,
+    /// gs:// and az:// URLs.
     pub(crate) input: PathBuf,
     /// Output file with one outcome per request, in input order; `-` is standard output. Pipes and devices are
-    /// written to; a symbolic link is followed [default: INPUT.PROVIDER.MODEL.jsonl].
+    /// written to; a symbolic link is followed. A build with the feature `remote` also uploads to s3://, gs:// and az://
+    /// URLs [default: INPUT.PROVIDER.MODEL.jsonl].
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]

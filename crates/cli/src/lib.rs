@@ -31,6 +31,7 @@ mod progress;
 mod progress_line;
 mod providers;
 mod recorder;
+mod remote;
 mod rendering;
 mod repair_args;
 #[cfg(test)]
@@ -250,7 +251,7 @@ fn usage(text: &str) -> Failure {
 /// are named, as in `debug,hyper=debug`.
 fn log(filter: &str) {
     const LIBRARIES: &str =
-        "rustls=warn,h2=warn,hyper=warn,hyper_util=warn,reqwest=warn,sqlx=warn,tower=warn";
+        "rustls=warn,h2=warn,hyper=warn,hyper_util=warn,object_store=warn,reqwest=warn,sqlx=warn,tower=warn";
     let filter = tracing_subscriber::EnvFilter::new(format!("{LIBRARIES},{filter}"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

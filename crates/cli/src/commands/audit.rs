@@ -41,8 +41,7 @@ pub(crate) async fn audit(session: &Session, mut args: ShowArgs) -> Result<Exit,
     };
     let version = written::version(&run, &notes);
     // A row of a table may have several lines, and a compressed file has none.
-    let is_lines =
-        notes.format.is_lines() && Compression::of(&notes.output) == Compression::None;
+    let is_lines = notes.format.is_lines() && Compression::of(&notes.output) == Compression::None;
     let (lines, file) = output(&notes.output, &written::recorded(&run), &version, is_lines)?;
     let as_of = engine.prices().map_or("", |prices| prices.as_of());
     let audit = Audit {

@@ -29,7 +29,7 @@ use crate::signals::Handling;
 use crate::sink::Place;
 use crate::summary::Summary;
 use crate::target::{self, Target};
-use crate::{settings, terminal, written};
+use crate::{remote, settings, terminal, written};
 
 pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Result<Exit, Failure> {
     args.settings.keep_texts()?;
@@ -64,7 +64,7 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
         );
     }
     // A wrong path is reported before anything is read or sent.
-    if args.input != Path::new("-") {
+    if remote::input(&args.input)?.is_none() && args.input != Path::new("-") {
         std::fs::metadata(&args.input).map_err(|error| {
             Failure::usage(format!("{} cannot be read: {error}", args.input.display()))
         })?;

@@ -14,12 +14,13 @@ use crate::exit::Failure;
 use crate::model;
 use crate::output_format::Rows;
 use crate::providers::{Provider, Route};
+use crate::remote::url;
 use crate::rendering::OutcomeForm;
 
-/// Returns an absolute path, which is valid in any folder; `-` stays unchanged.
+/// Returns an absolute path, which is valid in any folder; `-` and URLs stay unchanged.
 pub(crate) fn absolute_path(path: &Path) -> String {
-    if path == Path::new("-") {
-        return "-".to_owned();
+    if path == Path::new("-") || url(path).is_some() {
+        return path.display().to_string();
     }
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.display().to_string()
