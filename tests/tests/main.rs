@@ -34,6 +34,7 @@ mod outputs;
 mod paying;
 mod pilot;
 mod programs;
+mod provider_lines;
 mod providers;
 mod purging;
 mod question_mark;

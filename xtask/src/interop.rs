@@ -126,6 +126,7 @@ fn suites(options: &Options) -> Vec<(&'static str, &'static str, Vec<&str>)> {
         ("python", "sent.py", sent("openai")),
         ("python", "sent.py", sent("anthropic")),
         ("python", "sent.py", sent("google")),
+        ("python", "provider_lines.py", vec![]),
     ]
 }
 

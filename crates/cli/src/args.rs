@@ -148,10 +148,12 @@ pub(crate) enum SchemaOf {
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// Requests: JSON Lines (see `lmbatch schema input`), or a table as CSV, TSV or JSON Lines, also compressed with gzip
-    /// or zstd; `-` is standard input. With --files a folder.
+    /// or zstd; `-` is standard input. With --files a folder. A build with the feature `remote` also reads https://, s3://,
+    /// gs:// and az:// URLs.
     pub(crate) input: PathBuf,
     /// Output file with one outcome per request, in input order; `-` is standard output. Pipes and devices are
-    /// written to; a symbolic link is followed [default: INPUT.PROVIDER.MODEL.jsonl].
+    /// written to; a symbolic link is followed. A build with the feature `remote` also uploads to s3://, gs:// and az://
+    /// URLs [default: INPUT.PROVIDER.MODEL.jsonl].
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
@@ -222,8 +224,9 @@ pub(crate) struct RunArgs {
 /// Format of an output.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct FormatArgs {
-    /// Format of the output [default: by its extension: .jsonl, .csv or .tsv, each also with .gz or .zst, or .parquet;
-    /// JSON Lines for standard output and without an extension].
+    /// Format of the output; openai and anthropic are the lines of those providers' result files, for outcomes of any
+    /// provider [default: by its extension: .jsonl, .csv or .tsv, each also with .gz or .zst, or .parquet; JSON Lines for
+    /// standard output and without an extension].
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub(crate) output_format: Option<Rows>,
 }

@@ -27,6 +27,8 @@ pub(crate) struct Counts {
     pub(crate) delivered: BTreeMap<String, (u64, u64)>,
     /// Outcomes that are not usable, by kind.
     pub(crate) failed: Failed,
+    /// Numbers of outcomes with a part that the format of the output cannot represent, by the name of the part.
+    pub(crate) left_out: BTreeMap<&'static str, u64>,
 }
 
 impl Counts {
@@ -61,6 +63,13 @@ impl Counts {
                     self.delivered.insert(batch.as_str().to_owned(), one);
                 }
             }
+        }
+    }
+
+    /// Counts the parts of one outcome that the output does not hold.
+    pub(crate) fn leave_out(&mut self, names: impl IntoIterator<Item = &'static str>) {
+        for name in names {
+            *self.left_out.entry(name).or_default() += 1;
         }
     }
 
@@ -102,6 +111,9 @@ impl Counts {
         self.usage += other.usage;
         self.malformed += other.malformed;
         self.failed.merge(other.failed);
+        for (name, count) in other.left_out {
+            *self.left_out.entry(name).or_default() += count;
+        }
         for (model, costs) in other.costs {
             *self.costs.entry(model).or_default() += costs;
         }

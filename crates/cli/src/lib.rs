@@ -36,6 +36,7 @@ mod progress;
 mod progress_line;
 mod providers;
 mod recorder;
+mod remote;
 mod rendering;
 mod repair_args;
 mod retention;
@@ -285,8 +286,7 @@ fn usage(text: &str) -> Failure {
 /// Writes the log that `LMBATCH_LOG` selects to standard error. Libraries that lmbatch uses stay silent unless they
 /// are named, as in `debug,hyper=debug`.
 fn log(filter: &str) {
-    const LIBRARIES: &str =
-        "rustls=warn,h2=warn,hyper=warn,hyper_util=warn,reqwest=warn,sqlx=warn,tower=warn";
+    const LIBRARIES: &str = "rustls=warn,h2=warn,hyper=warn,hyper_util=warn,object_store=warn,reqwest=warn,sqlx=warn,tower=warn";
     let filter = tracing_subscriber::EnvFilter::new(format!("{LIBRARIES},{filter}"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

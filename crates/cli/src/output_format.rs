@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use lmbatch::ResponseSchema;
-use lmbatch_lines::OutcomeTable;
+use lmbatch_lines::{OutcomeTable, ProviderFormat};
 
 use crate::exit::Failure;
 use crate::target;
@@ -25,6 +25,11 @@ pub(crate) enum Rows {
     Tsv,
     /// A table of typed columns.
     Parquet,
+    /// Lines of the result files of OpenAI's Batch API.
+    #[value(name = "openai")]
+    OpenAi,
+    /// Lines of the results of Anthropic's Message Batches API.
+    Anthropic,
 }
 
 impl Rows {
@@ -35,6 +40,8 @@ impl Rows {
             Self::Csv => "csv",
             Self::Tsv => "tsv",
             Self::Parquet => "parquet",
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
         }
     }
 
@@ -48,7 +55,7 @@ impl Rows {
     ) -> Option<OutcomeTable> {
         let (kept, properties) = (kept.iter().cloned(), properties.iter().cloned());
         let table = match self {
-            Self::Jsonl => return None,
+            Self::Jsonl | Self::OpenAi | Self::Anthropic => return None,
             Self::Csv => OutcomeTable::new(b',', kept, properties),
             Self::Tsv => OutcomeTable::new(b'\t', kept, properties),
             Self::Parquet => OutcomeTable::parquet(kept, properties),
@@ -57,6 +64,20 @@ impl Rows {
             true => table.with_emulated(),
             false => table,
         })
+    }
+
+    /// Reports whether an output has one line per outcome.
+    pub(crate) fn is_lines(self) -> bool {
+        matches!(self, Self::Jsonl | Self::OpenAi | Self::Anthropic)
+    }
+
+    /// Returns the provider's format whose lines the output has, if any.
+    pub(crate) fn of_provider(self) -> Option<ProviderFormat> {
+        match self {
+            Self::OpenAi => Some(ProviderFormat::OpenAi),
+            Self::Anthropic => Some(ProviderFormat::Anthropic),
+            _ => None,
+        }
     }
 }
 
@@ -143,6 +164,39 @@ fn named(path: &Path, said: Option<Rows>) -> Result<Rows, Failure> {
     }
 }
 
+/// Returns the format of an output that replaces one of the format `former`. Lines stay those of a provider.
+///
+/// # Errors
+/// Usage, for an unknown extension.
+pub(crate) fn moved(path: &Path, former: Rows) -> Result<Rows, Failure> {
+    Ok(match (rows(path, None)?, former.of_provider()) {
+        (Rows::Jsonl, Some(_)) => former,
+        (found, _) => found,
+    })
+}
+
+/// Refuses options that a provider's lines cannot represent.
+///
+/// # Errors
+/// Usage, which names the option.
+pub(crate) fn check_options(rows: Rows, is_raw: bool, keep: &[String]) -> Result<(), Failure> {
+    if is_raw && rows != Rows::Jsonl {
+        return Err(Failure::usage(format!(
+            "--raw writes JSON Lines of its own, not the format {}",
+            rows.as_str()
+        ))
+        .hint("name the output .jsonl, without --output-format; or leave out --raw"));
+    }
+    if rows.of_provider().is_some() && !keep.is_empty() {
+        return Err(Failure::usage(format!(
+            "--keep: lines of the format {} cannot represent columns of the input",
+            rows.as_str()
+        ))
+        .hint("leave out --keep and join the lines to the input by custom_id, or choose another --output-format"));
+    }
+    Ok(())
+}
+
 /// Returns the top-level properties of a schema, in its order; those of a root `$ref` into the schema itself.
 pub(crate) fn properties(schema: Option<&ResponseSchema>) -> Vec<String> {
     let Some(schema) = schema.map(|schema| schema.schema.to_value()) else {
@@ -202,5 +256,37 @@ mod tests {
         }
         let said = rows(Path::new("out.txt"), Some(Rows::Csv)).unwrap();
         assert_eq!(said, Rows::Csv);
+    }
+
+    #[test]
+    fn a_moved_output_keeps_the_lines_of_a_provider() {
+        for (path, former, expected) in [
+            ("new.jsonl", Rows::OpenAi, Rows::OpenAi),
+            ("new.jsonl.gz", Rows::Anthropic, Rows::Anthropic),
+            ("new.csv", Rows::OpenAi, Rows::Csv),
+            ("new.jsonl", Rows::Csv, Rows::Jsonl),
+        ] {
+            assert_eq!(moved(Path::new(path), former).unwrap(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn options_that_the_lines_cannot_represent_are_refused_by_name() {
+        let keep = ["author".to_owned()];
+        for (rows, is_raw, keep, expected) in [
+            (Rows::Jsonl, true, &keep[..], None),
+            (Rows::Csv, false, &keep, None),
+            (Rows::OpenAi, false, &[], None),
+            (Rows::Csv, true, &[], Some("--raw")),
+            (Rows::OpenAi, true, &[], Some("--raw")),
+            (Rows::OpenAi, false, &keep, Some("--keep")),
+            (Rows::Anthropic, false, &keep, Some("--keep")),
+        ] {
+            match (check_options(rows, is_raw, keep), expected) {
+                (Ok(()), None) => {}
+                (Err(failure), Some(name)) => assert!(failure.message.starts_with(name)),
+                (found, _) => panic!("{rows:?} {is_raw} {keep:?}: {found:?}"),
+            }
+        }
     }
 }

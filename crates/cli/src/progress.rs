@@ -205,7 +205,7 @@ impl Progress {
     /// Reports that the outcomes are written. A live line would be mixed with outcomes on the same terminal.
     pub(crate) fn writing(&self, target: &Target) {
         match target {
-            Target::File { .. } => self.phase(Phase::Writing),
+            Target::File { .. } | Target::Remote(_) => self.phase(Phase::Writing),
             _ => self.finish(),
         }
     }

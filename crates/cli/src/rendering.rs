@@ -11,7 +11,7 @@ use lmbatch::{ErrorKind, Problem};
 
 use crate::counts::Counts;
 use crate::exit::{Exit, Failure};
-use lmbatch_lines::{LineOrigin, OutcomeTable};
+use lmbatch_lines::{LineOrigin, OutcomeTable, ProviderLines};
 
 /// Maximum number of rendering threads.
 const THREADS: usize = 2;
@@ -38,6 +38,8 @@ pub(crate) enum OutcomeForm {
     Lines(LineOrigin),
     /// Rows of a table with a header.
     Table(Box<OutcomeTable>),
+    /// Lines of a provider's result files.
+    Provider(ProviderLines),
 }
 
 impl OutcomeForm {
@@ -55,10 +57,12 @@ impl OutcomeForm {
         matches!(self, Self::Table(table) if table.is_parquet())
     }
 
-    fn write(&self, answered: &AnsweredRequest<'_>, out: &mut Vec<u8>) {
+    /// Appends an outcome, and counts what the form cannot represent.
+    fn write(&self, answered: &AnsweredRequest<'_>, out: &mut Vec<u8>, counts: &mut Counts) {
         match self {
             Self::Lines(origin) => lmbatch_lines::write_outcome(answered, origin, out),
             Self::Table(table) => table.write_outcome(answered, out),
+            Self::Provider(lines) => counts.leave_out(lines.write_outcome(answered, out)),
         }
     }
 }
@@ -280,7 +284,7 @@ impl Rendering {
             if stop.load(Ordering::Relaxed) {
                 return Err(Failure::pipe());
             }
-            self.form.write(&answered, lines);
+            self.form.write(&answered, lines, counts);
             counts.count(&answered, &self.accept);
             if lines.len() >= PIECE && !pass_on(lines) {
                 return Ok(false);

@@ -8,6 +8,7 @@ use tempfile::NamedTempFile;
 
 use crate::encoder::{BUFFER, Encoder, Packed, Packing};
 use crate::output_format::Compression;
+use crate::remote::Address;
 use crate::target::{self, Target};
 use crate::written::{self, Contents, Found, Written};
 
@@ -64,7 +65,20 @@ impl Place {
                 let packing = Packing::of(Compression::of(&path), is_parquet);
                 Kind::File {
                     writer: Box::new(Encoder::new(file, packing)?),
-                    path,
+                    place: Named::File(path),
+                    replace: self.replace,
+                }
+            }
+            Target::Remote(address) => {
+                let name = Path::new(address.file_name());
+                let file = tempfile::Builder::new()
+                    .prefix("lmbatch-")
+                    .suffix(&format!("-{}", address.file_name()))
+                    .tempfile()?;
+                let packing = Packing::of(Compression::of(name), is_parquet);
+                Kind::File {
+                    writer: Box::new(Encoder::new(file, packing)?),
+                    place: Named::Object(address),
                     replace: self.replace,
                 }
             }
@@ -76,11 +90,26 @@ impl Place {
 /// Standard output, a FIFO or a device.
 type Stream = Box<dyn io::Write + Send>;
 
+/// Name that a complete output gets.
+enum Named {
+    File(PathBuf),
+    Object(Address),
+}
+
+impl Named {
+    fn shown(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Object(address) => address.as_str().to_owned(),
+        }
+    }
+}
+
 enum Kind {
     Stream(Box<Packed<BufWriter<Stream>>>),
     File {
         writer: Box<Encoder>,
-        path: PathBuf,
+        place: Named,
         replace: Replace,
     },
     /// Nothing is written; outcomes are only counted.
@@ -116,13 +145,13 @@ impl Sink {
             }
             Kind::File {
                 writer,
-                path,
+                place,
                 replace,
             } => {
                 let (file, contents) = writer.complete()?;
                 Ok(Complete(Some(Unnamed {
                     file,
-                    path,
+                    place,
                     replace,
                     contents,
                 })))
@@ -136,7 +165,7 @@ pub(crate) struct Complete(Option<Unnamed>);
 
 struct Unnamed {
     file: NamedTempFile,
-    path: PathBuf,
+    place: Named,
     replace: Replace,
     contents: Contents,
 }
@@ -145,7 +174,7 @@ impl Complete {
     /// Returns the size and digest of the output for the notes of a run; `None` if it is not a file.
     pub(crate) fn written(&self, version: String) -> Option<Written> {
         self.0.as_ref().map(|unnamed| Written {
-            path: unnamed.path.display().to_string(),
+            path: unnamed.place.shown(),
             bytes: unnamed.contents.bytes,
             sha256: unnamed.contents.sha256.clone(),
             version,
@@ -154,16 +183,20 @@ impl Complete {
         })
     }
 
-    /// Gives a file its name. A file that appeared under the name meanwhile is checked again.
+    /// Gives a file its name, or uploads it. A file that appeared under the name meanwhile is checked again.
     pub(crate) fn appear(self) -> io::Result<()> {
         let Some(Unnamed {
             file,
-            path,
+            place,
             replace,
-            ..
+            contents,
         }) = self.0
         else {
             return Ok(());
+        };
+        let path = match place {
+            Named::File(path) => path,
+            Named::Object(address) => return upload(&address, file, &contents, &replace),
         };
         if may_replace(&path, &replace)? {
             // The new file takes over the permissions of the replaced one.
@@ -190,6 +223,37 @@ fn may_replace(path: &Path, replace: &Replace) -> io::Result<bool> {
             Replace::Always => true,
             Replace::Own(outputs) => written::compare(path, outputs, "")? != Found::Other,
         })
+}
+
+/// Uploads a complete output, unless an object is there that must stay. If that fails, the file is kept under a name
+/// that the error has.
+fn upload(
+    address: &Address,
+    file: NamedTempFile,
+    contents: &Contents,
+    replace: &Replace,
+) -> io::Result<()> {
+    let stored = address.stored().map_err(|failure| failure.message);
+    let uploaded = stored.and_then(|stored| match (replace, stored) {
+        (Replace::Never, Some(_)) => Err("the object exists".to_owned()),
+        (Replace::Own(outputs), Some(stored))
+            if written::find_stored(&stored, outputs, "") == Found::Other =>
+        {
+            Err("the object exists".to_owned())
+        }
+        _ => address.upload(file.path(), contents.bytes, &contents.sha256),
+    });
+    let Err(why) = uploaded else {
+        return Ok(());
+    };
+    let rest = match file.keep() {
+        Ok((_, kept)) => format!("the output is complete in {}", kept.display()),
+        Err(error) => format!("the local file could not be kept: {error}"),
+    };
+    let shown = address.as_str();
+    Err(io::Error::other(format!(
+        "{shown} was not uploaded: {why}; {rest}"
+    )))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::failed::{self, Failed};
 use crate::format::number;
 use crate::pilot_report::Pilot;
 use crate::table::Facts;
-use crate::{format, plain};
+use crate::{format, hints, plain};
 
 /// Maximum number of reasons shown for a failed batch.
 const REASONS: usize = 20;
@@ -55,6 +55,9 @@ pub(crate) struct Summary {
     /// Pilot of the run, for the command that has decided about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pilot: Option<Pilot>,
+    /// Numbers of outcomes with a part that the output does not hold, by the name of the part.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    left_out: BTreeMap<&'static str, u64>,
     /// Data that stays at the provider, and until when.
     #[serde(skip_serializing_if = "Option::is_none")]
     remote: Option<Remote>,
@@ -205,6 +208,7 @@ impl Summary {
             elapsed_seconds: 0.0,
             emulated,
             pilot: None,
+            left_out: BTreeMap::new(),
             remote: None,
             malformed: 0,
             costs: BTreeMap::new(),
@@ -234,6 +238,7 @@ impl Summary {
         self.statuses = counts.statuses;
         self.problems = counts.problems;
         self.failed = counts.failed;
+        self.left_out = counts.left_out;
         self.usage += counts.usage;
         self.malformed += counts.malformed;
         self.costs = counts.costs;
@@ -304,13 +309,41 @@ impl Summary {
         }
     }
 
-    /// Returns lines about failed batches and about rows that were never delivered.
+    /// Returns lines about failed batches, about rows that were never delivered, and about parts of outcomes that the
+    /// output does not hold.
     pub(crate) fn troubles(&self) -> Vec<String> {
         let failed = self.failures.iter().flat_map(FailedBatch::lines);
-        let warning = self.billed.warning();
+        let warnings = [self.billed.warning(), self.incomplete()];
         failed
-            .chain(warning.map(|text| format!("warning: {text}")))
+            .chain(
+                warnings
+                    .into_iter()
+                    .flatten()
+                    .map(|text| format!("warning: {text}")),
+            )
             .collect()
+    }
+
+    /// Returns the warning about parts of outcomes that the format of the output cannot represent.
+    fn incomplete(&self) -> Option<String> {
+        if self.left_out.is_empty() {
+            return None;
+        }
+        let parts = self.left_out.iter();
+        let parts: Vec<String> = parts
+            .map(|(name, count)| {
+                format!("{name} of {}", format::count(*count, "outcome", "outcomes"))
+            })
+            .collect();
+        let mut text = format!(
+            "the format of the output cannot represent {}",
+            parts.join(", ")
+        );
+        if let Some(run) = &self.run {
+            let command = hints::on_runs(["retrieve", run, "-o", "FILE.jsonl"]);
+            text.push_str(&format!("; to write everything: {command}"));
+        }
+        Some(text)
     }
 
     /// Returns lines about the outcomes that are not usable, and the next command.

@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::exit::Failure;
+use crate::remote::{self, Address};
 use crate::terminal;
 
 /// Target of outcomes.
@@ -23,6 +24,8 @@ pub(crate) enum Target {
         /// True if a file of this name exists.
         exists: bool,
     },
+    /// An object of a store.
+    Remote(Address),
 }
 
 /// Paths that name standard output.
@@ -37,6 +40,9 @@ impl Target {
     pub(crate) fn of(path: &Path) -> Result<Self, Failure> {
         if is_standard(path) {
             return Ok(Self::Standard);
+        }
+        if let Some(address) = remote::output(path)? {
+            return Ok(Self::Remote(address));
         }
         let shown = path.display();
         let unusable =
@@ -118,6 +124,7 @@ impl Target {
     pub(crate) fn probe(&self) -> Result<(), Failure> {
         let tried = match self {
             Self::Standard => Ok(()),
+            Self::Remote(address) => return address.probe(),
             Self::File { path, .. } => temporary(folder(path)).map(drop),
             // Opening and closing a FIFO would end its reader.
             Self::Stream(path) => match fs::metadata(path) {
@@ -147,6 +154,7 @@ impl Target {
         match self {
             Self::Standard => "-".to_owned(),
             Self::Stream(path) | Self::File { path, .. } => path.display().to_string(),
+            Self::Remote(address) => address.as_str().to_owned(),
         }
     }
 
@@ -154,6 +162,7 @@ impl Target {
     fn facts(&self) -> Option<Metadata> {
         match self {
             Self::Standard => standard(io::stdout()),
+            Self::Remote(_) => None,
             Self::Stream(path) | Self::File { path, .. } => fs::metadata(path).ok(),
         }
     }
@@ -169,6 +178,7 @@ pub(crate) fn check(path: &Path, force: bool) -> Result<Target, Failure> {
     let target = Target::of(path)?;
     match &target {
         Target::File { exists: true, .. } if !force => Err(exists(path)),
+        Target::Remote(address) if !force && address.stored()?.is_some() => Err(exists(path)),
         _ => target.probe().map(|()| target),
     }
 }
@@ -191,6 +201,18 @@ pub(crate) fn distinct_as(
     flag: &str,
     read: &[(&str, &Path)],
 ) -> Result<(), Failure> {
+    let same = |what: &str, path: &Path| {
+        Failure::usage(format!(
+            "the {role} is the same file as {what} {}",
+            path.display()
+        ))
+        .hint(format!("choose another path with {flag}"))
+    };
+    if let Target::Remote(address) = target {
+        let is_same = |path: &Path| remote::input(path).ok().flatten().as_ref() == Some(address);
+        let found = read.iter().find(|(_, path)| is_same(path));
+        return found.map_or(Ok(()), |(what, path)| Err(same(what, path)));
+    }
     let Some(output) = target.facts() else {
         return Ok(());
     };
@@ -205,11 +227,7 @@ pub(crate) fn distinct_as(
         };
         let is_same = |facts: Metadata| (facts.dev(), facts.ino()) == (output.dev(), output.ino());
         if facts.is_some_and(is_same) {
-            return Err(Failure::usage(format!(
-                "the {role} is the same file as {what} {}",
-                path.display()
-            ))
-            .hint(format!("choose another path with {flag}")));
+            return Err(same(what, path));
         }
     }
     Ok(())

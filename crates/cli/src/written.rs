@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::commands::run_settings::RunSettings;
 use crate::output_format::Rows;
+use crate::remote::Stored;
 
 /// Name of the note in the run's record.
 const NOTE: &str = "outputs";
@@ -124,20 +125,35 @@ pub(crate) fn carry(run: &RunRecord, notes: &mut BTreeMap<Box<str>, Box<str>>) {
 pub(crate) fn compare(path: &Path, outputs: &[Written], version: &str) -> io::Result<Found> {
     let file = File::open(path)?;
     let bytes = file.metadata()?.len();
-    let alike: Vec<&Written> = outputs.iter().filter(|one| one.bytes == bytes).collect();
-    if alike.is_empty() {
+    if outputs.iter().all(|one| one.bytes != bytes) {
         return Ok(Found::Other);
     }
-    let contents = contents(file)?;
+    Ok(find(&contents(file)?, outputs, version))
+}
+
+/// Compares size and digest of an output with the outputs that a run has written.
+fn find(contents: &Contents, outputs: &[Written], version: &str) -> Found {
     let is_same = |one: &&Written| one.bytes == contents.bytes && one.sha256 == contents.sha256;
-    let same: Vec<&Written> = alike.into_iter().filter(is_same).collect();
-    Ok(if same.is_empty() {
+    let same: Vec<&Written> = outputs.iter().filter(is_same).collect();
+    if same.is_empty() {
         Found::Other
     } else if same.iter().any(|one| one.version == version) {
         Found::Current
     } else {
         Found::Earlier
-    })
+    }
+}
+
+/// Compares an object of a store with the outputs that a run has written.
+pub(crate) fn find_stored(stored: &Stored, outputs: &[Written], version: &str) -> Found {
+    let Some(sha256) = stored.sha256.clone() else {
+        return Found::Other;
+    };
+    let contents = Contents {
+        bytes: stored.bytes,
+        sha256,
+    };
+    find(&contents, outputs, version)
 }
 
 fn contents(mut file: File) -> io::Result<Contents> {

@@ -24,6 +24,8 @@
 //! {"id":"b","status":"errored","provider":"openai","batch":"batch_1","error":{"kind":"provider_rate_limit","retryable":true}}
 //! ```
 //!
+//! [`OutcomeTable`] writes it as a row of a table, and [`ProviderLines`] as a line of a provider's result files.
+//!
 //! [`INPUT_SCHEMA`] and [`OUTPUT_SCHEMA`] are the JSON Schemas of input and output lines.
 
 mod anthropic;
@@ -48,6 +50,7 @@ mod packed;
 mod parameters;
 #[cfg(feature = "parquet")]
 mod parquet_writer;
+mod provider_lines;
 mod source;
 mod table;
 mod translated;
@@ -61,6 +64,7 @@ pub use output::{LineOrigin, write_failure, write_item, write_outcome};
 pub use parameters::{check_parameter_name, check_parameter_ranges};
 #[cfg(feature = "parquet")]
 pub use parquet_writer::ParquetWriter;
+pub use provider_lines::{ProviderFormat, ProviderLines};
 pub use source::InputLines;
 pub use table::{
     InputFormat, KeptColumns, NO_PROMPT, Sample, TableFacts, TableInput, TableOptions,

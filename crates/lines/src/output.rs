@@ -100,7 +100,7 @@ fn word(name: &str, value: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends a number in decimal digits.
-fn number(value: u64, out: &mut Vec<u8>) {
+pub(crate) fn number(value: u64, out: &mut Vec<u8>) {
     let (mut digits, mut at, mut left) = ([0; 20], 20, value);
     loop {
         at -= 1;

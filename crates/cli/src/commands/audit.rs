@@ -14,7 +14,7 @@ use super::{deleted_answers, state};
 use crate::args::ShowArgs;
 use crate::cost_summary::{Amount, CostSummary};
 use crate::exit::{Exit, Failure};
-use crate::output_format::{Compression, Rows};
+use crate::output_format::Compression;
 use crate::session::Session;
 use crate::summary::Billed;
 use crate::table::{Cell, Column, Facts, Table, column};
@@ -42,8 +42,7 @@ pub(crate) async fn audit(session: &Session, mut args: ShowArgs) -> Result<Exit,
     };
     let version = written::version(&run, &notes);
     // A row of a table may have several lines, and a compressed file has none.
-    let is_lines =
-        notes.format == Rows::Jsonl && Compression::of(&notes.output) == Compression::None;
+    let is_lines = notes.format.is_lines() && Compression::of(&notes.output) == Compression::None;
     let (lines, file) = output(&notes.output, &written::recorded(&run), &version, is_lines)?;
     let as_of = engine.prices().map_or("", |prices| prices.as_of());
     let audit = Audit {

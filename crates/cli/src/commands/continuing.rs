@@ -144,7 +144,7 @@ pub(crate) async fn claimed(
     }
     if let Some(output) = &context.moved_to {
         context.notes.output.clone_from(output);
-        context.notes.format = output_format::rows(output, None)?;
+        context.notes.format = output_format::moved(output, context.notes.format)?;
         if let Some(other) = known::writer(&engine, output, Some(&run.id)).await?
             && !context.report.force
         {

@@ -10,7 +10,7 @@ use crate::args::CreateArgs;
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::target::{self, Target};
-use crate::{model, settings, terminal};
+use crate::{model, remote, settings, terminal};
 
 /// Returns the target of the handle, checked before anything is sent.
 fn handle_target(path: &Path, force: bool) -> Result<Target, Failure> {
@@ -39,6 +39,11 @@ pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
     if handle == Path::new("-") {
         return Err(Failure::usage(
             "--handle: the handle needs a file; standard output receives the batch id",
+        ));
+    }
+    if remote::url(&handle).is_some() {
+        return Err(Failure::usage(
+            "--handle: the handle needs a file on this machine",
         ));
     }
     let target = handle_target(&handle, args.force)?;

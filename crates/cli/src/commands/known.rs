@@ -14,7 +14,7 @@ use super::run_settings::{RunSettings, absolute_path};
 use crate::args::{Cleanup, RunArgs};
 use crate::exit::Failure;
 use crate::target::{self, Target};
-use crate::{format, hints, terminal};
+use crate::{format, hints, remote, terminal};
 
 /// Finds the recorded run of a command: of the same name, or of the same input under the same account. A run whose
 /// input has changed is updated only on request, since that costs money.
@@ -282,10 +282,11 @@ pub(super) async fn writer(
     output: &Path,
     except: Option<&str>,
 ) -> Result<Option<RunRecord>, Failure> {
-    let Target::File { path, .. } = Target::of(output)? else {
-        return Ok(None);
+    let path = match Target::of(output)? {
+        Target::File { path, .. } => canonical(&path),
+        Target::Remote(address) => PathBuf::from(address.as_str()),
+        _ => return Ok(None),
     };
-    let path = canonical(&path);
     // A recorded path may name the folder differently, so that a filter by the text would not find it.
     let unfinished = RunFilter {
         unfinished: true,
@@ -321,6 +322,9 @@ pub(super) fn taken(output: &Path, run: &RunRecord) -> Failure {
 
 /// Returns a path with a canonical folder.
 fn canonical(path: &Path) -> PathBuf {
+    if remote::url(path).is_some() {
+        return path.to_path_buf();
+    }
     let folder = std::fs::canonicalize(target::folder(path));
     match (folder, path.file_name()) {
         (Ok(folder), Some(name)) => folder.join(name),

@@ -61,7 +61,7 @@ use crate::signals::Handling;
 use crate::sink::{Complete, Place, Sink};
 use crate::summary::Summary;
 use crate::target::Target;
-use crate::{emulation, hints, plain, terminal};
+use crate::{emulation, hints, plain, remote, terminal};
 
 /// Connects to a provider with a key from the environment, never from the command line.
 pub(crate) fn connect(
@@ -150,7 +150,7 @@ pub(crate) async fn write(
     let rendering = Rendering::new(finished, form, accept);
     let readers = (0..rendering.readers()).map(|_| engine.outcomes(finished));
     let readers = readers.collect::<Result<Vec<_>, _>>()?;
-    let is_file = matches!(place.target, Target::File { .. });
+    let is_file = matches!(place.target, Target::File { .. } | Target::Remote(_));
     let stop = Arc::new(AtomicBool::new(false));
     let is_stopped = Arc::clone(&stop);
     let work = move || {
@@ -250,9 +250,13 @@ pub(crate) fn handle_path(output: &Path) -> PathBuf {
     name.into()
 }
 
-/// Returns the default output, `INPUT.PROVIDER.MODEL.jsonl` in the input's folder; `.emulated.jsonl` marks emulated
-/// outputs.
+/// Returns the default output, `INPUT.PROVIDER.MODEL.jsonl` in the input's folder, or in the working directory for an
+/// input at a URL; `.emulated.jsonl` marks emulated outputs.
 pub(crate) fn default_output(input: &Path, model: &Model, emulate: bool) -> PathBuf {
+    let input = match remote::url(input) {
+        Some(_) => Path::new(input.file_name().unwrap_or_default()),
+        None => input,
+    };
     let stem = match input.file_stem() {
         Some(stem) if input != Path::new("-") => stem.to_string_lossy().into_owned(),
         _ => "stdin".to_owned(),
@@ -288,6 +292,11 @@ mod tests {
                 "tickets.openai.org-gpt-x.emulated.jsonl",
             ),
             ("-", false, "stdin.openai.org-gpt-x.jsonl"),
+            (
+                "s3://bucket/a/tickets.csv",
+                false,
+                "tickets.openai.org-gpt-x.jsonl",
+            ),
         ] {
             assert_eq!(
                 default_output(Path::new(input), &model, emulate),

@@ -21,7 +21,7 @@ use crate::session::Session;
 use crate::sink::Place;
 use crate::summary::Summary;
 use crate::{format, hints, output_format, target, terminal, text_file};
-use lmbatch_lines::LineOrigin;
+use lmbatch_lines::{LineOrigin, ProviderLines};
 
 pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Result<Exit, Failure> {
     if args.batch.provider.is_none() && args.handle.is_none() {
@@ -72,18 +72,19 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
         }
         finished => finished?,
     };
-    let form = match format.table(&[], &[], false) {
-        Some(table) => OutcomeForm::Table(Box::new(table)),
-        None => OutcomeForm::Lines(LineOrigin {
+    let batches = finished.batches();
+    let of_batch = batches.first().copied();
+    let model = of_batch.and_then(|batch| batch.model.clone());
+    let model = model.unwrap_or_default();
+    let form = match (format.table(&[], &[], false), format.of_provider()) {
+        (Some(table), _) => OutcomeForm::Table(Box::new(table)),
+        (None, Some(format)) => OutcomeForm::Provider(ProviderLines::new(format, &*model)),
+        (None, None) => OutcomeForm::Lines(LineOrigin {
             provider: provider.id().to_owned(),
             emulated: false,
             raw: false,
         }),
     };
-    let batches = finished.batches();
-    let of_batch = batches.first().copied();
-    let model = of_batch.and_then(|batch| batch.model.clone());
-    let model = model.unwrap_or_default();
     let output = args.output.display().to_string();
     let summary = Summary::new(provider.id(), &model, &batches, &output, false, None);
     let place = Place::new(target, args.force);

@@ -24,14 +24,14 @@ use crate::emulation::{self, Emulation};
 use crate::estimator::ASSUMED_OUTPUT;
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
-use crate::output_format::{self, Rows};
+use crate::output_format;
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::signals::Handling;
 use crate::sink::Place;
 use crate::summary::Summary;
 use crate::target::{self, Target};
-use crate::{settings, terminal, written};
+use crate::{remote, settings, terminal, written};
 
 pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Result<Exit, Failure> {
     args.settings.keep_texts()?;
@@ -58,10 +58,7 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
             .with_cost(args.cost.clone())
             .with_repairs(args.repair.repairs),
     };
-    if notes.raw && notes.format != Rows::Jsonl {
-        return Err(Failure::usage("--raw writes JSON Lines, not a table")
-            .hint("name the output .jsonl, or leave out --raw"));
-    }
+    output_format::check_options(notes.format, notes.raw, &args.settings.table.keep)?;
     if args.emulate && args.connection.base_url.is_some() {
         return Err(
             Failure::usage("--base-url and --emulate exclude each other")
@@ -69,7 +66,7 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
         );
     }
     // A wrong path is reported before anything is read or sent.
-    if args.input != Path::new("-") {
+    if remote::input(&args.input)?.is_none() && args.input != Path::new("-") {
         std::fs::metadata(&args.input).map_err(|error| {
             Failure::usage(format!("{} cannot be read: {error}", args.input.display()))
         })?;

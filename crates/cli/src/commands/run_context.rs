@@ -103,14 +103,23 @@ pub(crate) fn place(
     target::distinct(&target, &read_by(notes))?;
     target.keep_stdout();
     let mut place = Place::new(target, force);
-    let Target::File { path, exists: true } = &place.target else {
+    let outputs = written::recorded(run);
+    let version = written::version(run, notes);
+    let found = match &place.target {
+        Target::File { path, exists: true } => {
+            let found = written::compare(path, &outputs, &version);
+            Some(found.map_err(|error| Error::local("reading the output", error))?)
+        }
+        Target::Remote(address) => {
+            let stored = address.stored()?;
+            stored.map(|stored| written::find_stored(&stored, &outputs, &version))
+        }
+        _ => None,
+    };
+    let Some(found) = found else {
         place.target.probe()?;
         return Ok(place);
     };
-    let outputs = written::recorded(run);
-    let version = written::version(run, notes);
-    let found = written::compare(path, &outputs, &version)
-        .map_err(|error| Error::local("reading the output", error))?;
     let is_over = run.finished && !will_change;
     match found {
         Found::Current if is_over && !force => place.is_current = true,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum as _;
 use lmbatch::engine::INPUT_FILE;
 use lmbatch::record::RunRecord;
-use lmbatch_lines::LineOrigin;
+use lmbatch_lines::{LineOrigin, ProviderLines};
 
 use super::kept::Kept;
 use crate::args::{ConnectionArgs, SettingsArgs};
@@ -14,12 +14,13 @@ use crate::exit::Failure;
 use crate::model;
 use crate::output_format::Rows;
 use crate::providers::{Provider, Route};
+use crate::remote::url;
 use crate::rendering::OutcomeForm;
 
-/// Returns an absolute path, which is valid in any folder; `-` stays unchanged.
+/// Returns an absolute path, which is valid in any folder; `-` and URLs stay unchanged.
 pub(crate) fn absolute_path(path: &Path) -> String {
-    if path == Path::new("-") {
-        return "-".to_owned();
+    if path == Path::new("-") || url(path).is_some() {
+        return path.display().to_string();
     }
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.display().to_string()
@@ -90,6 +91,9 @@ pub(crate) struct RunSettings {
 impl RunSettings {
     /// Returns the form of the outcomes in the run's output.
     pub(crate) fn form(&self) -> OutcomeForm {
+        if let Some(format) = self.format.of_provider() {
+            return OutcomeForm::Provider(ProviderLines::new(format, &*self.model));
+        }
         let table = self
             .format
             .table(&self.keep, &self.properties, self.emulated);

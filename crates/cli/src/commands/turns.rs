@@ -34,7 +34,7 @@ impl Outputs {
 
     fn of(&self, target: &Target) -> Arc<Semaphore> {
         let path = match target {
-            Target::File { .. } => return Arc::clone(&self.files),
+            Target::File { .. } | Target::Remote(_) => return Arc::clone(&self.files),
             Target::Stream(path) => path.clone(),
             Target::Standard => PathBuf::from("-"),
         };

@@ -1,4 +1,4 @@
-//! The input of a command: a file, standard input, or another stream.
+//! The input of a command: a file, an object of a store, standard input, or another stream.
 
 mod skipped;
 mod stream;
@@ -17,7 +17,7 @@ use self::stream::Stream;
 use crate::args::SettingsArgs;
 use crate::exit::Failure;
 use crate::model::Model;
-use crate::{format, terminal};
+use crate::{format, remote, terminal};
 
 /// Opens the input; `-` is standard input. Attachments are read from the folder that the settings name, or else from
 /// that of the input. Once `is_stopped` is set, reading ends, even from an input that sends nothing.
@@ -34,6 +34,8 @@ pub(crate) fn open(
         options.system = None;
     }
     let is_stdin = input == Path::new("-");
+    // An input at a URL has no folder of attachments.
+    let has_folder = !is_stdin && remote::url(input).is_none();
     let attachments = settings.attachments.as_deref();
     if let Some(folder) = attachments.filter(|folder| !folder.is_dir()) {
         return Err(Failure::usage(format!(
@@ -61,7 +63,7 @@ pub(crate) fn open(
         }
         Some(pattern) => TableInput::files(input, pattern, table, context.with_folder(input)),
         None => {
-            let context = if attachments.is_some() || !is_stdin {
+            let context = if attachments.is_some() || has_folder {
                 let folder = attachments.or_else(|| input.parent());
                 context.with_folder(folder.unwrap_or(Path::new("")))
             } else {
@@ -99,7 +101,10 @@ fn opened(input: &Path, is_stdin: bool, is_stopped: &Arc<AtomicBool>) -> Result<
         let stream = Stream::new(io::stdin(), Arc::clone(is_stopped)).map_err(unreadable)?;
         return Ok(Opened::Stream(stream));
     }
-    let file = File::open(input).map_err(unreadable)?;
+    let file = match remote::input(input)? {
+        Some(address) => address.download()?,
+        None => File::open(input).map_err(unreadable)?,
+    };
     let facts = file.metadata().map_err(unreadable)?;
     if facts.is_dir() {
         return Err(Failure::usage(format!("{} is a folder", input.display()))

@@ -163,7 +163,7 @@ async fn reading_and_rendering_an_outcome_takes_no_memory_of_its_own() {
         let mut rendered = || {
             let answered = reader.next().unwrap().unwrap();
             lines.clear();
-            rendering.form.write(&answered, &mut lines);
+            rendering.form.write(&answered, &mut lines, &mut counts);
             counts.count(&answered, &rendering.accept);
             answered.raw.map(|raw| raw.as_bytes().to_vec())
         };
