@@ -2,7 +2,7 @@
 
 use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
-    CallIds, ContentView, FollowUp, GenerateView, MessageView, Object, RequestError, Role, Text,
+    CallIds, ContentView, FollowUp, GenerateView, MessageView, Object, RequestError, Role,
     ToolChoice, ToolNames, append_items, replace_member, write_list,
 };
 
