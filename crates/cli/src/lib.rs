@@ -7,6 +7,7 @@ mod connection_args;
 mod cost_args;
 mod cost_summary;
 mod counts;
+mod doctor_args;
 mod emulation;
 mod emulator_args;
 mod encoder;
