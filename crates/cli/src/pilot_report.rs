@@ -507,7 +507,7 @@ mod tests {
         for (reasons, shown) in [
             (&[Stop][..], &[0][..]),
             (&[Stop, Stop], &[0, 1]),
-            (&[Stop; 7], &[0, 3, 6]),
+            (&[Stop, Stop, Stop, Stop, Stop, Stop, Stop], &[0, 3, 6]),
             (&[Stop, Stop, Length, Stop, Length, Stop, Stop], &[0, 2, 6]),
             (&[Length, Stop, Length, Stop, Stop], &[0, 2, 4]),
         ] {

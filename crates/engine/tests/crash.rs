@@ -10,8 +10,8 @@ use std::sync::atomic::AtomicI64;
 use crate::dying::{Dying, Fuse, fuse};
 use lmbatch_core::{Error, ErrorKind, Ledger as _, OutcomeView, Result, RunFilter};
 use lmbatch_engine::{
-    AnswerView, BatchLimit, Engine, Entry, FolderSpool, IdView, MemoryLedger, OnDoubt, OnKnownRun,
-    RequestSource, RunOptions, RunQuery, RunResults, SameRun, Sourced,
+    AnswerView, BatchLimit, Engine, FolderSpool, MemoryLedger, OnDoubt, OnKnownRun, RunOptions,
+    RunQuery, RunResults, SameRun,
 };
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRequests, TestRng};
 
@@ -230,10 +230,7 @@ const PILOT: u32 = 2;
 
 /// Sends a pilot and then the other requests, continuing from what is recorded, as a command does that is repeated.
 async fn piloted(engine: &Engine) -> Result<RunResults> {
-    let plan = engine
-        .plan(Box::new(Source(0)))
-        .await
-        .map_err(Error::from)?;
+    let plan = engine.plan(source()).await.map_err(Error::from)?;
     let query = RunQuery {
         name: None,
         digest: plan.digest(),

@@ -222,7 +222,7 @@ pub(crate) async fn again_at(
             terminal::message(&format!("resuming run {}", run.id));
         }
         let work = engine.resume(run, options);
-        return until_stopped(&context, engine, place, work).await;
+        return Box::pin(until_stopped(&context, engine, place, work)).await;
     }
     if run.answers_deleted_at.is_some() {
         return deleted_answers::again(&context, engine, run, &place).await;
@@ -239,5 +239,5 @@ pub(crate) async fn again_at(
     }
     let finished = engine.answered(run, options).await?;
     context.progress.finish();
-    outcomes(&context, engine, &finished, place).await
+    Box::pin(outcomes(&context, engine, &finished, place)).await
 }

@@ -114,7 +114,7 @@ pub(super) fn download(address: &Address, file: &mut File) -> Result<u64, String
         let (mut pieces, mut bytes) = (found.into_stream(), 0);
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(|error| reason(&error))?;
-            file.write_all(&piece).map_err(local)?;
+            file.write_all(&piece).map_err(|error| local(&error))?;
             bytes += piece.len() as u64;
         }
         match bytes == expected {
@@ -166,13 +166,14 @@ pub(super) fn upload(
     sha256: &str,
 ) -> Result<(), String> {
     let object = Object::open(address)?;
-    let mut file = File::open(path).map_err(local)?;
+    let mut file = File::open(path).map_err(|error| local(&error))?;
     let digest = Attribute::Metadata(DIGEST.into());
     let attributes: Attributes = [(digest, sha256.to_owned())].into_iter().collect();
     wait(async {
         if bytes <= PART {
             let mut whole = Vec::new();
-            file.read_to_end(&mut whole).map_err(local)?;
+            file.read_to_end(&mut whole)
+                .map_err(|error| local(&error))?;
             let options = PutOptions {
                 attributes,
                 ..PutOptions::default()
@@ -191,7 +192,7 @@ pub(super) fn upload(
             loop {
                 let mut piece = Vec::new();
                 let read = (&mut file).take(part).read_to_end(&mut piece);
-                if read.map_err(local)? == 0 {
+                if read.map_err(|error| local(&error))? == 0 {
                     break;
                 }
                 let sent = begun.put_part(PutPayload::from(piece)).await;
@@ -220,7 +221,7 @@ fn wait<T: Send>(exchange: impl Future<Output = Result<T, String>> + Send) -> Re
     })
 }
 
-fn local(error: io::Error) -> String {
+fn local(error: &io::Error) -> String {
     format!("a local copy failed: {error}")
 }
 

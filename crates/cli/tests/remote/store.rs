@@ -19,12 +19,15 @@ pub(crate) struct Object {
     metadata: BTreeMap<String, String>,
 }
 
+/// Metadata and parts of an upload that has begun.
+type Upload = (BTreeMap<String, String>, BTreeMap<u32, Vec<u8>>);
+
 #[derive(Debug, Default)]
 struct Inner {
     /// Objects by bucket and key, as `/bucket/key`.
     objects: BTreeMap<String, Object>,
-    /// Uploads that have begun, by their id: metadata and parts.
-    uploads: BTreeMap<String, (BTreeMap<String, String>, BTreeMap<u32, Vec<u8>>)>,
+    /// Uploads that have begun, by their id.
+    uploads: BTreeMap<String, Upload>,
     begun: u32,
     /// Calls as `PUT /bucket/key`, with `?upload` for those of a multipart upload.
     calls: Vec<String>,

@@ -105,7 +105,7 @@ impl IntoFuture for Run {
                 None => (ready(()).right_future(), None),
             };
             let named = context.named(&self.name, source, self.update, self.call.run);
-            let (run, finished, changes) = while_fed(named, feed).await?;
+            let (run, finished, changes) = Box::pin(while_fed(named, feed)).await?;
             Ok(RunOutput {
                 context,
                 run,
