@@ -24,7 +24,7 @@ const BATCH_ROWS: usize = 1024;
 const BATCH_BYTES: usize = 1 << 20;
 
 /// Size in bytes of encoded rows from which they are written as a row group; they are in memory until then.
-const GROUP_BYTES: usize = 16 << 20;
+const GROUP_BYTES: usize = 8 << 20;
 
 /// Compression level of zstd, its own default.
 const ZSTD_LEVEL: i32 = 3;
@@ -38,7 +38,7 @@ const DISTINCT: [&str; 2] = ["id", "text"];
 /// Writer of the rows of an [`OutcomeTable`](crate::OutcomeTable) for Parquet, compressed with zstd.
 ///
 /// Counts of tokens are `UInt64`, costs `Decimal128(38, 12)` in US dollars, `emulated` is a boolean, and all other
-/// columns are strings. Each may be null. The rows of about 16 MiB are in memory, whatever the number of rows. The same
+/// columns are strings. Each may be null. The rows of about 8 MiB are in memory, whatever the number of rows. The same
 /// rows give the same bytes.
 ///
 /// ```
