@@ -123,8 +123,8 @@ fn a_closed_pipe_is_not_an_error() {
             .unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
-        let found = (output.status.code(), errors(&output));
-        assert_eq!(found, (Some(141), String::new()), "{args:?}");
+        assert_eq!(output.status.code(), Some(141), "{args:?}");
+        assert!(!errors(&output).contains("error"), "{args:?}");
     }
     if let Ok(full) = fs::File::create("/dev/full") {
         let output = world.command(&["runs"]).stdout(full).output().unwrap();

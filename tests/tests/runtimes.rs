@@ -58,10 +58,9 @@ impl World {
         }
     }
 
-    /// Planning needs no runtime.
-    async fn plan(&self) -> Plan {
+    async fn plan(&self) -> lmbatch::Result<Plan> {
         let requests = TestRequests::new(ASKED).model("gpt-5-mini");
-        self.engine.plan(Box::new(requests)).await.unwrap()
+        Ok(self.engine.plan(Box::new(requests)).await?)
     }
 
     fn state(&self) -> StateFolder {
@@ -112,18 +111,18 @@ fn calls() -> Vec<(&'static str, Call)> {
             let progress = w.batch.invoke(ASKED).progress();
             progress.try_filter(|item| std::future::ready(matches!(item, Progress::Finished(_)))).try_collect::<Vec<_>>()
         },
-        "Engine::run": |w| async { w.engine.run(w.plan().await, RunOptions::default()).await },
-        "Engine::begin": |w| async { w.engine.begin(&w.plan().await, None, BTreeMap::new()).await },
-        "Engine::start": |w| async { w.engine.start(w.run.clone(), w.plan().await, RunOptions::default()).await },
+        "Engine::run": |w| async { w.engine.run(w.plan().await?, RunOptions::default()).await },
+        "Engine::begin": |w| async { w.engine.begin(&w.plan().await?, None, BTreeMap::new()).await },
+        "Engine::start": |w| async { w.engine.start(w.run.clone(), w.plan().await?, RunOptions::default()).await },
         "Engine::resume": |w| w.engine.resume(&w.run, RunOptions::default()),
         "Engine::sealed": |w| w.engine.sealed(&w.run),
         "Engine::answered": |w| w.engine.answered(&w.run, RunOptions::default()),
         "Engine::partial_results": |w| w.engine.partial_results(&w.run),
         "Engine::requeue": |w| async { w.engine.requeue(&w.run, &HashSet::new()).await },
-        "Engine::requeue_as": |w| async { w.engine.requeue_as(&w.run, &HashSet::new(), &w.plan().await).await },
+        "Engine::requeue_as": |w| async { w.engine.requeue_as(&w.run, &HashSet::new(), &w.plan().await?).await },
         "Engine::repair": |w| async { w.engine.repair(&w.run, &HashSet::new()).await },
-        "Engine::update": |w| async { w.engine.update(&w.run, &w.plan().await).await },
-        "Engine::changes": |w| async { w.engine.changes(&w.run, &w.plan().await).await },
+        "Engine::update": |w| async { w.engine.update(&w.run, &w.plan().await?).await },
+        "Engine::changes": |w| async { w.engine.changes(&w.run, &w.plan().await?).await },
         "Engine::annotate": |w| w.engine.annotate(&w.run, BTreeMap::new()),
         "Engine::cancel_run": |w| w.engine.cancel_run(&w.run),
         "Engine::claim": |w| w.engine.claim(&w.run.id),
@@ -134,7 +133,7 @@ fn calls() -> Vec<(&'static str, Call)> {
         "Engine::retrieve_rows": |w| w.engine.retrieve_rows(&w.handle.batch, Vec::new()),
         "Engine::list": |w| w.engine.list(None).try_collect::<Vec<_>>(),
         "Engine::cancel": |w| w.engine.cancel(&w.handle.batch),
-        "Engine::create_batch": |w| async { w.engine.create_batch(w.plan().await).await },
+        "Engine::create_batch": |w| async { w.engine.create_batch(w.plan().await?).await },
         "Engine::remaining": |w| w.engine.remaining(&w.run),
         "Engine::clean": |w| w.engine.clean(&w.run, false),
         "Engine::same_run": |w| async {
@@ -158,10 +157,10 @@ fn calls() -> Vec<(&'static str, Call)> {
         "Engine::inventory": |w| w.engine.inventory(),
         "Engine::labelled": |w| w.engine.labelled(),
         "Engine::uploaded": |w| w.engine.uploaded(),
-        "Engine::adopt": |w| async { w.engine.adopt(&w.plan().await, BTreeMap::new(), false).await },
+        "Engine::adopt": |w| async { w.engine.adopt(&w.plan().await?, BTreeMap::new(), false).await },
         "Engine::adopt_batches": |w| async {
             let batches = [w.handle.batch.clone()];
-            w.engine.adopt_batches(&w.plan().await, &batches, None, BTreeMap::new(), false).await
+            w.engine.adopt_batches(&w.plan().await?, &batches, None, BTreeMap::new(), false).await
         },
         "Ledger::all_runs": |w| w.engine.ledger().all_runs(RunFilter::default()),
         "Ledger::run": |w| w.engine.ledger().run(&w.run.id),
@@ -295,6 +294,6 @@ fn every_call_of_the_engine_checks_its_runtime() {
         })
         .map(|method| method.split(['(', '<']).next().unwrap())
         .collect();
-    // Planning needs no runtime, and `recognise` reports the errors of the provider.
+    // Planning calls the ledger, which checks, and `recognise` reports the errors of the provider.
     assert_eq!(unchecked, ["plan", "plan_each", "plan_again", "recognise"]);
 }

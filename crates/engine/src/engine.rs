@@ -196,7 +196,7 @@ impl Engine {
         Ok(&self.context)
     }
 
-    /// Reads and encodes every request. Sends nothing, and needs no runtime. lmbatch assigns the ids on the wire.
+    /// Reads and encodes every request. Sends nothing. lmbatch assigns the ids on the wire.
     pub async fn plan(&self, source: Box<dyn RequestSource>) -> Result<Plan, PlanError> {
         self.context.plan(source).await
     }
