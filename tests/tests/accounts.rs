@@ -1,5 +1,4 @@
 //! Billing of runs, and the reasons of providers' refusals.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use lmbatch_tests::{KEY, Scene, object, said};
 use serde_json::{Value, json};

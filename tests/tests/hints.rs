@@ -1,5 +1,4 @@
 //! Hints printed with an error, and failures that must not be passed over.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
 use std::process::Output;

@@ -509,7 +509,7 @@ fn a_process_that_is_killed_in_or_after_the_pilot_loses_and_repeats_nothing() {
         if world.billed().0 == 1 {
             break;
         }
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        pause(20);
     }
     child.kill().unwrap();
     child.wait().unwrap();
@@ -638,4 +638,9 @@ fn an_emulated_pilot_asks_nothing_about_money() {
     assert_exit(&world.next(&told), 0);
     assert_eq!(lines(&world.output()).len(), ALL);
     assert_eq!(world.billed(), (0, 0));
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test waits for a real program")]
+fn pause(milliseconds: u64) {
+    std::thread::sleep(std::time::Duration::from_millis(milliseconds));
 }

@@ -121,7 +121,7 @@ fn a_batch_is_retrieved_in_the_format_of_another_provider() {
         if retrieved.status.code() != Some(4) {
             break;
         }
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        pause(50);
         retrieved = read();
     }
     assert_says(&retrieved, 3, &[]);
@@ -141,4 +141,9 @@ fn options_that_a_providers_lines_cannot_represent_are_refused_before_anything_i
         assert_says(&world.run(&[&format[..], more].concat()), 2, words);
     }
     assert_eq!(world.emulating.bill()["creates"], 0);
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test waits for a real program")]
+fn pause(milliseconds: u64) {
+    std::thread::sleep(std::time::Duration::from_millis(milliseconds));
 }

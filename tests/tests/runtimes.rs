@@ -152,7 +152,7 @@ fn calls() -> Vec<(&'static str, Call)> {
         "Engine::accounts": |w| w.engine.accounts(&w.run),
         "Engine::audit": |w| w.engine.audit(&w.run),
         "Engine::run_of_nonce": |w| w.engine.run_of_nonce(&w.run.nonce),
-        "Engine::known_batches": |w| async { w.engine.known_batches(&[w.handle.batch.clone()]).await },
+        "Engine::known_batches": |w| async { w.engine.known_batches(std::slice::from_ref(&w.handle.batch)).await },
         "Engine::origin": |w| w.engine.origin(&w.handle.batch),
         "Engine::inventory": |w| w.engine.inventory(),
         "Engine::labelled": |w| w.engine.labelled(),

@@ -70,12 +70,13 @@ impl World {
     }
 }
 
-async fn first_life(engine: &Engine) -> Result<()> {
+fn source() -> Box<TestRequests> {
     let requests = (1..=REQUESTS).map(|n| (format!("id/{n}"), format!("words {n}")));
-    let plan = engine
-        .plan(Box::new(TestRequests::new(requests)))
-        .await
-        .map_err(Error::from)?;
+    Box::new(TestRequests::new(requests))
+}
+
+async fn first_life(engine: &Engine) -> Result<()> {
+    let plan = engine.plan(source()).await.map_err(Error::from)?;
     let run = engine.begin(&plan, None, BTreeMap::new()).await?;
     engine
         .start(run, plan, RunOptions::default())

@@ -78,7 +78,8 @@ impl World {
     }
 
     pub(crate) async fn plan(&self, items: &[Item]) -> Plan {
-        let source = TestRequests::new(items.to_vec().into_iter().map(request));
+        let items = items.to_vec();
+        let source = TestRequests::new(items.into_iter().map(request));
         self.engine.plan(Box::new(source)).await.unwrap()
     }
 
