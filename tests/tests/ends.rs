@@ -112,7 +112,7 @@ fn a_closed_pipe_is_not_an_error() {
         &["show", "mine"],
         &["show", "mine", "--json"],
         &["audit", "mine"],
-        &["status"],
+        &["status", "mine"],
         &["providers"],
     ] {
         let mut child = world.command(args);
