@@ -20,6 +20,7 @@ mod failed;
 mod format;
 mod hints;
 mod input;
+mod limit_args;
 mod limits;
 mod live;
 mod max_failed;

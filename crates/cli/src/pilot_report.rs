@@ -8,8 +8,7 @@ use serde::Serialize;
 use crate::counts::Counts;
 use crate::exit::Failure;
 use crate::format::number;
-use crate::summary::Summary;
-use crate::table::cut_end;
+use crate::table::{Facts, cut_end};
 use crate::{format, plain, wrapped};
 
 /// Maximum number of characters that are shown of an answer.
@@ -341,10 +340,12 @@ impl Pilot {
         })
     }
 
-    /// Returns the report for people.
+    /// Returns the report for people: the facts of the pilot's outcomes, with rows about the whole run, then the notes and
+    /// examples of outcomes.
     pub(crate) fn lines(
         &self,
-        summary: &Summary,
+        facts: Facts,
+        notes: Vec<String>,
         outcomes: &Outcomes,
         run: &str,
         is_priced: bool,
@@ -354,7 +355,7 @@ impl Pilot {
             number(self.requests),
             number(self.of)
         )];
-        let mut table = summary.outcome_facts();
+        let mut table = facts;
         table.row("usable share", &self.share());
         let mut each = match (
             self.input_tokens,
@@ -388,8 +389,7 @@ impl Pilot {
             table.row("per request", &each);
         }
         lines.push(table.to_string());
-        lines.extend(summary.troubles());
-        lines.extend(summary.unusable());
+        lines.extend(notes);
         lines.push(format!(
             "{} of the pilot:",
             format::count(outcomes.examples.len() as u64, "outcome", "outcomes")

@@ -27,7 +27,7 @@ const NOTE: &str = "retention";
 /// Time between two looks at a state folder.
 const INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Longest time that a look takes, apart from the run it is at. The next day's look goes on.
+/// Longest time that a look takes, apart from the run it is at. The look of the next day continues.
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// Looks at the state folder that the command has written to, unless that was done within a day. A failure is a

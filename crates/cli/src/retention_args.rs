@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::byte_size::ByteSize;
 
-/// Longest time for which emulated answers are kept: they cost nothing and can be had again.
+/// Longest time for which emulated answers are kept: they cost nothing and can be made again.
 const EMULATED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Retention of prompts and answers in the state folder.

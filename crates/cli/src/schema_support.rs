@@ -139,7 +139,7 @@ fn place(value: &Value, path: &str) -> Option<String> {
     found.next()
 }
 
-/// Returns the part of a request by which the provider is told the schema.
+/// Returns the part of a request that gives the schema to the provider.
 fn means(codec: &dyn BatchCodec) -> String {
     let schema = ResponseSchema::new(&schemas()[0].1);
     let (with, without) = (body(codec, Some(&schema)), body(codec, None));

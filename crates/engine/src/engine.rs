@@ -35,9 +35,8 @@ use crate::services::selection::{RequestFilter, SelectedRequests};
 
 /// Takes requests through a provider: plan, stage, create, poll, fetch, output.
 ///
-/// Clones share the account: their runs share one set of limits, one pause that the provider asks
-/// for, and one sweep of polls. Several runs of an account are therefore best driven by clones of
-/// one engine, each in a task of its own.
+/// Clones share the account: their runs share one set of limits, one pause that the provider asks for, and one sweep
+/// of polls. Several runs of an account are therefore best driven by clones of one engine, each in a task of its own.
 ///
 /// ```no_run
 /// # async fn example(provider: std::sync::Arc<dyn lmbatch_core::BatchProvider>, batch: lmbatch_core::BatchId) -> lmbatch_core::Result<()> {
@@ -69,8 +68,8 @@ impl Engine {
         self.context.observer = observer;
         self
     }
-    /// Sets another provider value of the same account, such as one with another key or endpoint.
-    /// The engine keeps sharing its limits and polls with its clones.
+    /// Sets another provider value of the same account, such as one with another key or endpoint. The engine keeps
+    /// sharing its limits and polls with its clones.
     pub fn with_provider(mut self, provider: Arc<dyn BatchProvider>) -> Self {
         self.context.provider = provider;
         self
@@ -116,15 +115,14 @@ impl Engine {
         self.context.prices = Some(prices);
         self
     }
-    /// Sets a limit on the cost of each run, by a table of prices. A create whose largest cost does
-    /// not fit is not sent: the run waits until other batches cost less than was reserved, or else
-    /// ends with [`ErrorKind::CostLimit`](lmbatch_core::ErrorKind::CostLimit) after the results of
-    /// its batches are fetched. It can be [resumed](Self::resume) with a higher limit.
+    /// Sets a limit on the cost of each run, by a table of prices. A create whose largest cost does not fit is not
+    /// sent: the run waits until other batches cost less than was reserved, or else ends with
+    /// [`ErrorKind::CostLimit`](lmbatch_core::ErrorKind::CostLimit) after the results of its batches are fetched. It
+    /// can be [resumed](Self::resume) with a higher limit.
     ///
     /// Before anything is sent, a run is refused with
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the price of a model
-    /// is unknown, or where a request sets no maximum number of output tokens and the limit
-    /// [expects](CostLimit::expecting) none.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the price of a model is unknown, or
+    /// where a request sets no maximum number of output tokens and the limit [expects](CostLimit::expecting) none.
     pub fn with_cost_limit(mut self, limit: CostLimit, prices: Arc<dyn Prices>) -> Self {
         self.context.cost_limit = Some(limit);
         self.with_prices(prices)
@@ -152,8 +150,7 @@ impl Engine {
         self.context.spool = Some(spool);
         self
     }
-    /// Sets the maximum size of a row of results in bytes, by default 64 MiB. A longer row counts
-    /// as not delivered.
+    /// Sets the maximum size of a row of results in bytes, by default 64 MiB. A longer row counts as not delivered.
     pub fn with_max_row_bytes(mut self, bytes: usize) -> Self {
         self.context.max_row_bytes = bytes;
         self
@@ -189,8 +186,8 @@ impl Engine {
     /// Returns the context of a call.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) where the clock cannot wait, such as outside of
-    /// a Tokio runtime.
+    /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) where the clock cannot wait, such as outside
+    /// of a Tokio runtime.
     fn ready(&self) -> Result<&Context> {
         self.context.clock.check()?;
         Ok(&self.context)
@@ -201,9 +198,9 @@ impl Engine {
         self.context.plan(source).await
     }
 
-    /// Plans as [`plan`](Self::plan) does, and passes each valid request to `visit`, in the order
-    /// of the source, before the plan is complete. Where the input has invalid requests, those
-    /// after the first invalid one are not passed.
+    /// Plans as [`plan`](Self::plan) does, and passes each valid request to `visit`, in the order of the source,
+    /// before the plan is complete. Where the input has invalid requests, those after the first invalid one are not
+    /// passed.
     ///
     /// # Errors
     /// [`PlanError`] for an input that cannot be read or that has invalid requests.
@@ -255,8 +252,8 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where `requests` is 0 or not less than the
     /// number of requests of `plan`, and where the cost of a request of `plan`, also of one that the pilot leaves out,
-    /// has no bound under a [cost limit](Self::with_cost_limit);
-    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the spool cannot be read or written.
+    /// has no bound under a [cost limit](Self::with_cost_limit); [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local)
+    /// where the spool cannot be read or written.
     pub async fn pilot(&self, plan: &Plan, requests: u32) -> Result<Plan> {
         self.context.pilot(plan, requests).await
     }
@@ -276,8 +273,7 @@ impl Engine {
         self.ready()?.begin(plan, name, notes).await
     }
 
-    /// Drives a plan that was recorded by [`begin`](Self::begin) until every request has its
-    /// outcome.
+    /// Drives a plan that was recorded by [`begin`](Self::begin) until every request has its outcome.
     pub async fn start(
         &self,
         run: RunRecord,
@@ -289,9 +285,8 @@ impl Engine {
 
     /// Resumes a run of the ledger from its recorded state. Nothing is paid for twice.
     ///
-    /// One engine drives any number of runs: clones of it are cheap and share the limits of the
-    /// account. A run that waits for its batches holds no file open. A run whose future is dropped
-    /// can be resumed.
+    /// One engine drives any number of runs: clones of it are cheap and share the limits of the account. A run that
+    /// waits for its batches holds no file open. A run whose future is dropped can be resumed.
     ///
     /// ```
     /// use lmbatch_core::{Result, RunFilter};
@@ -316,21 +311,20 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another process or task
-    /// advances the run; the first permanent failure of a batch, after the results of the others
-    /// are fetched; [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) at the deadline.
+    /// [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another process or task advances the run; the
+    /// first permanent failure of a batch, after the results of the others are fetched;
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) at the deadline.
     pub async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<RunResults> {
         self.ready()?.resume(run, options).await
     }
 
-    /// Returns the outcomes of a run that has ended, from its record alone. The provider is not
-    /// called.
+    /// Returns the outcomes of a run that has ended, from its record alone. The provider is not called.
     pub async fn sealed(&self, run: &RunRecord) -> Result<RunResults> {
         self.ready()?.sealed(run).await
     }
 
-    /// Returns the outcomes of a run that has ended. Results whose file is damaged are read again
-    /// from the provider; nothing is sent again.
+    /// Returns the outcomes of a run that has ended. Results whose file is damaged are read again from the provider;
+    /// nothing is sent again.
     ///
     /// # Errors
     /// Those of [`sealed`](Self::sealed), and those of reading results.
@@ -338,23 +332,21 @@ impl Engine {
         self.ready()?.answered(run, options).await
     }
 
-    /// Returns the outcomes that a run has so far, from its record alone; see
-    /// [`RunResults::is_whole`].
+    /// Returns the outcomes that a run has so far, from its record alone; see [`RunResults::is_whole`].
     pub async fn partial_results(&self, run: &RunRecord) -> Result<RunResults> {
         self.ready()?.partial_results(run).await
     }
 
-    /// Marks chosen requests of a run that has ended to be sent again, by their positions in the
-    /// output from 0, and returns how many they are. They are sent when the run is
-    /// [resumed](Self::resume); the last answer of a request counts.
+    /// Marks chosen requests of a run that has ended to be sent again, by their positions in the output from 0, and
+    /// returns how many they are. They are sent when the run is [resumed](Self::resume); the last answer of a request
+    /// counts.
     pub async fn requeue(&self, run: &RunRecord, chosen: &HashSet<u32>) -> Result<u64> {
         self.ready()?.requeue(run, chosen).await
     }
 
     /// Marks chosen answers of a run that has ended to be sent back to be corrected, and returns how many they are.
     /// They are chosen by their positions in the output, from 0; of these, only answers that do not fit their schemas
-    /// are repaired. They are sent when the run is [resumed](Self::resume), as the first of
-    /// [`RunOptions::repairs`].
+    /// are repaired. They are sent when the run is [resumed](Self::resume), as the first of [`RunOptions::repairs`].
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) where the provider's adapter cannot continue a
@@ -372,37 +364,33 @@ impl Engine {
         self.context.check_repairs(plan)
     }
 
-    /// Changes the requests of a run to those of `plan`. Unchanged requests keep their outcomes;
-    /// the others are sent when the run is [resumed](Self::resume). Records the change and sends
-    /// nothing. A run that was a [pilot](Self::pilot) is one no more, unless `plan` is that of a
-    /// pilot too.
+    /// Changes the requests of a run to those of `plan`. Unchanged requests keep their outcomes; the others are sent
+    /// when the run is [resumed](Self::resume). Records the change and sends nothing. A run that was a
+    /// [pilot](Self::pilot) is one no more, unless `plan` is that of a pilot too.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the run is
-    /// cancelled, or where it is no pilot and `plan` is that of one; [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount) where it
-    /// belongs to another account, [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where
-    /// another process advances it.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the run is cancelled, or where it is
+    /// no pilot and `plan` is that of one; [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount) where it
+    /// belongs to another account, [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another process
+    /// advances it.
     pub async fn update(&self, run: &RunRecord, plan: &Plan) -> Result<(RunRecord, Changes)> {
         self.ready()?.update(run, plan).await
     }
 
-    /// Compares the requests of `plan` with those of a run, as an [update](Self::update) would.
-    /// Changes nothing and sends nothing.
+    /// Compares the requests of `plan` with those of a run, as an [update](Self::update) would. Changes nothing and
+    /// sends nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the record or the spool cannot be
-    /// read.
+    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the record or the spool cannot be read.
     pub async fn changes(&self, run: &RunRecord, plan: &Plan) -> Result<Changes> {
         self.ready()?.changes(run, plan).await
     }
 
-    /// Marks chosen requests of a run that has ended to be sent again as `plan` has them, such as
-    /// with another model or other options, and returns how many they are. They are chosen by their
-    /// positions in the output, from 0.
+    /// Marks chosen requests of a run that has ended to be sent again as `plan` has them, such as with another model
+    /// or other options, and returns how many they are. They are chosen by their positions in the output, from 0.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where `plan` lacks one of
-    /// them.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where `plan` lacks one of them.
     pub async fn requeue_as(
         &self,
         run: &RunRecord,
@@ -421,20 +409,18 @@ impl Engine {
         self.ready()?.annotate(run, notes).await
     }
 
-    /// Asks the provider to cancel every batch that certainly belongs to the run, creates no
-    /// further batches, and returns how many cancellations were requested. Requests that are
-    /// answered by then are still paid for, and are fetched when the run is
-    /// [resumed](Self::resume).
+    /// Asks the provider to cancel every batch that certainly belongs to the run, creates no further batches, and
+    /// returns how many cancellations were requested. Requests that are answered by then are still paid for, and are
+    /// fetched when the run is [resumed](Self::resume).
     ///
     /// # Errors
-    /// The first error of the provider; the cancellation of every other batch is requested
-    /// nevertheless.
+    /// The first error of the provider; the cancellation of every other batch is requested nevertheless.
     pub async fn cancel_run(&self, run: &RunRecord) -> Result<u64> {
         self.ready()?.cancel_run(run).await
     }
 
-    /// Claims a run and returns an engine that holds the claim: no other process advances the run
-    /// as long as that engine, or a clone of it, exists.
+    /// Claims a run and returns an engine that holds the claim: no other process advances the run as long as that
+    /// engine, or a clone of it, exists.
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict), naming the process that holds the claim.
@@ -449,8 +435,8 @@ impl Engine {
         Self { context }
     }
 
-    /// Takes the right to begin a run, so that only one of two processes with the same input begins
-    /// it. The caller holds the right from the lookup of known runs until the new run is recorded.
+    /// Takes the right to begin a run, so that only one of two processes with the same input begins it. The caller
+    /// holds the right from the lookup of known runs until the new run is recorded.
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another process holds it for 30 seconds.
@@ -458,13 +444,11 @@ impl Engine {
         self.ready()?.claim_begin().await
     }
 
-    /// Waits until no other process advances the run, reporting its progress to the observer, and
-    /// claims it. The provider is not called. Returns an engine that holds the claim, as
-    /// [`claim`](Self::claim) does.
+    /// Waits until no other process advances the run, reporting its progress to the observer, and claims it. The
+    /// provider is not called. Returns an engine that holds the claim, as [`claim`](Self::claim) does.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) when `deadline` has passed since
-    /// the call.
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) when `deadline` has passed since the call.
     pub async fn follow(&self, run: &str, deadline: Option<Duration>) -> Result<Self> {
         let context = self.ready()?.follow(run, deadline).await?;
         Ok(Self { context })
@@ -480,12 +464,13 @@ impl Engine {
         self.ready()?.retrieve(handle).await
     }
 
-    /// Reads the rows of a batch without a handle, under their ids on the wire. Rows that name no
-    /// request get the ids in `names`, in order, then ids of the form `row-without-id-2`, with a
-    /// warning. None of these may be the id of another row.
+    /// Reads the rows of a batch without a handle, under their ids on the wire. Rows that name no request get the ids
+    /// in `names`, in order, then ids of the form `row-without-id-2`, with a warning. None of these may be the id of
+    /// another row.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where one of `names` that is used is the id of another row.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where one of `names` that is used is the id
+    /// of another row.
     pub async fn retrieve_rows(
         &self,
         batch: &BatchId,
@@ -494,14 +479,14 @@ impl Engine {
         self.ready()?.retrieve_rows(batch, names).await
     }
 
-    /// Reads the outcomes back, in the order of the requests. Reading blocks on files: keep it off
-    /// threads that other tasks wait for.
+    /// Reads the outcomes back, in the order of the requests. Reading blocks on files: keep it off threads that other
+    /// tasks wait for.
     pub fn outcomes(&self, finished: &RunResults) -> Result<OutcomeReader> {
         self.context.outcomes(finished)
     }
 
-    /// Returns all batches that the provider lists, newest first. Pages are requested as they are
-    /// needed, with `limit` batches each, by default as many as the provider chooses.
+    /// Returns all batches that the provider lists, newest first. Pages are requested as they are needed, with `limit`
+    /// batches each, by default as many as the provider chooses.
     pub fn list(&self, limit: Option<u32>) -> BoxStream<'static, Result<BatchSnapshot>> {
         let engine = self.clone();
         let batches = async move { Ok(engine.ready()?.list(limit)) };
@@ -523,13 +508,13 @@ impl Engine {
         self.ready()?.remaining(run).await
     }
 
-    /// Deletes what a run left at the provider: its inputs and, where `batches` is set and the
-    /// provider supports it, its batches with their results. Returns what stays. A deletion that
-    /// was recorded is not requested again, and batches that have not ended are not touched.
+    /// Deletes what a run left at the provider: its inputs and, where `batches` is set and the provider supports it,
+    /// its batches with their results. Returns what stays. A deletion that was recorded is not requested again, and
+    /// batches that have not ended are not touched.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the run belongs to
-    /// another account, since a batch that is invisible there may still exist.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the run belongs to another account,
+    /// since a batch that is invisible there may still exist.
     pub async fn clean(&self, run: &RunRecord, batches: bool) -> Result<RemainingData> {
         self.ready()?.clean(run, batches).await
     }
@@ -566,8 +551,8 @@ impl Engine {
         self.ready()?.orphans(search).await
     }
 
-    /// Cancels and ends a run of which the provider refused every create, before its requests are sent in another
-    /// run: as long as it is open, a later [`resume`](Self::resume) would send both. The engine must hold the
+    /// Cancels and ends a run of which the provider refused every create, before its requests are sent in another run:
+    /// as long as it is open, a later [`resume`](Self::resume) would send both. The engine must hold the
     /// [claim](Self::claim) of the run.
     ///
     /// # Errors
@@ -582,8 +567,8 @@ impl Engine {
         self.context.account_match(run)
     }
 
-    /// Reads every row that was fetched for a run once more and adds up the answers of each of its
-    /// batches, in the order of the batches. Sends nothing.
+    /// Reads every row that was fetched for a run once more and adds up the answers of each of its batches, in the
+    /// order of the batches. Sends nothing.
     ///
     /// # Errors
     /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the spool cannot be read.
@@ -605,24 +590,24 @@ impl Engine {
         self.ready()?.run_of_nonce(nonce).await
     }
 
-    /// Returns those of the batches that the ledger records for some shard, created or acknowledged
-    /// late, of this account or of one that may be the same.
+    /// Returns those of the batches that the ledger records for some shard, created or acknowledged late, of this
+    /// account or of one that may be the same.
     pub async fn known_batches(&self, batches: &[BatchId]) -> Result<HashSet<BatchId>> {
         self.ready()?.known_batches(batches).await
     }
 
-    /// Returns the nonce of the run that a batch belongs to, from the first few rows of its
-    /// results. `None` where the rows are not of a run of lmbatch, or where there are none.
+    /// Returns the nonce of the run that a batch belongs to, from the first few rows of its results. `None` where the
+    /// rows are not of a run of lmbatch, or where there are none.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where the batch has not ended,
-    /// since its rows cannot be read until then.
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where the batch has not ended, since its rows cannot
+    /// be read until then.
     pub async fn origin(&self, batch: &BatchId) -> Result<Option<Nonce>> {
         self.ready()?.origin(batch).await
     }
 
-    /// Returns the batches of the account that carry a label, the inputs that unended batches need
-    /// and, where the provider keeps no labels, all other batches.
+    /// Returns the batches of the account that carry a label, the inputs that unended batches need and, where the
+    /// provider keeps no labels, all other batches.
     ///
     /// # Errors
     /// Those of the provider's list.
@@ -630,8 +615,8 @@ impl Engine {
         self.ready()?.inventory().await
     }
 
-    /// Reads the first row of batches without a label, newest first, of at most `most` of them.
-    /// Batches that the ledger knows are skipped.
+    /// Reads the first row of batches without a label, newest first, of at most `most` of them. Batches that the
+    /// ledger knows are skipped.
     pub async fn recognise(
         &self,
         batches: Vec<BatchSnapshot>,
@@ -654,14 +639,13 @@ impl Engine {
         self.ready()?.uploaded().await
     }
 
-    /// Records a run of `plan` with batches that exist at the provider; `plan` was [planned
-    /// again](Self::plan_again) under the nonce in their labels. Returns the run and how many
-    /// batches were adopted: all of them or, where `creates_missing`, those that exist; the others
-    /// are created when the run is [resumed](Self::resume).
+    /// Records a run of `plan` with batches that exist at the provider; `plan` was [planned again](Self::plan_again)
+    /// under the nonce in their labels. Returns the run and how many batches were adopted: all of them or, where
+    /// `creates_missing`, those that exist; the others are created when the run is [resumed](Self::resume).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where a batch differs
-    /// from what the plan makes, or does not exist.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where a batch differs from what the plan
+    /// makes, or does not exist.
     pub async fn adopt(
         &self,
         plan: &Plan,
@@ -672,19 +656,18 @@ impl Engine {
     }
 
     /// Records a run of `plan` with ended batches that are named by their ids; `plan` was [planned
-    /// again](Self::plan_again) under the nonce of their [origin](Self::origin). Every row of their
-    /// results is read first. Returns the run and how many batches were adopted.
+    /// again](Self::plan_again) under the nonce of their [origin](Self::origin). Every row of their results is read
+    /// first. Returns the run and how many batches were adopted.
     ///
-    /// This proves that one run made the batches, that each batch holds exactly as many requests as
-    /// the plan makes for it, and that its rows name those requests and no others. It cannot prove
-    /// that the content of the input is what was sent, since no provider shows it.
+    /// This proves that one run made the batches, that each batch holds exactly as many requests as the plan makes for
+    /// it, and that its rows name those requests and no others. It cannot prove that the content of the input is what
+    /// was sent, since no provider shows it.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where a row belongs to
-    /// another run or to another request than the plan has there, where a model differs, where a
-    /// batch of the run is not named and `creates_missing` is not set, or where another batch may
-    /// hold what would be created; [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where a
-    /// batch has not ended.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where a row belongs to another run or to
+    /// another request than the plan has there, where a model differs, where a batch of the run is not named and
+    /// `creates_missing` is not set, or where another batch may hold what would be created;
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where a batch has not ended.
     pub async fn adopt_batches(
         &self,
         plan: &Plan,

@@ -17,6 +17,7 @@ mod paused;
 mod planning;
 mod prepared;
 mod records;
+mod retention;
 mod retrieve;
 mod run;
 mod simulation;

@@ -3,6 +3,16 @@
 use csv_core::Writer;
 use lmbatch_core::Cost;
 
+/// Values of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Count,
+    /// Exact amount in US dollars.
+    Dollars,
+    Flag,
+}
+
 /// Writer of the cells of a row, one after another.
 pub(crate) trait CellWriter {
     /// Writes a cell without a value.

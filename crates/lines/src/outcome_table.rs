@@ -11,18 +11,8 @@ use lmbatch_core::{
 };
 use serde_json::value::RawValue;
 
-use crate::cells::{CellWriter, DelimitedRow};
+use crate::cells::{CellWriter, DelimitedRow, Kind};
 use crate::packed::{PackedRow, write_columns};
-
-/// Values of a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Text,
-    Count,
-    /// Exact amount in US dollars.
-    Dollars,
-    Flag,
-}
 
 /// Columns before those of the schema.
 const FIRST: [&str; 3] = ["status", "problem", "text"];

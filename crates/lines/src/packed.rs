@@ -2,8 +2,7 @@
 
 use lmbatch_core::Cost;
 
-use crate::cells::CellWriter;
-use crate::outcome_table::Kind;
+use crate::cells::{CellWriter, Kind};
 
 /// Length of a cell without a value.
 const ABSENT: u64 = u64::MAX;

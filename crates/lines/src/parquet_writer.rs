@@ -14,7 +14,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use crate::outcome_table::Kind;
+use crate::cells::Kind;
 use crate::packed::Packed;
 
 /// Maximum number of rows that are encoded at once.
@@ -38,7 +38,7 @@ const DISTINCT: [&str; 2] = ["id", "text"];
 /// Writer of the rows of an [`OutcomeTable`](crate::OutcomeTable) for Parquet, compressed with zstd.
 ///
 /// Counts of tokens are `UInt64`, costs `Decimal128(38, 12)` in US dollars, `emulated` is a boolean, and all other
-/// columns are strings. Each may be null. The rows of about 8 MiB are in memory, whatever the number of rows. The same
+/// columns are strings. Each may be null. The rows of about 8 MiB are in memory, for any number of rows. The same
 /// rows give the same bytes.
 ///
 /// ```

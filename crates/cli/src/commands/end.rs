@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use lmbatch::engine::{RemainingData, RunResults, is_refused};
+use lmbatch::engine::{RunResults, is_refused};
 use lmbatch::record::{RunRecord, ShardRecord, ShardState};
 use lmbatch::{Engine, Error, ErrorKind, Result as CoreResult};
 use serde_json::{Value, json};
 
+use super::clean::clean;
 use super::run_context::{Patience, RunContext};
+use super::run_facts::named;
 use super::run_settings::absolute_path;
 use super::{appear, pilot_ended, write};
-use crate::args::Cleanup;
 use crate::exit::{Exit, Failure};
 use crate::on_finish::{self, Ended};
 use crate::signals::Handling;
@@ -421,14 +422,6 @@ pub(crate) async fn outcomes(
     Ok(exit)
 }
 
-/// Formats a run by its id and name, for a line about one of many runs.
-pub(super) fn named(run: &RunRecord) -> String {
-    match &run.name {
-        Some(name) => format!("run {} ({name})", run.id),
-        None => format!("run {}", run.id),
-    }
-}
-
 /// Adds the hint for a run whose outcomes are in the record but not in an output.
 fn unwritten(failure: Failure, run: Option<&RunRecord>) -> Failure {
     match run {
@@ -438,36 +431,5 @@ fn unwritten(failure: Failure, run: Option<&RunRecord>) -> Failure {
             failure.of_run(&run.id).hint(hint)
         }
         _ => failure,
-    }
-}
-
-/// Deletes data at the provider that is not needed after the output was written. Returns the data left there, if
-/// the run is recorded.
-pub(super) async fn clean(context: &RunContext, engine: &Engine) -> Option<RemainingData> {
-    let id = context.progress.run().filter(|_| !context.only_reads)?;
-    let _turn = match &context.turns {
-        Some(turns) => Some(turns.cleaning().await),
-        None => None,
-    };
-    let cleaned = async {
-        let Some(run) = engine.ledger().run(&id).await? else {
-            return Ok(None);
-        };
-        let left = match context.notes.kept.cleanup() {
-            Cleanup::None => engine.remaining(&run).await,
-            Cleanup::Inputs => engine.clean(&run, false).await,
-            Cleanup::All => engine.clean(&run, true).await,
-        };
-        left.map(Some)
-    };
-    match cleaned.await {
-        Ok(left) => left,
-        // The outcomes are written; the provider deletes the remaining data after its retention time.
-        Err(error) => {
-            terminal::warn(&format!(
-                "some data could not be deleted at the provider: {error}"
-            ));
-            None
-        }
     }
 }

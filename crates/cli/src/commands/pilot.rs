@@ -284,7 +284,7 @@ impl Piloted<'_> {
         // The limit may have a new expectation, from the answers of the pilot.
         let engine = self.context.notes.kept.cost().limiting(self.engine);
         let engine = engine.with_observer(self.context.progress.clone());
-        let updated = super::run::update(self.context, &engine, run, self.plan, self.options);
+        let updated = super::updating::update(self.context, &engine, run, self.plan, self.options);
         Box::pin(updated).await
     }
 }

@@ -4,10 +4,11 @@ use lmbatch::engine::{Costs, RunResults};
 use lmbatch::record::RunRecord;
 use lmbatch::{Engine, Result as CoreResult};
 
-use super::end::{clean, named};
+use super::clean::clean;
 use super::kept::Kept;
 use super::pilot_facts::next;
 use super::run_context::RunContext;
+use super::run_facts::named;
 use crate::exit::{Exit, Failure};
 use crate::pilot_report::{self, Decision, Outcomes, Pilot};
 use crate::summary::Summary;
@@ -99,9 +100,13 @@ impl Report {
                 format::number(self.pilot.usable)
             ));
         }
+        let summary = &self.summary;
+        let mut notes = summary.troubles();
+        notes.extend(summary.unusable());
+        let facts = summary.outcome_facts();
         let lines = self
             .pilot
-            .lines(&self.summary, &self.outcomes, &run.id, self.is_priced);
+            .lines(facts, notes, &self.outcomes, &run.id, self.is_priced);
         for line in lines {
             terminal::message(&line);
         }

@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use lmbatch::adapter::format_time;
 use lmbatch::durable::{SqliteLedger, StateFolder};
-use lmbatch::engine::{FolderSpool, RemainingData, ended_before, files_of_run, forget_run};
+use lmbatch::engine::{FolderSpool, RemainingData, files_of_run, forget_run};
 use lmbatch::record::{Ledger, RunRecord};
 use lmbatch::{Engine, ErrorKind};
 use serde_json::{Value, json};
 
+use super::purge_choice::{chosen, may_delete, not_ended};
 use super::run_settings::RunSettings;
-use super::{clock, connect, purge_answers, state};
+use super::{connect, purge_answers, state};
 use crate::args::PurgeArgs;
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
 use crate::table::{Table, column};
-use crate::{format, hints, terminal};
+use crate::{format, terminal};
 
 pub(crate) async fn purge(session: &Session, mut args: PurgeArgs) -> Result<Exit, Failure> {
     if let Some(run) = &args.run {
@@ -123,42 +124,6 @@ pub(crate) async fn purge(session: &Session, mut args: PurgeArgs) -> Result<Exit
         terminal::message("nothing was deleted: --dry-run");
     }
     Ok(exit)
-}
-
-/// Returns the named run, or every old run that has ended: an unfinished run may have billed answers that are not
-/// fetched yet.
-pub(super) async fn chosen(
-    args: &PurgeArgs,
-    ledger: &SqliteLedger,
-) -> Result<Vec<RunRecord>, Failure> {
-    if let Some(wanted) = &args.run {
-        let run = state::find(ledger, wanted).await?;
-        return match may_delete(args, &run) {
-            true => Ok(vec![run]),
-            false => Err(not_ended(&run)),
-        };
-    }
-    let age = args.older_than.unwrap_or_default();
-    let before = clock().now().checked_sub(age);
-    Ok(ended_before(ledger, before).await?)
-}
-
-/// Reports whether a run may be deleted: it has ended, or is named with `--force`.
-fn may_delete(args: &PurgeArgs, run: &RunRecord) -> bool {
-    run.finished || args.force && args.run.is_some()
-}
-
-/// Returns the failure for a run that has not ended.
-fn not_ended(run: &RunRecord) -> Failure {
-    Failure::usage(format!(
-        "the run {} has not ended: answers of its batches are billed",
-        run.id
-    ))
-    .hint(format!(
-        "cancel it and fetch its outcomes ({}; {}), or purge it anyway with --force",
-        hints::on_runs(["cancel", &run.id]),
-        hints::on_runs(["resume", &run.id])
-    ))
 }
 
 /// Deletes the data of a run at its provider; returns the data that is left.

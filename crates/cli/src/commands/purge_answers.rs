@@ -10,7 +10,7 @@ use lmbatch::{Clock, ErrorKind};
 use serde_json::json;
 
 use super::clock;
-use super::purge::chosen;
+use super::purge_choice::chosen;
 use super::run_settings::RunSettings;
 use crate::args::PurgeArgs;
 use crate::exit::{Exit, Failure};

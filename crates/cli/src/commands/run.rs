@@ -8,7 +8,7 @@ use std::time::Duration;
 use lmbatch::adapter::BatchProvider;
 use lmbatch::engine::{Plan, PlannedRequest, RunOptions, SameRun};
 use lmbatch::record::{RunClaim, RunRecord};
-use lmbatch::{Changes, Clock, DoubtPolicy, Engine, PollingPolicy};
+use lmbatch::{Clock, DoubtPolicy, Engine, PollingPolicy};
 
 use super::before_paying::{self, Estimating, Scope, Sizes};
 use super::end::until_stopped;
@@ -16,9 +16,9 @@ use super::kept::Kept;
 use super::known::{end_superseded, known, refusal, warn_of_duplicate};
 use super::pilot::{self, First, Piloted};
 use super::planning::{Planned, Unplanned, plan_unless_empty, stopped};
-use super::run_context::{self, Patience, RunContext};
+use super::run_context::{Patience, RunContext};
 use super::run_settings::RunSettings;
-use super::{clock, connect, continuing, default_output, deleted_answers, dry_run, state};
+use super::{clock, connect, continuing, default_output, dry_run, state, updating};
 use crate::args::RunArgs;
 use crate::emulation::{self, Emulation};
 use crate::estimator::ASSUMED_OUTPUT;
@@ -31,7 +31,7 @@ use crate::signals::Handling;
 use crate::sink::Place;
 use crate::summary::Summary;
 use crate::target::{self, Target};
-use crate::{remote, settings, terminal, written};
+use crate::{remote, settings, terminal};
 
 pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Result<Exit, Failure> {
     args.settings.keep_texts()?;
@@ -184,7 +184,7 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
         }
         Ok(Decided::Changed(run)) => {
             let (engine, run_options) = context.keeping(engine, &run, run_options);
-            return Box::pin(update(context, &engine, &run, plan, run_options)).await;
+            return Box::pin(updating::update(context, &engine, &run, plan, run_options)).await;
         }
         Err(failure) => {
             plan.discard();
@@ -400,49 +400,6 @@ fn engine(
         Some(interval) => engine.with_polling(PollingPolicy::every(interval)),
         None => engine,
     }
-}
-
-/// Brings a run up to date with its input: only what is new or changed is sent.
-pub(super) async fn update(
-    mut context: RunContext,
-    engine: &Engine,
-    run: &RunRecord,
-    plan: Plan,
-    options: RunOptions,
-) -> Result<Exit, Failure> {
-    let updated = updated(&mut context, engine, run, &plan, options).await;
-    plan.discard();
-    let (engine, run, changes, place) = match updated? {
-        Ok(updated) => updated,
-        Err(exit) => return Ok(exit),
-    };
-    let mut notes = context.notes.write();
-    written::carry(&run, &mut notes);
-    let run = engine.annotate(&run, notes).await?;
-    terminal::message(&format!(
-        "{} unchanged, {} changed, {} new, {} gone",
-        changes.unchanged, changes.changed, changes.new, changes.gone
-    ));
-    continuing::again_at(context, &engine, &run, options, place).await
-}
-
-/// Claims a run and brings its record up to date with a plan. Returns the exit code if the command is stopped
-/// meanwhile.
-async fn updated(
-    context: &mut RunContext,
-    engine: &Engine,
-    run: &RunRecord,
-    plan: &Plan,
-    options: RunOptions,
-) -> Result<Result<(Engine, RunRecord, Changes, Place), Exit>, Failure> {
-    let (engine, run) = match continuing::claimed(context, engine, &run.id, options).await? {
-        Ok(claimed) => claimed,
-        Err(exit) => return Ok(Err(exit)),
-    };
-    deleted_answers::check(&engine, &run).await?;
-    let place = run_context::place(context, &run, true)?;
-    let (run, changes) = engine.update(&run, plan).await?;
-    Ok(Ok((engine, run, changes, place)))
 }
 
 async fn provider(

@@ -4,12 +4,19 @@ use std::time::SystemTime;
 
 use lmbatch::record::{RunFilter, RunRecord};
 
-use super::end::named;
 use super::run_settings::Shown;
 use super::{clock, pilot_facts};
 use crate::live::Live;
 use crate::table::{Facts, coloured};
 use crate::{format, hints, plain, terminal};
+
+/// Formats a run by its id and name, for a line about one of many runs.
+pub(super) fn named(run: &RunRecord) -> String {
+    match &run.name {
+        Some(name) => format!("run {} ({name})", run.id),
+        None => format!("run {}", run.id),
+    }
+}
 
 /// Returns the filter of runs that have not ended.
 pub(super) fn open_runs() -> RunFilter {

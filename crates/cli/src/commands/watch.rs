@@ -9,7 +9,7 @@ use lmbatch::engine::{RunResults, RunState, is_refused};
 use lmbatch::record::{Ledger as _, RunRecord};
 use lmbatch::{Clock, Engine};
 
-use super::run_facts::{block, open_runs};
+use super::run_facts::{block, named, open_runs};
 use super::run_settings::{RunSettings, Shown};
 use super::runs::RunTable;
 use super::show::{ended, hide_key};
@@ -116,7 +116,7 @@ impl Watch {
 
     /// Prints the status of a run if it has changed.
     fn say(&mut self, run: &RunRecord, live: &Live, clock: &dyn Clock) {
-        let line = format!("{} {}, {}", end::named(run), live.state, live.counts());
+        let line = format!("{} {}, {}", named(run), live.state, live.counts());
         if self.said.get(&run.id) != Some(&line) {
             terminal::out(&format!("{} {line}", format::time(clock.now())));
             self.said.insert(run.id.clone(), line);
@@ -198,7 +198,7 @@ async fn result(args: &WaitArgs, run: &RunRecord, reader: LiveReader) -> Result<
 fn print_end(run: &RunRecord, requests: u64, usable: u64) {
     terminal::message(&format!(
         "{} has ended: {}, {} usable",
-        end::named(run),
+        named(run),
         format::count(requests, "request", "requests"),
         format::number(usable)
     ));

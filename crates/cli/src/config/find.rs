@@ -15,12 +15,12 @@ const NAME: &str = "lmbatch.toml";
 /// Variable that names the file, in place of every other; empty to read none.
 pub(super) const VARIABLE: &str = "LMBATCH_CONFIG";
 
-/// Places where files are looked for.
+/// Places of configuration files.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Places {
     /// Value of [`VARIABLE`].
     pub(super) named: Option<OsString>,
-    /// Working directory.
+    /// Working directory of the process.
     pub(super) here: Option<PathBuf>,
     /// Folder of the user's configuration, of all programs.
     pub(super) own: Option<PathBuf>,

@@ -300,7 +300,7 @@ warn_above = "10 GB"
             ),
             ("model = \"a/b\"\nmodel = \"a/c\"", "line 2: duplicate key"),
             ("x = {", "line 1: "),
-            // The first mistake of the file is named, whatever its key.
+            // The first mistake of the file is named, of any key.
             ("zz = 1\naa = 2", "line 1: unknown key zz|"),
         ] {
             let error = all(text, Origin::Own).unwrap_err();

@@ -11,7 +11,7 @@ pub(crate) enum Scheme {
     Gs,
     /// Azure Blob Storage.
     Az,
-    /// Web server.
+    /// A web server.
     Https,
     /// Web server on this machine, without TLS.
     Http,

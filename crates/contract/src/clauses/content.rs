@@ -455,7 +455,7 @@ pub async fn the_longest_declared_id_is_accepted(kit: &Kit) {
 }
 
 /// A continued conversation is the longer conversation: an encoded body with an answer and a message added is the body
-/// of the conversation with these two turns, whatever else the request sets. An adapter that cannot continue
+/// of the conversation with these two turns, with any other options of the request. An adapter that cannot continue
 /// conversations refuses every body, the empty one included, as unsupported.
 pub async fn a_continued_conversation_is_the_longer_conversation(kit: &Kit) {
     let (pieces, message) = (["{\"a\":", "\"\u{e4}\\n\"}"], "At /a: \"wrong\"\nAgain.");

@@ -23,7 +23,7 @@ impl ToolNames {
                 .all(|c| c.is_ascii_alphanumeric() || self.punctuation.contains(c))
     }
 
-    fn in_words(&self) -> String {
+    fn described(&self) -> String {
         let punctuation: String = self.punctuation.chars().flat_map(|c| [' ', c]).collect();
         let first = match self.begins_with_letter {
             true => ", the first a letter or _",
@@ -45,7 +45,7 @@ impl ToolNames {
         if let Some(name) = names.find(|name| !self.allows(name)) {
             return Err(RequestError::invalid_input(format!(
                 "the tool {name:?}: {provider} accepts names of {}",
-                self.in_words()
+                self.described()
             )));
         }
         check_tool_choice(view)
@@ -107,7 +107,7 @@ mod tests {
             assert_eq!(rule.allows(&name), allowed, "{name:?}");
         }
         let words = "1 to 128 characters of a-z A-Z 0-9 _ - . :, the first a letter or _";
-        assert_eq!(identifier.in_words(), words);
-        assert_eq!(plain.in_words(), "1 to 64 characters of a-z A-Z 0-9 _ -");
+        assert_eq!(identifier.described(), words);
+        assert_eq!(plain.described(), "1 to 64 characters of a-z A-Z 0-9 _ -");
     }
 }

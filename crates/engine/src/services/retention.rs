@@ -100,20 +100,7 @@ mod tests {
     use crate::memory::MemoryLedger;
     use crate::services::fixture::recorded_run;
     use crate::services::purge::{delete_stray, files_of_run, stray_files};
-
-    /// Files of a run, and whether they hold prompts or answers.
-    const FILES: [(&str, bool); 10] = [
-        ("body-0", true),
-        ("body-12", true),
-        ("segment-0-4ce5-5-0", true),
-        ("segment-1-4ce5-6-0", true),
-        ("locations-0-4ce5-5", true),
-        ("rows-0", false),
-        ("echo-0", false),
-        ("order-1", false),
-        ("posting-0", false),
-        ("created-0", false),
-    ];
+    use crate::spool::layout::SAMPLES;
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
@@ -124,7 +111,7 @@ mod tests {
     }
 
     fn left(folder: &Path, run: &RunRecord) -> Vec<&'static str> {
-        let names = FILES.iter().map(|(name, _)| *name);
+        let names = SAMPLES.iter().map(|(name, _)| *name);
         names
             .filter(|name| path(folder, run, name).exists())
             .collect()
@@ -137,7 +124,7 @@ mod tests {
             ..recorded_run(None)
         };
         ledger.begin(&run, &[]).await.unwrap();
-        for (name, _) in FILES {
+        for (name, _) in SAMPLES {
             fs::write(path(folder.path(), &run, name), "12345").unwrap();
         }
         (folder, ledger, run)
@@ -149,7 +136,7 @@ mod tests {
         let files = files_of_run(folder.path(), &run).unwrap();
         let deleted = delete_answers(&ledger, &run, &files, at(7)).await.unwrap();
         assert_eq!((deleted.files, deleted.bytes), (5, 25));
-        let stay = FILES.iter().filter(|(_, is_answer)| !is_answer);
+        let stay = SAMPLES.iter().filter(|(_, is_answer)| !is_answer);
         let stay: Vec<_> = stay.map(|(name, _)| *name).collect();
         assert_eq!(left(folder.path(), &run), stay);
         let known = ledger.run(&run.id).await.unwrap().unwrap();
@@ -172,7 +159,7 @@ mod tests {
         let files = files_of_run(folder.path(), &run).unwrap();
         let refused = delete_answers(&ledger, &run, &files, at(7)).await;
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
-        assert_eq!(left(folder.path(), &run).len(), FILES.len());
+        assert_eq!(left(folder.path(), &run).len(), SAMPLES.len());
         // It was finished when its files were listed, and was requeued since.
         let stale = RunRecord {
             finished: true,
@@ -181,7 +168,7 @@ mod tests {
         delete_answers(&ledger, &stale, &files, at(7))
             .await
             .unwrap_err();
-        assert_eq!(left(folder.path(), &run).len(), FILES.len());
+        assert_eq!(left(folder.path(), &run).len(), SAMPLES.len());
         let known = ledger.run(&run.id).await.unwrap().unwrap();
         assert_eq!(known.answers_deleted_at, None);
     }
@@ -195,13 +182,13 @@ mod tests {
         }
         let deleted = delete_answers(&ledger, &run, &files, at(7)).await.unwrap();
         assert_eq!(deleted.files, 0);
-        assert_eq!(left(folder.path(), &run).len(), FILES.len());
+        assert_eq!(left(folder.path(), &run).len(), SAMPLES.len());
     }
 
     /// A process dies at the deletion of each file in turn: a folder stands in the way.
     #[tokio::test]
     async fn what_a_death_leaves_is_deleted_by_the_next_call_or_as_stray_files() {
-        for (stops_at, _) in FILES.iter().filter(|(_, is_answer)| *is_answer) {
+        for (stops_at, _) in SAMPLES.iter().filter(|(_, is_answer)| *is_answer) {
             for strays in [false, true] {
                 let (folder, ledger, run) = world(true).await;
                 let blocked = path(folder.path(), &run, stops_at);
@@ -227,7 +214,7 @@ mod tests {
                         .await
                         .unwrap();
                 }
-                let stay = FILES.iter().filter(|(_, is_answer)| !is_answer);
+                let stay = SAMPLES.iter().filter(|(_, is_answer)| !is_answer);
                 let stay: Vec<_> = stay.map(|(name, _)| *name).collect();
                 assert_eq!(left(folder.path(), &run), stay, "{stops_at} {strays}");
             }

@@ -77,6 +77,21 @@ pub(crate) fn holds_answers(name: &str) -> bool {
         .any(|kind| name.starts_with(kind))
 }
 
+/// Names of files of a run without the stem, and whether they hold prompts or answers.
+#[cfg(test)]
+pub(crate) const SAMPLES: [(&str, bool); 10] = [
+    ("body-0", true),
+    ("body-12", true),
+    ("segment-0-4ce5-5-0", true),
+    ("segment-1-4ce5-6-0", true),
+    ("locations-0-4ce5-5", true),
+    ("rows-0", false),
+    ("echo-0", false),
+    ("order-1", false),
+    ("posting-0", false),
+    ("created-0", false),
+];
+
 /// Names of layout 1, which has one table and one echo for a run and each attempt.
 pub(crate) mod former {
     use lmbatch_core::RunRecord;

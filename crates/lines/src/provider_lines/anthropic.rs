@@ -7,7 +7,7 @@ use lmbatch_core::{
     OutputView, Retry, Text, ThinkingView, TokenUsage, ToolCallView,
 };
 
-use super::Line;
+use super::line::Line;
 
 /// Types of errors (SDK 2.12.0, 2026-11).
 const ERROR_TYPES: &[&str] = &[

@@ -1,13 +1,14 @@
 //! Outcomes as the lines of a provider's result files, for tools that read those.
 
 mod anthropic;
+mod line;
 mod openai;
 
 use std::collections::BTreeSet;
 
-use lmbatch_core::{AnsweredRequest, ItemView, Json, Text, write_string};
+use lmbatch_core::AnsweredRequest;
 
-use crate::output::number;
+use self::line::Line;
 
 /// Format of the result files of a provider's batch API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,79 +65,5 @@ impl ProviderLines {
         }
         line.out.push(b'\n');
         line.left_out
-    }
-}
-
-/// Line that is being written.
-struct Line<'o> {
-    /// Model of an answer that names none.
-    model: &'o str,
-    ordinal: u32,
-    out: &'o mut Vec<u8>,
-    /// Names of the parts that the line cannot represent.
-    left_out: BTreeSet<&'static str>,
-}
-
-impl Line<'_> {
-    /// Appends JSON as it is.
-    fn json(&mut self, json: &str) {
-        self.out.extend_from_slice(json.as_bytes());
-    }
-
-    /// Appends a string.
-    fn string(&mut self, text: &str) {
-        write_string(text, self.out);
-    }
-
-    /// Appends several texts as one string.
-    fn joined<'t>(&mut self, texts: impl Iterator<Item = Text<'t>>) {
-        self.out.push(b'"');
-        for text in texts {
-            text.write_json_inner(self.out);
-        }
-        self.out.push(b'"');
-    }
-
-    /// Appends a number after its key.
-    fn count(&mut self, key: &str, count: u64) {
-        self.json(key);
-        number(count, self.out);
-    }
-
-    /// Appends the id of a request as a string.
-    fn custom_id(&mut self, id: Json<'_>) {
-        match id.as_str().starts_with('"') {
-            true => id.write(self.out),
-            false => self.string(id.as_str()),
-        }
-    }
-
-    /// Appends the id of an answer, or an id of the given kind and the number of the line.
-    fn response_id(&mut self, id: Option<Text<'_>>, kind: &str) {
-        match id {
-            Some(id) => id.write_json(self.out),
-            None => self.string(&format!("{kind}{}", self.ordinal)),
-        }
-    }
-
-    /// Appends the model of an answer.
-    fn model(&mut self, model: Option<Text<'_>>) {
-        match model {
-            Some(model) => model.write_json(self.out),
-            None => self.string(self.model),
-        }
-    }
-
-    /// Notes an item that the line cannot represent.
-    fn leave_out(&mut self, item: &ItemView<'_>) {
-        self.left_out.insert(match item {
-            ItemView::ToolCall(_) => "tool_call",
-            ItemView::Thinking(_) => "thinking",
-            ItemView::Attachment(_) => "attachment",
-            ItemView::Commentary(_) => "commentary",
-            ItemView::Citation(_) => "citation",
-            ItemView::Detail { name, .. } => name,
-            _ => "other",
-        });
     }
 }

@@ -9,7 +9,7 @@ use lmbatch_core::{
     OutputView, TokenUsage, ToolCallView,
 };
 
-use super::Line;
+use super::line::Line;
 
 // "This request could not be executed before the completion window expired." (the same document)
 const EXPIRED: (&str, &str) = (

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::*;
 
 mod thoughts;
+mod tool_names;
 
 /// Bodies of the conversations of the test doubles, as they were written before there were dialects.
 const OPENAI_BODIES: &str = include_str!("openai_bodies.tsv");
@@ -678,28 +679,5 @@ fn a_raw_body_goes_as_it_is_where_the_service_has_its_endpoint() {
         (&raw(r#"{"input":["a"]}"#), &["/v1/embeddings"]),
     ] {
         dialect.model_of(request, endpoints).unwrap_err();
-    }
-}
-
-#[test]
-fn names_of_tools_are_checked_by_the_rule_of_the_service() {
-    for (dialect, length, is_taken) in [
-        (Dialect::OPENAI, 64, true),
-        (Dialect::OPENAI, 65, false),
-        (Dialect::MISTRAL, 65, false),
-        (Dialect::GROQ, 65, true),
-    ] {
-        let tool = Tool::new("f".repeat(length), &json!({"type": "object"}));
-        let view = GenerateView {
-            tools: leak([tool]),
-            ..hello()
-        };
-        let service = dialect.service;
-        let written = body(dialect, view);
-        assert_eq!(
-            written.is_ok(),
-            is_taken,
-            "{service}, {length}: {written:?}"
-        );
     }
 }

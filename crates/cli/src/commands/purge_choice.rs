@@ -1,0 +1,46 @@
+//! Runs that a command purges.
+
+use lmbatch::durable::SqliteLedger;
+use lmbatch::engine::ended_before;
+use lmbatch::record::RunRecord;
+
+use super::{clock, state};
+use crate::args::PurgeArgs;
+use crate::exit::Failure;
+use crate::hints;
+
+/// Returns the named run, or every old run that has ended: an unfinished run may have billed answers that are not
+/// fetched yet.
+pub(super) async fn chosen(
+    args: &PurgeArgs,
+    ledger: &SqliteLedger,
+) -> Result<Vec<RunRecord>, Failure> {
+    if let Some(wanted) = &args.run {
+        let run = state::find(ledger, wanted).await?;
+        return match may_delete(args, &run) {
+            true => Ok(vec![run]),
+            false => Err(not_ended(&run)),
+        };
+    }
+    let age = args.older_than.unwrap_or_default();
+    let before = clock().now().checked_sub(age);
+    Ok(ended_before(ledger, before).await?)
+}
+
+/// Reports whether a run may be deleted: it has ended, or is named with `--force`.
+pub(super) fn may_delete(args: &PurgeArgs, run: &RunRecord) -> bool {
+    run.finished || args.force && args.run.is_some()
+}
+
+/// Returns the failure for a run that has not ended.
+pub(super) fn not_ended(run: &RunRecord) -> Failure {
+    Failure::usage(format!(
+        "the run {} has not ended: answers of its batches are billed",
+        run.id
+    ))
+    .hint(format!(
+        "cancel it and fetch its outcomes ({}; {}), or purge it anyway with --force",
+        hints::on_runs(["cancel", &run.id]),
+        hints::on_runs(["resume", &run.id])
+    ))
+}
