@@ -626,6 +626,22 @@ fn failed_requests_of_a_pilot_can_be_requeued_before_the_decision() {
 }
 
 #[test]
+fn a_pilot_that_awaits_its_decision_is_not_purged_and_not_paid_for_again() {
+    let world = World::new();
+    let pilot = world.run(&["--pilot", "2"]);
+    assert_exit(&pilot, 4);
+    let run = world.only_run();
+    let id = run["run"].as_str().unwrap();
+    let old = world.at(&["purge", "--older-than", "0s"]);
+    assert_exit(&old, 0);
+    let named = world.at(&["purge", id]);
+    assert_exit(&named, 2);
+    assert!(errors(&named).contains("is a pilot"), "{}", errors(&named));
+    assert_exit(&world.run(&["-y"]), 0);
+    world.assert_whole();
+}
+
+#[test]
 fn an_emulated_pilot_asks_nothing_about_money() {
     let world = World::new();
     let piloted = world.run(&["--pilot", "4", "--emulate", "--pace", "instant"]);

@@ -58,6 +58,16 @@ impl CostArgs {
         }
     }
 
+    /// Returns the warning that a limit rests on what a pilot has shown.
+    pub(crate) fn estimated_by_pilot(&self) -> Option<String> {
+        let (limit, tokens) = (self.max_cost?, self.pilot_output?);
+        self.expect_output.is_none().then(|| {
+            format!(
+                "the cost limit of {limit} expects at most {tokens} output tokens for a request without a limit of its own, as in the pilot: longer answers can exceed it. --max-tokens makes it exact"
+            )
+        })
+    }
+
     /// Returns the options, with unset ones taken from an earlier command.
     pub(crate) fn or(self, earlier: &Self) -> Self {
         let is_new = self.max_cost.is_some();
@@ -106,6 +116,28 @@ pub(crate) fn usual_table(session: &Session) -> Result<PriceTable, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_that_rests_on_a_pilot_is_said() {
+        let cost = |max: Option<&str>, expected, shown| CostArgs {
+            max_cost: max.and_then(|max| max.parse().ok()),
+            expect_output: expected,
+            pilot_output: shown,
+            prices_as_of: None,
+        };
+        for (options, is_said) in [
+            (cost(Some("1"), None, Some(70)), true),
+            (cost(Some("1"), Some(90), Some(70)), false),
+            (cost(Some("1"), None, None), false),
+            (cost(None, None, Some(70)), false),
+        ] {
+            assert_eq!(
+                options.estimated_by_pilot().is_some(),
+                is_said,
+                "{options:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_limit_stays_with_the_run_until_a_command_sets_another() {

@@ -282,7 +282,12 @@ impl Piloted<'_> {
         let progress = Progress::new(report.quiet).recording(&self.context.session);
         self.context.progress = Arc::new(progress);
         // The limit may have a new expectation, from the answers of the pilot.
-        let engine = self.context.notes.kept.cost().limiting(self.engine);
+        let cost = self.context.notes.kept.cost();
+        let is_unlimited = self.estimating.lock().estimate().unlimited > 0;
+        if let Some(warning) = cost.estimated_by_pilot().filter(|_| is_unlimited) {
+            terminal::warn(&warning);
+        }
+        let engine = cost.limiting(self.engine);
         let engine = engine.with_observer(self.context.progress.clone());
         let updated = super::updating::update(self.context, &engine, run, self.plan, self.options);
         Box::pin(updated).await

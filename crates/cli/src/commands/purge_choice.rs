@@ -29,11 +29,27 @@ pub(super) async fn chosen(
 
 /// Reports whether a run may be deleted: it has ended, or is named with `--force`.
 pub(super) fn may_delete(args: &PurgeArgs, run: &RunRecord) -> bool {
-    run.finished || args.force && args.run.is_some()
+    run.finished && !awaits_decision(run) || args.force && args.run.is_some()
+}
+
+/// Reports whether a run is a pilot whose other requests may still be sent. Its answers are billed, count for the run,
+/// and would be paid for again.
+fn awaits_decision(run: &RunRecord) -> bool {
+    run.pilot_of.is_some() && !run.cancelled
 }
 
 /// Returns the failure for a run that has not ended.
 pub(super) fn not_ended(run: &RunRecord) -> Failure {
+    if awaits_decision(run) && run.finished {
+        return Failure::usage(format!(
+            "the run {} is a pilot whose other requests are not sent: its answers are billed, and would be paid for again",
+            run.id
+        ))
+        .hint(format!(
+            "end it ({}), or purge it anyway with --force",
+            hints::on_runs(["cancel", &run.id])
+        ));
+    }
     Failure::usage(format!(
         "the run {} has not ended: answers of its batches are billed",
         run.id

@@ -64,11 +64,14 @@ impl Places {
             return Ok(path.map(|path| (path, Origin::Named)).into_iter().collect());
         }
         let own = self.own.as_ref().map(|own| own.join("lmbatch").join(NAME));
-        let own = own.filter(|path| path.is_file());
+        let own = own.filter(|path| is_there(path));
         let folders = self.here.as_deref().map(own_folders).unwrap_or_default();
         let mut found = folders.into_iter().map(|folder| folder.join(NAME));
-        let found = found.find(|path| path.is_file());
+        let found = found.find(|path| is_there(path));
         let found = found.filter(|path| !is_same(path, own.as_deref()));
+        for path in found.iter().chain(&own) {
+            check_form(path)?;
+        }
         if let Some(path) = &found {
             check_owner(path)?;
         }
@@ -81,6 +84,25 @@ impl Places {
 /// Returns whether two paths name one file.
 fn is_same(path: &Path, other: Option<&Path>) -> bool {
     other.is_some_and(|other| fs::canonicalize(path).ok() == fs::canonicalize(other).ok())
+}
+
+/// Returns whether something has the name, also a link to nothing.
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Refuses a folder, a pipe, a device or a link to nothing: a limit that such a file was meant to set would not hold.
+fn check_form(path: &Path) -> Result<(), Failure> {
+    match path.is_file() {
+        true => Ok(()),
+        false => Err(
+            Failure::usage(format!("{} is not a file that can be read", path.display())).hint(
+                format!(
+                    "remove it, or name another with {VARIABLE}=FILE; an empty {VARIABLE} reads none"
+                ),
+            ),
+        ),
+    }
 }
 
 /// Refuses a file whose owner is not the owner of its folder, which is the user of this process.
@@ -116,8 +138,6 @@ mod tests {
         ] {
             fs::write(at(file), "").unwrap();
         }
-        // A folder of that name is no file.
-        fs::create_dir(at("a/b/c/lmbatch.toml")).unwrap();
         let (named, found, own) = (Origin::Named, Origin::Found, Origin::Own);
         for (name, here, config, files) in [
             (None, "a/b/c", None, &[("a/b/lmbatch.toml", found)][..]),
@@ -168,6 +188,26 @@ mod tests {
                 wanted,
                 "{name:?} {here} {config:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_name_without_a_readable_file_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        for form in ["folder", "link"] {
+            let here = root.path().join(form);
+            fs::create_dir(&here).unwrap();
+            let path = here.join(NAME);
+            match form {
+                "folder" => fs::create_dir(&path).unwrap(),
+                _ => std::os::unix::fs::symlink("nowhere", &path).unwrap(),
+            }
+            let places = Places {
+                here: Some(here),
+                ..Places::default()
+            };
+            let failure = places.files().unwrap_err();
+            assert!(failure.message.contains("is not a file"), "{form}");
         }
     }
 }
