@@ -255,7 +255,7 @@ impl Engine {
     /// has no bound under a [cost limit](Self::with_cost_limit); [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local)
     /// where the spool cannot be read or written.
     pub async fn pilot(&self, plan: &Plan, requests: u32) -> Result<Plan> {
-        self.context.pilot(plan, requests).await
+        self.ready()?.pilot(plan, requests).await
     }
 
     /// Drives a plan until every request of it has exactly one outcome.
