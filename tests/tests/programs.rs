@@ -143,6 +143,7 @@ fn a_run_is_shown_as_json_with_its_batches_and_their_certainty() {
             "batch": created.unwrap()["id"], "certainty": "proved", "evidence": "its create was answered",
             "label": label, "status": null, "expires_at": null,
             "counts": {"total": 1, "succeeded": 1, "errored": 0, "expired": 0, "cancelled": 0},
+            "repair": false,
         });
         assert_eq!(*batch, wanted);
     }
