@@ -16,6 +16,7 @@ const OPTIONAL: &[&str] = &[
     "lmbatch-openai",
     "lmbatch-prices",
     "lmbatch-schema",
+    "object_store",
     "parquet",
     "reqwest",
     "sqlx",
@@ -33,10 +34,11 @@ const PACKAGES: [(&str, Matrix); 3] = [
 
 const LINES: Matrix = &[("", &[]), ("parquet", &["arrow-array", "parquet"])];
 
-const COMMAND: Matrix = &[
-    (
-        "",
+/// Crates of every build of the command, with the crates of a feature.
+macro_rules! with_base {
+    ([$($first:literal),*] $(, $last:literal)*) => {
         &[
+            $($first,)*
             "jsonschema",
             "libsqlite3-sys",
             "lmbatch-anthropic",
@@ -45,11 +47,18 @@ const COMMAND: Matrix = &[
             "lmbatch-ledger",
             "lmbatch-openai",
             "lmbatch-prices",
+            "lmbatch-schema",
+            $($last,)*
             "reqwest",
             "sqlx",
-        ],
-    ),
-    ("parquet", OPTIONAL),
+        ]
+    };
+}
+
+const COMMAND: Matrix = &[
+    ("", with_base!([])),
+    ("parquet", with_base!(["arrow-array"], "parquet")),
+    ("remote", with_base!([], "object_store")),
 ];
 
 const FACADE: Matrix = &[
