@@ -149,8 +149,8 @@ pub(crate) enum SchemaOf {
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// Requests: JSON Lines (see `lmbatch schema input`), or a table as CSV, TSV or JSON Lines, also compressed with gzip
-    /// or zstd; `-` is standard input. With --files a folder. A build with the feature `remote` also reads https://, s3://,
-    /// gs:// and az:// URLs.
+    /// or zstd, or as Parquet; `-` is standard input, but not for Parquet. With --files a folder. A build with the feature
+    /// `remote` also reads https://, s3://, gs:// and az:// URLs.
     pub(crate) input: PathBuf,
     /// Output file with one outcome per request, in input order; `-` is standard output. Pipes and devices are
     /// written to; a symbolic link is followed. A build with the feature `remote` also uploads to s3://, gs:// and az://
@@ -488,7 +488,7 @@ pub(crate) struct ValidateArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct EstimateArgs {
-    /// Requests, one JSON object per line; `-` is standard input.
+    /// Requests, in any form that `lmbatch run` reads; `-` is standard input.
     pub(crate) input: PathBuf,
     #[command(flatten)]
     pub(crate) each: EachModel<SettingsArgs>,
