@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Debug;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -223,6 +223,8 @@ pub(crate) struct Session {
     pub(crate) file: String,
     pub(crate) display_name: String,
     pub(crate) bytes: u64,
+    /// Held while bytes are received: calls of one upload take turns.
+    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lmbatch_emulator::{Emulator, Limits, Pace};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 struct Sdk {
     emulator: Emulator,
@@ -400,4 +401,36 @@ async fn one_request_is_answered_in_real_time_and_models_are_listed() {
         "models/gemini-x"
     );
     assert_eq!(sdk.get("/v1beta/models/no-such-model").await.status(), 404);
+}
+
+#[tokio::test]
+async fn two_calls_of_one_upload_never_mix_their_bytes() {
+    let sdk = sdk(Pace::INSTANT, Limits::default()).await;
+    let text = json!({"key": "a", "request": request("a")}).to_string() + "\n";
+    let begun = sdk.begin(Some("files/mine")).await;
+    let url = begun.headers()["x-goog-upload-url"].to_str().unwrap();
+    // The first half of a call whose process was killed is received; the other half is still on its way.
+    let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap();
+    let mut dead = tokio::net::TcpStream::connect(host).await.unwrap();
+    let head = format!(
+        "POST /{path} HTTP/1.1\r\nhost: {host}\r\nx-goog-upload-command: upload, finalize\r\n\
+         x-goog-upload-offset: 0\r\ncontent-length: {}\r\n\r\n{}",
+        text.len(),
+        &text[..10]
+    );
+    dead.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let rest = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        dead.write_all(&text.as_bytes()[10..]).await.unwrap();
+        let mut reply = [0; 15];
+        dead.read_exact(&mut reply).await.unwrap();
+        assert_eq!(&reply, b"HTTP/1.1 200 OK");
+    };
+    let again = sdk.piece(url, "upload, finalize", 0, &text);
+    let (again, ()) = tokio::join!(again, rest);
+    assert_eq!(again.status(), 404);
+    let path = sdk.created(&by_file("files/mine")).await;
+    sdk.json(&path).await;
+    assert_eq!(sdk.emulator.bill().answered_requests, 1);
 }

@@ -68,6 +68,7 @@ pub(super) async fn begin(state: &Arc<State>, request: Request) -> Response {
             file: id,
             display_name,
             bytes: 0,
+            turn: Arc::default(),
         },
     );
     drop(inner);
@@ -79,7 +80,8 @@ pub(super) async fn begin(state: &Arc<State>, request: Request) -> Response {
 }
 
 pub(super) async fn upload(state: &Arc<State>, id: String, request: Request) -> Response {
-    let Some(session) = state.lock().sessions.get(&id).cloned() else {
+    let find = || state.lock().sessions.get(&id).cloned();
+    let Some(session) = find() else {
         return not_found("no such upload");
     };
     let command = header(&request, "x-goog-upload-command")
@@ -91,6 +93,11 @@ pub(super) async fn upload(state: &Arc<State>, id: String, request: Request) -> 
     if command.contains("query") {
         return status(answer(200, &json!({})), "active", Some(session.bytes));
     }
+    // The call of a process that was killed may still be read.
+    let _turn = session.turn.lock().await;
+    let Some(session) = find() else {
+        return not_found("no such upload");
+    };
     if offset != session.bytes {
         return invalid("the offset is not the number of bytes received");
     }
