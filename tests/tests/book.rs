@@ -243,7 +243,7 @@ fn fits(expected: &str, printed: &str) -> bool {
     }
     pattern.push('$');
     let printed = format!("{}\n", printed.trim_end());
-    regex::Regex::new(&pattern).unwrap().is_match(&printed)
+    regex_lite::Regex::new(&pattern).unwrap().is_match(&printed)
 }
 
 /// The README, and every page of the book from its table of contents.

@@ -1,6 +1,6 @@
 //! Names of models, and the patterns by which a priced model recognises them.
 
-use regex::Regex;
+use regex_lite::Regex;
 
 /// Words of models whose tokens have other prices than those of text, so that a pattern must not price them.
 const SPECIAL: [&str; 6] = ["image", "tts", "audio", "live", "realtime", "transcribe"];

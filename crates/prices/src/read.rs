@@ -1,7 +1,7 @@
 //! Reads a table from JSON, and names the place of anything that is wrong in it.
 
 use lmbatch_core::parse_time;
-use regex::Regex;
+use regex_lite::Regex;
 use serde_json::{Map, Value};
 
 use crate::model::ModelPrices;
