@@ -298,7 +298,8 @@ fn progress_in_a_pipe_is_one_dated_line_for_each_phase() {
         &[&RUN[..], &["mine", "--poll-interval", "20ms"]].concat(),
     );
     let told = String::from_utf8_lossy(&ended.stderr).into_owned();
-    let dated = regex_lite::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (.*)$").expect("a pattern");
+    let dated =
+        regex_lite::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (.*)$").expect("a pattern");
     let phases: Vec<&str> = told
         .lines()
         .filter_map(|line| Some(dated.captures(line)?.get(1)?.as_str()))

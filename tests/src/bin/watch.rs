@@ -1,8 +1,10 @@
 //! Watches many live batches of one account in one process, as many runs that are resumed together. For the bench.
 //!
 //! `watch prepare FOLDER BASE_URL RUNS BATCHES` records runs whose batches exist, without any call.
-//! `watch resume FOLDER BASE_URL SECONDS` resumes all of them, and polls each batch once a minute.
+//! `watch resume FOLDER BASE_URL SECONDS` resumes all of them, and polls each batch once a minute. It prints the
+//! milliseconds of processor time used after 30 s, after 55 s and at the end, and the peak of its memory in MiB.
 #![expect(clippy::print_stderr, reason = "the bench shows errors")]
+#![expect(clippy::print_stdout, reason = "the bench reads figures")]
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -15,6 +17,8 @@ use lmbatch::openai::OpenAi;
 use lmbatch_core::{BatchId, Change, ErrorKind, Proof, RunFilter, ShardState};
 use lmbatch_engine::{BatchLimit, Engine, PollingPolicy, RunOptions};
 use lmbatch_testing::TestRequests;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -86,8 +90,18 @@ async fn prepare(folder: &str, base: &str, runs: u64, batches: u64) -> anyhow::R
     Ok(())
 }
 
+/// Times at which the processor time is read while nothing is due: the first look is over, the second is to come.
+const IDLE: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(55)];
+
 async fn resume(folder: &str, base: &str, time: Duration) -> anyhow::Result<()> {
     let engine = engine(folder, base).await?;
+    let idle = tokio::spawn(async {
+        let [first, second] = IDLE;
+        tokio::time::sleep(first).await;
+        let used = cpu_ms()?;
+        tokio::time::sleep(second - first).await;
+        anyhow::Ok((used, cpu_ms()?))
+    });
     let mut tasks = tokio::task::JoinSet::new();
     let mut filter = RunFilter::default();
     loop {
@@ -112,5 +126,15 @@ async fn resume(folder: &str, base: &str, time: Duration) -> anyhow::Result<()> 
         let error = ended.context("a task")?.err().context("a run has ended")?;
         ensure!(error.kind() == ErrorKind::Timeout, "{error}");
     }
+    let (first, second) = idle.await??;
+    let peak = getrusage(UsageWho::RUSAGE_SELF)?.max_rss() as f64 / 1024.0;
+    println!("{first} {second} {} {peak}", cpu_ms()?);
     Ok(())
+}
+
+/// Returns the milliseconds of processor time that this process has used.
+fn cpu_ms() -> anyhow::Result<f64> {
+    let used = getrusage(UsageWho::RUSAGE_SELF)?;
+    let ms = |time: TimeVal| time.tv_sec() as f64 * 1e3 + time.tv_usec() as f64 / 1e3;
+    Ok(ms(used.user_time()) + ms(used.system_time()))
 }
