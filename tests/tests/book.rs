@@ -237,7 +237,11 @@ fn fits(expected: &str, printed: &str) -> bool {
             pattern.push_str("(?:.*\n)*?");
             continue;
         }
-        let parts: Vec<String> = line.trim_end().split("[..]").map(regex_lite::escape).collect();
+        let parts: Vec<String> = line
+            .trim_end()
+            .split("[..]")
+            .map(regex_lite::escape)
+            .collect();
         pattern.push_str(&parts.join(".*"));
         pattern.push_str(" *\n");
     }

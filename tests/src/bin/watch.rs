@@ -93,6 +93,7 @@ async fn prepare(folder: &str, base: &str, runs: u64, batches: u64) -> anyhow::R
 /// Times at which the processor time is read while nothing is due: the first look is over, the second is to come.
 const IDLE: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(55)];
 
+#[expect(clippy::disallowed_methods, reason = "the bench has no Clock")]
 async fn resume(folder: &str, base: &str, time: Duration) -> anyhow::Result<()> {
     let engine = engine(folder, base).await?;
     let idle = tokio::spawn(async {

@@ -6,6 +6,7 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use memchr::memchr_iter;
 
 use super::decoded::Input;
+use super::quotes::Quotes;
 
 /// Largest record in bytes. A larger one usually has a quote that is never closed.
 const LARGEST: usize = 256 << 20;
@@ -14,6 +15,7 @@ const LARGEST: usize = 256 << 20;
 pub(super) struct Records {
     input: Input,
     parser: Reader,
+    quotes: Quotes,
     /// Fields of the current record, without quotes and delimiters.
     bytes: Vec<u8>,
     /// End of each field in `bytes`.
@@ -29,6 +31,7 @@ impl Records {
         Self {
             input,
             parser: ReaderBuilder::new().delimiter(delimiter).build(),
+            quotes: Quotes::new(delimiter),
             bytes: vec![0; 4 << 10],
             ends: vec![0; 64],
             fields: 0,
@@ -40,7 +43,8 @@ impl Records {
     /// Reads the next record and returns the line on which it begins; `None` at the end. Blank lines are skipped.
     ///
     /// # Errors
-    /// Those of the reader, and a record that is larger than 256 MiB.
+    /// Those of the reader, a record that is larger than 256 MiB, a quote that is never closed, and text after a
+    /// closing quote. The parser would take the rows up to the next quote for a part of the field.
     pub(super) fn read(&mut self) -> io::Result<Option<u64>> {
         if self.is_over || !self.skip_blank_lines()? {
             return Ok(None);
@@ -58,6 +62,8 @@ impl Records {
                 &mut self.bytes[length..],
                 &mut self.ends[fields..],
             );
+            self.quotes
+                .check(&buffer[..read], self.line, buffer.is_empty())?;
             self.line += memchr_iter(b'\n', &buffer[..read]).count() as u64;
             self.input.consume(read);
             length += written;

@@ -7,6 +7,7 @@ mod files;
 mod options;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod quotes;
 mod reading;
 mod request;
 mod row;

@@ -122,7 +122,7 @@ impl RequestWriter {
             }
         };
         for template in [prompt, self.system.as_ref()].into_iter().flatten() {
-            names.extend(template.columns().iter().cloned());
+            names.extend(template.names().cloned());
             others |= template.reads_row();
         }
         if self.is_own_form {

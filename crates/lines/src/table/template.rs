@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lmbatch_core::{Error, RequestError};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
+use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, ErrorKind, Output, State, UndefinedBehavior, Value};
 
 use super::row::{Cell, Row, missing};
@@ -28,6 +28,8 @@ pub(super) struct Template {
     role: &'static str,
     /// Columns that the template reads, sorted.
     columns: Vec<String>,
+    /// Names that it reads and that are functions of the language. A column of the same name takes precedence.
+    functions: Vec<String>,
     /// True if the template reads the variable `row`.
     reads_row: bool,
 }
@@ -45,6 +47,8 @@ impl Template {
         environment.set_fuel(Some(FUEL));
         environment.set_debug(true);
         environment.set_formatter(format);
+        // It would print the state of the program into a prompt.
+        environment.remove_global("debug");
         let globals: Vec<String> = environment
             .globals()
             .map(|(name, _)| name.to_owned())
@@ -55,21 +59,24 @@ impl Template {
         let template = environment.get_template(role);
         let names = template.map(|template| template.undeclared_variables(false));
         let mut columns: Vec<String> = names.unwrap_or_default().into_iter().collect();
-        columns.retain(|name| !globals.contains(name) && !OWN_NAMES.contains(&name.as_str()));
+        columns.retain(|name| !OWN_NAMES.contains(&name.as_str()));
         columns.sort();
+        let (functions, columns): (Vec<String>, Vec<String>) =
+            columns.into_iter().partition(|name| globals.contains(name));
         let reads_row = columns.iter().any(|name| name == WHOLE_ROW);
         Ok(Self {
             environment,
             text: text.to_owned(),
             role,
             columns,
+            functions,
             reads_row,
         })
     }
 
-    /// Returns the columns that the template reads, sorted.
-    pub(super) fn columns(&self) -> &[String] {
-        &self.columns
+    /// Returns the names that the template reads: columns, and functions where there is no such column.
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.columns.iter().chain(&self.functions)
     }
 
     /// Reports whether the template reads the variable `row`.
@@ -115,7 +122,7 @@ impl Template {
     /// Renders the template for a row.
     pub(super) fn render(&self, row: &Row<'_>) -> Result<String, RequestError> {
         let mut values = BTreeMap::new();
-        for name in &self.columns {
+        for name in self.names() {
             if let Some(cell) = row.cell(name) {
                 values.insert(name.as_str(), value(name, cell)?);
             }
@@ -178,6 +185,12 @@ fn format(
     }
     if let Some(text) = value.as_str() {
         return out.write_str(text).map_err(failed);
+    }
+    if value.kind() == ValueKind::Plain {
+        return Err(minijinja::Error::new(
+            ErrorKind::BadSerialization,
+            "this is a function and not a value; a column of this name is printed where there is one",
+        ));
     }
     let json = serde_json::to_string(value).map_err(|error| {
         minijinja::Error::new(ErrorKind::BadSerialization, "the value has no JSON form")
@@ -262,6 +275,17 @@ mod tests {
     }
 
     #[test]
+    fn a_column_takes_precedence_over_a_function_of_its_name() {
+        let row = r#"{"range":"R1","dict":2,"namespace":null,"debug":true}"#;
+        for (template, expected) in [
+            ("{% if range %}In {{ range }}{% endif %}", "In R1"),
+            ("{{ dict }} {{ namespace }} {{ debug }}", "2 null true"),
+        ] {
+            assert_eq!(rendered(template, row).as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
     fn an_error_names_its_place_in_the_template() {
         for (template, expected) in [
             (
@@ -283,6 +307,14 @@ mod tests {
             (
                 "{% for a in range(90000) %}{% for b in range(90000) %}x{% endfor %}{% endfor %}",
                 "the prompt is a template with an error at line 1: it takes more than 1000000 steps",
+            ),
+            (
+                "{{ range }}",
+                "the prompt is a template with an error at line 1, column 4: could not serialize to value: this is a function",
+            ),
+            (
+                "{{ debug() }}",
+                "the prompt is a template with an error at line 1, column 4: unknown function: debug is unknown",
             ),
             (
                 "{{ name|nope }}",
