@@ -590,6 +590,13 @@ fn temperature(text: &str) -> Result<f64, String> {
 }
 
 impl SettingsArgs {
+    /// Returns the settings that shape what is sent, without those that choose rows, columns and ids.
+    pub(crate) fn of_requests(&self) -> Self {
+        let mut settings = self.clone();
+        settings.table = settings.table.of_requests();
+        settings
+    }
+
     /// Returns the files whose contents are part of every request, each with its role.
     pub(crate) fn reads(&self) -> Vec<(&'static str, &Path)> {
         let system = self.system.as_ref().and_then(TextArg::file);

@@ -120,6 +120,18 @@ impl FromStr for SampleArg {
 }
 
 impl TableArgs {
+    /// Returns the options that shape what is sent, without those that choose rows, columns and ids.
+    pub(crate) fn of_requests(&self) -> Self {
+        Self {
+            id: None,
+            keep: Vec::new(),
+            limit: None,
+            sample: None,
+            skip_invalid: None,
+            ..self.clone()
+        }
+    }
+
     /// Returns the options for reading an input. The system message is a template if the input has columns.
     ///
     /// # Errors

@@ -66,7 +66,9 @@ pub use services::purge::{
     SpooledFile, delete_stray, ended_before, files_of_run, forget_run, spooled_files, stray_files,
 };
 pub use services::retention::{DeletedAnswers, delete_answers};
-pub use services::same_run::{EndRefused, INPUT_FILE, OnKnownRun, RunConflict, RunQuery, SameRun};
+pub use services::same_run::{
+    EndRefused, INPUT_FILE, OnKnownRun, REQUEST_SETTINGS, RunConflict, RunQuery, SameRun,
+};
 pub use services::selection::{OutcomeKind, RequestFilter, SelectedRequests};
 pub use spool::folder::FolderSpool;
 pub use spool::temporary::TemporarySpool;

@@ -183,9 +183,11 @@ async fn choices(args: &RunArgs, engine: &Engine, plan: &Plan, run: &RunRecord) 
     lines
 }
 
-/// Warns that the same requests were sent before, under another name or in a cancelled run, and are paid for again.
+/// Warns that the same requests were sent before, under another name or in a cancelled run, and are paid for again; or
+/// that an earlier version of the input was sent under a name.
 pub(super) async fn warn_of_duplicate(
     engine: &Engine,
+    plan: &Plan,
     duplicate: Option<&RunRecord>,
 ) -> CoreResult<()> {
     let Some(run) = duplicate else {
@@ -195,6 +197,14 @@ pub(super) async fn warn_of_duplicate(
         Some(name) => format!("run {} ({name:?})", run.id),
         None => format!("run {}, which has no name", run.id),
     };
+    if *run.digest != *plan.digest() {
+        let name = run.name.as_deref().unwrap_or_default();
+        terminal::warn(&format!(
+            "another version of this input was sent to the same model by {named}; requests that are in both are sent, and paid for, again. With --run {} --update only what is new or changed is sent",
+            hints::quoted(name)
+        ));
+        return Ok(());
+    }
     if !run.cancelled {
         terminal::warn(&format!(
             "the same requests were sent to the same model by {named}; under another name they are sent, and paid for, again"

@@ -252,7 +252,7 @@ async fn decided(
                 // If a batch of one of them may exist by now, the record is searched again.
                 if end_superseded(args, engine, &superseded).await? {
                     if !args.emulate {
-                        warn_of_duplicate(engine, duplicate.as_deref()).await?;
+                        warn_of_duplicate(engine, plan, duplicate.as_deref()).await?;
                     }
                     return Ok(Decided::Begin(begin, place));
                 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum as _;
-use lmbatch::engine::INPUT_FILE;
+use lmbatch::engine::{INPUT_FILE, REQUEST_SETTINGS};
 use lmbatch::record::RunRecord;
 use lmbatch_lines::{LineOrigin, ProviderLines};
 
@@ -113,6 +113,8 @@ impl RunSettings {
         let input_file = canonical_path(&self.input);
         let settings = self.settings.as_ref();
         let settings = settings.and_then(|settings| serde_json::to_string(settings).ok());
+        let of_requests = self.settings.as_ref().map(SettingsArgs::of_requests);
+        let of_requests = of_requests.and_then(|settings| serde_json::to_string(&settings).ok());
         let properties = Some(&self.properties).filter(|names| !names.is_empty());
         let properties = properties.and_then(|names| serde_json::to_string(names).ok());
         let keep = serde_json::to_string(&self.keep).ok();
@@ -125,6 +127,7 @@ impl RunSettings {
             (INPUT_FILE, input_file.as_deref()),
             ("output", Some(output.as_str())),
             ("settings", settings.as_deref()),
+            (REQUEST_SETTINGS, of_requests.as_deref()),
             ("keep", keep.as_deref()),
             ("raw", self.raw.then_some("yes")),
             ("format", Some(self.format.as_str())),

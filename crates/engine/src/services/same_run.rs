@@ -31,8 +31,8 @@ pub struct RunQuery<'a> {
     pub digest: &'a str,
     /// Notes `input` and `output` of the call. An unnamed run with equal notes is an earlier version of the call.
     pub files: Option<(&'a str, &'a str)>,
-    /// Notes of the call. An unnamed run whose notes `input_file`, `model`, `route` and `settings` are equal to them is
-    /// an earlier version of the call as well, with any output.
+    /// Notes of the call. An unnamed run whose notes `input_file`, `model`, `route` and [`REQUEST_SETTINGS`] are equal
+    /// to them is an earlier version of the call as well, with any output.
     pub notes: Option<&'a BTreeMap<Box<str>, Box<str>>>,
     /// Treatment of a recorded run that matches the call.
     pub on_known: OnKnownRun,
@@ -41,8 +41,13 @@ pub struct RunQuery<'a> {
 /// Name of the note that holds the canonical path of the input.
 pub const INPUT_FILE: &str = "input_file";
 
-/// Notes that differ between two runs that were meant to be different, apart from their input.
-const SETTINGS_NOTES: [&str; 3] = ["model", "route", "settings"];
+/// Name of the note that holds the settings which shape what is sent. Settings that only choose rows or columns are
+/// not among them.
+pub const REQUEST_SETTINGS: &str = "request_settings";
+
+/// Notes that differ between two runs that were meant to be different, apart from their input and
+/// [`REQUEST_SETTINGS`].
+const SETTINGS_NOTES: [&str; 2] = ["model", "route"];
 
 /// Result of comparing a call with recorded runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,8 +56,9 @@ pub enum SameRun {
     New {
         /// Earlier versions of the call of which the provider refused every create; the new run replaces them.
         superseded: Vec<RunRecord>,
-        /// Run with equal requests that has, or may have, answers: under another name, or cancelled. The new run
-        /// pays for these requests again.
+        /// Run that has, or may have, answers to requests for which the new run pays again: a run with equal
+        /// requests, under another name or cancelled, or else a named run of another version of the input, where the
+        /// call has no name.
         duplicate: Option<Box<RunRecord>>,
     },
     /// The recorded run is continued; nothing is sent twice.
@@ -180,19 +186,23 @@ impl RunQuery<'_> {
             })
     }
 
-    /// Returns whether an unnamed run was started with another version of the same input file, with the same model and
-    /// settings. Another model or other settings make another run, since they are compared on the same input.
+    /// Returns whether a run was started with another version of the same input file, with the same model and settings
+    /// of its requests. Another model or other settings make another run, since they are compared on the same input.
     fn has_equal_input(&self, run: &RunRecord) -> bool {
         let Some(notes) = self.notes else {
             return false;
         };
-        run.name.is_none()
-            && !run.cancelled
+        let is_equal = |name: &str| notes.get(name) == run.notes.get(name);
+        // Runs of earlier versions have only all of their settings.
+        let settings = match run.notes.contains_key(REQUEST_SETTINGS) {
+            true => REQUEST_SETTINGS,
+            false => "settings",
+        };
+        !run.cancelled
             && notes.contains_key(INPUT_FILE)
-            && notes.get(INPUT_FILE) == run.notes.get(INPUT_FILE)
-            && SETTINGS_NOTES
-                .iter()
-                .all(|name| notes.get(*name) == run.notes.get(*name))
+            && is_equal(INPUT_FILE)
+            && is_equal(settings)
+            && SETTINGS_NOTES.iter().all(|name| is_equal(name))
     }
 
     /// Returns whether a new run would pay again for the requests of this run.
@@ -239,7 +249,7 @@ impl Context {
             }
         }
         if is_unnamed && earlier.is_none() && query.on_known != OnKnownRun::SendAgain {
-            earlier = self.earlier_of_input(query).await?;
+            earlier = self.earlier_of_input(query, false).await?;
         }
         Ok(match (earlier, query.on_known) {
             (Some(run), OnKnownRun::Update) => SameRun::Changed { run, superseded },
@@ -247,15 +257,25 @@ impl Context {
             (None, OnKnownRun::Update) if is_unnamed && superseded.is_empty() => {
                 SameRun::Conflict(RunConflict::NothingToUpdate)
             }
-            _ => SameRun::New {
-                superseded,
-                duplicate: self.duplicate(query, equal).await?,
-            },
+            _ => {
+                let mut duplicate = self.duplicate(query, equal).await?;
+                if is_unnamed && duplicate.is_none() && query.on_known != OnKnownRun::SendAgain {
+                    duplicate = self.earlier_of_input(query, true).await?;
+                }
+                SameRun::New {
+                    superseded,
+                    duplicate,
+                }
+            }
         })
     }
 
-    /// Returns the newest run of an earlier version of the call's input, with any output.
-    async fn earlier_of_input(&self, query: &RunQuery<'_>) -> Result<Option<Box<RunRecord>>> {
+    /// Returns the newest run, with or without a name, of an earlier version of the call's input, with any output.
+    async fn earlier_of_input(
+        &self,
+        query: &RunQuery<'_>,
+        is_named: bool,
+    ) -> Result<Option<Box<RunRecord>>> {
         if query
             .notes
             .is_none_or(|notes| !notes.contains_key(INPUT_FILE))
@@ -263,7 +283,10 @@ impl Context {
             return Ok(None);
         }
         for run in self.ledger.all_runs(RunFilter::default()).await? {
-            if query.has_equal_input(&run) && !self.is_other(&run) && !self.is_refused(&run).await?
+            if run.name.is_some() == is_named
+                && query.has_equal_input(&run)
+                && !self.is_other(&run)
+                && !self.is_refused(&run).await?
             {
                 return Ok(Some(run.into()));
             }

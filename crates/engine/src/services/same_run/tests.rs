@@ -275,7 +275,12 @@ async fn a_changed_input_is_recognised_with_any_output() {
             .map(|(name, value)| ((*name).into(), (*value).into()))
             .collect()
     };
-    let asked = [(INPUT_FILE, "/a/in"), ("model", "m"), ("settings", "{}")];
+    let asked = [
+        (INPUT_FILE, "/a/in"),
+        ("model", "m"),
+        ("settings", "{}"),
+        (REQUEST_SETTINGS, "{}"),
+    ];
     for (recorded, on_known, wanted) in [
         (&asked[..], Continue, "changed input"),
         (&asked[..], Update, "changed"),
@@ -293,6 +298,17 @@ async fn a_changed_input_is_recognised_with_any_output() {
             "new",
         ),
         (&asked[1..], Continue, "new"),
+        // The settings of the requests count where the record has them.
+        (
+            &[asked[0], asked[1], ("settings", "{1}"), asked[3]],
+            Continue,
+            "changed input",
+        ),
+        (
+            &[asked[0], asked[1], asked[2], (REQUEST_SETTINGS, "{1}")],
+            Continue,
+            "new",
+        ),
     ] {
         for (batch, name, cancelled) in [
             (Batch::Answered, None, false),
@@ -313,9 +329,12 @@ async fn a_changed_input_is_recognised_with_any_output() {
                 ..query(None, on_known)
             };
             let is_usual = matches!(batch, Batch::Answered) && name.is_none() && !cancelled;
+            let is_named = name.is_some();
             let wanted = match (is_usual, on_known) {
                 (true, _) => wanted,
                 (false, Update) => "nothing to update",
+                // What both versions have is paid for again, of which the caller is told.
+                (false, Continue) if is_named && wanted == "changed input" => "paid again",
                 (false, _) => "new",
             };
             let found = context.same_run(&query).await.unwrap();
