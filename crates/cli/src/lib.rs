@@ -26,6 +26,7 @@ mod live;
 mod max_failed;
 mod model;
 mod on_finish;
+mod output_failure;
 mod output_format;
 mod packaging;
 mod paying_args;
