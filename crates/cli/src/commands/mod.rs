@@ -27,6 +27,7 @@ pub(crate) mod providers;
 pub(crate) mod purge;
 pub(crate) mod purge_answers;
 pub(crate) mod purge_choice;
+pub(crate) mod recorded_batch;
 pub(crate) mod requeue;
 pub(crate) mod resume;
 pub(crate) mod retrieve;
