@@ -9,7 +9,7 @@ mod trial;
 
 pub use mixed::{Mixed, mixed};
 pub use rounds::Rounds;
-pub use scene::{Scene, assert_says, object};
+pub use scene::{Scene, assert_says, object, pause};
 pub use subjects::{SUBJECTS, Subject};
 pub use trial::{Broken, Ended, Trial, copy_folder, scratch};
 

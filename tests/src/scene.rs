@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -137,6 +138,12 @@ impl Scene {
             .as_u64()
             .unwrap_or_default()
     }
+}
+
+/// Waits an instant for another process.
+#[expect(clippy::disallowed_methods, reason = "another process is waited for")]
+pub fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
 }
 
 /// Reads the output of a command as one JSON object.

@@ -2,24 +2,18 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use lmbatch_tests::{Emulating, said, write_input};
+use lmbatch_tests::{Scene, assert_says, object, said, write_input};
 use serde_json::json;
 
-/// A project with an input, and a folder of the user's configuration.
-struct World {
-    emulating: Emulating,
-    root: tempfile::TempDir,
-}
+/// A scene with a project that has an input, and with a folder of the user's configuration.
+struct World(Scene);
 
 impl World {
     fn new() -> Self {
-        let world = Self {
-            emulating: Emulating::start(),
-            root: tempfile::tempdir().unwrap(),
-        };
+        let world = Self(Scene::new([json!({"id": "a", "prompt": "fine"})]));
         for folder in ["project/deep", "config/lmbatch"] {
             fs::create_dir_all(world.at(folder)).unwrap();
         }
@@ -31,23 +25,21 @@ impl World {
         world
     }
 
-    fn at(&self, path: &str) -> std::path::PathBuf {
-        self.root.path().join(path)
+    fn at(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
     }
 
     fn write(&self, path: &str, text: &str) {
-        fs::write(self.at(path), text).unwrap();
+        self.0.write(path, text);
     }
 
     fn command(&self, folder: &str, args: &[&str]) -> Command {
-        let folder = self.at(folder);
-        let mut command = self.emulating.command_at("openai", &folder);
+        let mut command = self.0.command("openai", args);
         command
-            .env_remove("LMBATCH_LOG")
+            .current_dir(self.at(folder))
             .env_remove("LMBATCH_CONFIG")
             .env("XDG_CONFIG_HOME", self.at("config"))
-            .env("LMBATCH_STATE_DIR", self.at("state"))
-            .args(args);
+            .env("LMBATCH_STATE_DIR", self.at("state"));
         command
     }
 
@@ -68,34 +60,29 @@ fn a_model_of_a_file_makes_the_option_superfluous_and_the_run_stays_the_same() {
         "20ms",
     ];
     let first = world.run("project", &with_option);
-    assert_eq!(first.status.code(), Some(0), "{}", said(&first));
+    assert_says(&first, 0, &[]);
     assert!(!said(&first).contains("lmbatch.toml"), "{}", said(&first));
-    let creates = || world.emulating.bill()["calls"]["create"].clone();
+    let creates = || world.0.emulating.bill()["calls"]["create"].clone();
     assert_eq!(creates(), 1);
     // Neither an option nor a file names a model.
     let none = world.run("project", &["run", "in.jsonl"]);
-    assert_eq!(none.status.code(), Some(2), "{}", said(&none));
-    for part in ["--model <PROVIDER/MODEL>", "in lmbatch.toml"] {
-        assert!(said(&none).contains(part), "{part}: {}", said(&none));
-    }
+    assert_says(&none, 2, &["--model <PROVIDER/MODEL>", "in lmbatch.toml"]);
     // The value moves from the option to the file.
     world.write(
         "project/lmbatch.toml",
         "model = \"openai/m\"\npoll_interval = \"20ms\"\n",
     );
     let again = world.run("project", &["run", "in.jsonl"]);
-    assert_eq!(again.status.code(), Some(0), "{}", said(&again));
-    for part in [
+    let parts = [
         "model: openai/m (lmbatch.toml)",
         "poll_interval: 20ms (lmbatch.toml)",
         "0 requests sent",
-    ] {
-        assert!(said(&again).contains(part), "{part}: {}", said(&again));
-    }
+    ];
+    assert_says(&again, 0, &parts);
     assert_eq!(creates(), 1, "nothing is paid for again");
     // From a folder below, and in a dry run.
     let deep = world.run("project/deep", &["run", "in.jsonl", "--dry-run"]);
-    assert_eq!(deep.status.code(), Some(0), "{}", said(&deep));
+    assert_says(&deep, 0, &[]);
     let line = said(&deep);
     let line = line.lines().find(|line| line.starts_with("model: "));
     let line = line.unwrap_or_default();
@@ -119,8 +106,8 @@ fn an_option_and_the_environment_take_precedence_over_a_file() {
         let mut command = world.command("project", &args);
         command.env_remove("LMBATCH_STATE_DIR");
         let output = command.output().unwrap();
-        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+        assert_says(&output, 0, &[]);
+        object(&output)
     };
     let plan = run(&[]);
     assert_eq!(plan["model"], "m");
@@ -155,7 +142,6 @@ fn the_environment_names_a_file_or_none() {
     };
     let named = world.at("named.toml");
     let named = named.to_str().unwrap();
-    write_input(world.root.path(), [json!({"id": "a", "prompt": "fine"})]);
     for (config, folder, wanted) in [
         (None, "project", Some("openai/project")),
         (None, "project/deep", Some("openai/project")),
@@ -174,12 +160,7 @@ fn the_environment_names_a_file_or_none() {
         .env("LMBATCH_CONFIG", "/nowhere.toml")
         .output()
         .unwrap();
-    assert_eq!(gone.status.code(), Some(2), "{}", said(&gone));
-    assert!(
-        said(&gone).contains("/nowhere.toml cannot be read"),
-        "{}",
-        said(&gone)
-    );
+    assert_says(&gone, 2, &["/nowhere.toml cannot be read"]);
 }
 
 #[test]
@@ -209,9 +190,8 @@ fn a_wrong_file_stops_every_command_that_reads_it_and_no_other() {
         assert_eq!(text.contains("did you mean model?"), code == 2, "{text}");
     }
     let json = world.run("project", &["run", "in.jsonl", "--json"]);
-    let object: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
-    assert_eq!(object["error"]["kind"], "usage");
-    assert_eq!(world.emulating.bill()["calls"]["create"], json!(null));
+    assert_eq!(object(&json)["error"]["kind"], "usage");
+    assert_eq!(world.0.emulating.bill()["calls"]["create"], json!(null));
 }
 
 #[test]
@@ -245,14 +225,9 @@ fn a_file_of_a_cloned_repository_sends_no_key_elsewhere_and_runs_nothing() {
     ] {
         world.write("project/lmbatch.toml", text);
         let output = world.run("project", &["run", "in.jsonl", "-m", "openai/m"]);
-        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-        assert!(
-            said(&output).contains(reason),
-            "{reason}: {}",
-            said(&output)
-        );
+        assert_says(&output, 2, &[reason]);
     }
-    assert_eq!(world.emulating.bill()["calls"]["create"], json!(null));
+    assert_eq!(world.0.emulating.bill()["calls"]["create"], json!(null));
     assert!(!world.at("project/pwned").exists());
     // Values that would make lmbatch less careful do not count, and are named.
     world.write(
@@ -264,17 +239,69 @@ fn a_file_of_a_cloned_repository_sends_no_key_elsewhere_and_runs_nothing() {
         "model = \"openai/gpt-5.4-mini\"\nmax_cost = 900\n[retention]\nafter = \"0s\"\n",
     );
     let output = world.run("project", &["run", "in.jsonl", "--poll-interval", "20ms"]);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    for part in [
+    let parts = [
         "max_cost: 0.5 (",
         "note: max_cost = 900 of lmbatch.toml is not used: 0.5 is more careful",
         "note: retention.after = 0s of lmbatch.toml is not used: 30d is more careful",
-    ] {
-        assert!(said(&output).contains(part), "{part}: {}", said(&output));
-    }
+    ];
+    assert_says(&output, 0, &parts);
     assert!(
         !said(&output).contains("deleted from this machine"),
         "{}",
         said(&output)
     );
+}
+
+#[test]
+fn a_file_that_is_no_text_is_a_usage_error_with_its_line() {
+    let world = World::new();
+    for (bytes, reason) in [
+        (
+            &b"model = \"openai/m\"\n# caf\xe9\n"[..],
+            "project/lmbatch.toml, line 2: the text is not UTF-8",
+        ),
+        (
+            b"\xff\xfem\0o\0d\0e\0l\0",
+            "project/lmbatch.toml, line 1: the text is not UTF-8",
+        ),
+        (
+            b"\n\nmodel = \"openai/m\0\"\n",
+            "project/lmbatch.toml, line 3: the text holds a NUL byte",
+        ),
+        (
+            b"model = \"openai/m\"\nstate = \"a\\u0000b\"\n",
+            "project/lmbatch.toml, line 2: state holds the control character U+0000",
+        ),
+    ] {
+        fs::write(world.at("project/lmbatch.toml"), bytes).unwrap();
+        for args in [&["run", "in.jsonl", "-m", "openai/m"][..], &["runs"]] {
+            assert_says(&world.run("project", args), 2, &[reason]);
+        }
+    }
+    assert_eq!(world.0.creates(), 0);
+}
+
+#[test]
+fn a_tilde_in_a_path_of_a_file_is_the_home_folder() {
+    let world = World::new();
+    world.write("config/lmbatch/lmbatch.toml", "state = \"~/kept\"\n");
+    let planned = |folder: &str| {
+        let args = ["run", "in.jsonl", "-m", "openai/m", "--dry-run", "--json"];
+        let mut command = world.command(folder, &args);
+        command
+            .env_remove("LMBATCH_STATE_DIR")
+            .env("HOME", world.0.path());
+        command.output().unwrap()
+    };
+    let state = object(&planned("project"))["state_dir"].clone();
+    assert_eq!(state.as_str().map(Path::new), Some(&*world.at("kept")));
+    // A folder that an earlier version has made there may have runs, which must be found.
+    fs::create_dir_all(world.at("config/lmbatch/~/kept")).unwrap();
+    let refused = planned("project");
+    assert_says(&refused, 2, &["line 1: state begins with ~", "./~/kept"]);
+    // A file of a cloned repository does not reach the home folder.
+    fs::remove_dir_all(world.at("config/lmbatch/~")).unwrap();
+    world.write("project/lmbatch.toml", "state = \"~/.ssh\"\n");
+    let inside = ["line 1: state must name a folder inside"];
+    assert_says(&planned("project"), 2, &inside);
 }

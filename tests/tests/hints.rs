@@ -69,7 +69,7 @@ fn a_cancel_mentions_a_waiting_process_only_if_there_is_one() {
     let lock = format!(".lmbatch/locks/{}.lock", run["run"].as_str().unwrap());
     fs::create_dir(world.path().join(lock)).unwrap();
     let cancelled = world.at(&["cancel", "mine"]);
-    assert_says(&cancelled, 1, &["claiming the run"]);
+    assert_says(&cancelled, 1, &["cannot be claimed"]);
     assert!(
         !said(&cancelled).contains("process that waits"),
         "{}",

@@ -4,78 +4,52 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
-use lmbatch_tests::{Emulating, said, write_input};
+use lmbatch_tests::{Scene, assert_says, lines, object, pause, said, write_input};
 use serde_json::{Value, json};
 
-#[expect(clippy::disallowed_methods, reason = "another process is waited for")]
-fn pause() {
-    std::thread::sleep(Duration::from_millis(20));
-}
+/// A scene with runs, each of an input of two requests, of which one has an unusable answer.
+struct World(Scene);
 
-struct World {
-    emulating: Emulating,
-    folder: tempfile::TempDir,
+fn asked(prompt: &str) -> [Value; 2] {
+    [
+        json!({"id": "a", "prompt": prompt}),
+        json!({"id": "b", "prompt": format!("{prompt} lmb:truncate")}),
+    ]
 }
 
 impl World {
     fn new() -> Self {
-        let world = Self {
-            emulating: Emulating::start(),
-            folder: tempfile::tempdir().unwrap(),
-        };
-        world.input("in", "fine");
-        world
+        Self(Scene::new(asked("fine")))
     }
 
     fn at(&self, path: &str) -> PathBuf {
-        self.folder.path().join(path)
+        self.0.path().join(path)
     }
 
-    /// Writes an input of two requests, of which one has an unusable answer.
+    /// Writes the input of a run.
     fn input(&self, name: &str, prompt: &str) {
-        write_input(
-            self.folder.path(),
-            [
-                json!({"id": "a", "prompt": prompt}),
-                json!({"id": "b", "prompt": format!("{prompt} lmb:truncate")}),
-            ],
-        );
-        if name != "in" {
-            fs::rename(self.at("in.jsonl"), self.at(&format!("{name}.jsonl"))).unwrap();
-        }
+        let lines = asked(prompt).map(|line| format!("{line}\n"));
+        self.0.write(&format!("{name}.jsonl"), &lines.concat());
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.emulating.command_at("openai", self.folder.path());
-        command.env_remove("LMBATCH_LOG").args(args);
-        command
+        self.0.command("openai", args)
     }
 
+    #[track_caller]
     fn ends(&self, args: &[&str], code: i32) -> Output {
-        let output = self.command(args).output().unwrap();
-        let text = said(&output);
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+        let output = self.0.at(args);
+        assert_says(&output, code, &[]);
         output
     }
 
     /// Runs an input to its end, and returns what was said.
+    #[track_caller]
     fn run(&self, input: &str, args: &[&str]) -> String {
-        let (file, output) = (format!("{input}.jsonl"), format!("{input}.out.jsonl"));
-        let usual = [
-            "run",
-            &file,
-            "-m",
-            "openai/m",
-            "-o",
-            &output,
-            "--run",
-            input,
-            "--poll-interval",
-            "20ms",
-        ];
-        said(&self.ends(&[&usual, args].concat(), 3))
+        let usual = usual(input);
+        let usual: Vec<&str> = usual.iter().map(String::as_str).collect();
+        said(&self.ends(&[&usual[..], args].concat(), 3))
     }
 
     /// Number of files of prompts and answers in the state folder.
@@ -113,18 +87,37 @@ impl World {
             "0s",
         ];
         let swept = self.command(&sweep).current_dir(&elsewhere).output();
-        let swept = swept.unwrap();
-        assert_eq!(swept.status.code(), Some(0), "{}", said(&swept));
+        assert_says(&swept.unwrap(), 0, &[]);
     }
 
     fn show(&self, run: &str) -> Value {
-        let shown = self.ends(&["show", run, "--json"], 0);
-        serde_json::from_slice(&shown.stdout).unwrap()
+        object(&self.ends(&["show", run, "--json"], 0))
     }
 
-    fn creates(&self) -> Value {
-        self.emulating.bill()["calls"]["create"].clone()
+    fn creates(&self) -> u64 {
+        self.0.creates()
     }
+
+    /// Checks an object against the schema that the command prints.
+    #[track_caller]
+    fn assert_fits(&self, of: &str, value: &Value) {
+        let schema = object(&self.0.at(&["schema", of]));
+        let schema = jsonschema::validator_for(&schema).unwrap();
+        let found = schema.iter_errors(value);
+        let found: Vec<String> = found.map(|error| error.to_string()).collect();
+        assert!(found.is_empty(), "{found:?} in {value}");
+    }
+}
+
+/// Returns the command that runs an input.
+fn usual(input: &str) -> [String; 10] {
+    let (file, output) = (format!("{input}.jsonl"), format!("{input}.out.jsonl"));
+    let words = [
+        "run", &file, "-m", "openai/m", "-o", &output, "--run", input,
+    ];
+    let brisk = ["--poll-interval", "20ms"];
+    let mut words = words.into_iter().chain(brisk).map(str::to_owned);
+    std::array::from_fn(|_| words.next().unwrap())
 }
 
 #[test]
@@ -161,7 +154,7 @@ fn a_run_without_its_answers_is_still_the_same_run_and_sends_nothing() {
         "in",
     ];
     let as_json = world.ends(&[&usual[..], &["--json", "--max-failed", "1"]].concat(), 0);
-    let object: Value = serde_json::from_slice(&as_json.stdout).unwrap();
+    let object = object(&as_json);
     assert_eq!(object["state"], "finished");
     assert_eq!(
         (&object["requests"], &object["unusable"]),
@@ -273,20 +266,20 @@ fn runs_that_have_not_ended_or_wrote_to_a_pipe_or_are_held_are_kept() {
     world.ends(&["resume", "open", "--poll-interval", "20ms"], 3);
     // Another process holds the run meanwhile: it deletes its batch, which takes a while.
     let slow = json!({"operation": "delete", "kind": {"latency": {"milliseconds": 4000}}});
-    world.emulating.post("/_emulator/faults", &slow.to_string());
+    world.0.fault(&slow);
     let mut holding = world
         .command(&["purge", "open", "--remote"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let deletes = world.emulating.bill()["calls"]["delete"].clone();
-    while world.emulating.bill()["calls"]["delete"] == deletes {
+    let deletes = world.0.emulating.bill()["calls"]["delete"].clone();
+    while world.0.emulating.bill()["calls"]["delete"] == deletes {
         pause();
     }
     world.sweep();
     assert!(world.show("open")["answers_deleted_at"].is_null());
-    world.emulating.clear_faults();
+    world.0.emulating.clear_faults();
     holding.wait().unwrap();
     world.sweep();
     assert!(world.show("open")["answers_deleted_at"].is_string());
@@ -297,19 +290,25 @@ fn a_state_folder_is_looked_at_once_a_day() {
     let world = World::new();
     world.run("in", &[]);
     let stored = world.stored();
+    // A setting of the environment is applied once a day.
+    let by_setting = |input: &str| {
+        let usual = usual(input);
+        let usual: Vec<&str> = usual.iter().map(String::as_str).collect();
+        let mut command = world.command(&usual);
+        command
+            .env("LMBATCH_DELETE_ANSWERS_AFTER", "0s")
+            .env("LMBATCH_WARN_ABOVE", "1");
+        let output = command.output().unwrap();
+        assert_says(&output, 3, &[]);
+        said(&output)
+    };
     world.input("other", "second");
-    let second = world.run(
-        "other",
-        &["--delete-answers-after", "0s", "--warn-above", "1"],
-    );
+    let second = by_setting("other");
     assert!(!second.contains("deleted from"), "{second}");
     assert!(!second.contains("warning"), "{second}");
     assert!(world.stored() > stored);
     world.next_day();
-    let third = world.run(
-        "other",
-        &["--delete-answers-after", "0s", "--warn-above", "1"],
-    );
+    let third = by_setting("other");
     assert!(third.contains("prompts and answers of 2 runs ("), "{third}");
     assert!(third.contains("warning: the state folder has "), "{third}");
     assert!(third.contains("lmbatch runs --size"), "{third}");
@@ -322,6 +321,137 @@ fn a_state_folder_is_looked_at_once_a_day() {
         assert!(world.stored() > 0, "{args:?}");
         world.ends(&["purge", "young"], 0);
     }
+}
+
+#[test]
+fn an_option_is_applied_in_its_own_call_whenever_the_last_look_was() {
+    let world = World::new();
+    // The first look of the day.
+    world.run("in", &[]);
+    let stored = world.stored();
+    assert!(world.at(".lmbatch/retention").exists());
+    let warned = world.run("in", &["--warn-above", "1"]);
+    assert!(
+        warned.contains("warning: the state folder has "),
+        "{warned}"
+    );
+    assert_eq!(world.stored(), stored);
+    let longer = world.run("in", &["--delete-answers-after", "1h"]);
+    assert!(!longer.contains("deleted from"), "{longer}");
+    world.input("other", "second");
+    let second = world.run("other", &["--delete-answers-after", "0s"]);
+    assert!(
+        second.contains("prompts and answers of 2 runs ("),
+        "{second}"
+    );
+    assert_eq!(world.stored(), 0);
+    // Also of the other commands that have the option, and of a watching one once it ends.
+    let commands: [&[&str]; 3] = [
+        &["resume", "third"],
+        &["requeue", "third", "--only", "truncated"],
+        &["resume", "--all", "--watch", "--timeout", "2s"],
+    ];
+    for command in commands {
+        world.input("third", &format!("{command:?}"));
+        world.run("third", &["--new", "--force"]);
+        assert!(world.stored() > 0, "{command:?}");
+        let brisk = ["--delete-answers-after", "0s", "--poll-interval", "20ms"];
+        let ended = world.0.at(&[command, &brisk].concat());
+        assert_eq!(world.stored(), 0, "{command:?}: {}", said(&ended));
+        world.ends(&["purge", "third"], 0);
+    }
+}
+
+#[test]
+fn what_programs_read_of_a_run_without_its_answers_fits_the_schemas() {
+    let world = World::new();
+    let usual = usual("in");
+    let usual: Vec<&str> = usual.iter().map(String::as_str).collect();
+    let before = object(&world.ends(&[&usual[..], &["--json"]].concat(), 3));
+    world.assert_fits("summary", &before);
+    world.ends(&["purge", "in", "--answers"], 0);
+    let before = before.as_object().unwrap();
+    for args in [&usual[..], &["resume", "in"]] {
+        let after = object(&world.ends(&[args, &["--json"]].concat(), 3));
+        world.assert_fits("summary", &after);
+        // What both forms have is the same.
+        for name in [
+            "run", "requests", "usable", "provider", "model", "batch", "batches", "emulated",
+        ] {
+            assert_eq!(after[name], before[name], "{args:?}: {name}");
+        }
+    }
+    // The hook of a finished run reads the same object.
+    let hook = ["--on-finish", "printf %s \"$LMBATCH_SUMMARY\" > hook.json"];
+    world.ends(&[&usual[..], &hook].concat(), 3);
+    let hook: Value = serde_json::from_slice(&world.0.file("hook.json")).unwrap();
+    world.assert_fits("summary", &hook);
+    let dry = object(&world.ends(&[&usual[..], &["--dry-run", "--json"]].concat(), 0));
+    world.assert_fits("dry-run", &dry);
+    fs::remove_file(world.at("in.out.jsonl")).unwrap();
+    for args in [
+        &usual[..],
+        &["resume", "in"],
+        &["requeue", "in", "--only", "truncated"],
+        &["audit", "in"],
+    ] {
+        let failed = object(&world.ends(&[args, &["--json"]].concat(), 1));
+        assert_eq!(failed["error"]["kind"], "answers_deleted", "{args:?}");
+        assert_eq!(failed["run"], before["run"], "{args:?}");
+    }
+}
+
+#[test]
+fn the_commands_that_fetch_deleted_answers_again_work_as_they_are_printed() {
+    let world = World::new();
+    let base_url = world.0.emulating.base_url.clone();
+    let apart = ["--max-batch-requests", "1", "--base-url", &base_url];
+    world.run("in", &apart);
+    world.run("in", &["--delete-answers-after", "0s"]);
+    assert_eq!(world.stored(), 0);
+    fs::remove_file(world.at("in.out.jsonl")).unwrap();
+    let refused = said(&world.ends(&["audit", "in"], 1));
+    let printed = refused.lines().map(str::trim);
+    let printed: Vec<&str> = printed
+        .filter(|line| line.starts_with("lmbatch retrieve "))
+        .collect();
+    assert_eq!(printed.len(), 2, "a command for each batch: {refused}");
+    let folder = lmbatch_tests::lmbatch();
+    let path = format!("{}:/usr/bin:/bin", folder.parent().unwrap().display());
+    let mut ids = Vec::new();
+    for (at, line) in printed.iter().enumerate() {
+        assert!(line.contains(&base_url), "{line}");
+        // Without the address in the environment: the command names it.
+        let mut shell = world.0.emulating.shell("openai", world.0.path());
+        shell
+            .env_remove("LMBATCH_LOG")
+            .env_remove("OPENAI_BASE_URL")
+            .env("PATH", &path)
+            .args(["-c", line]);
+        let fetched = shell.output().unwrap();
+        // The request of the second batch has an unusable answer.
+        assert_says(&fetched, [0, 3][at], &["by its record"]);
+        assert!(!said(&fetched).contains("adopt"), "{}", said(&fetched));
+        let file = world.at(&format!("retrieved-{}-in.out.jsonl", at + 1));
+        let rows = lines(&file).into_iter();
+        ids.extend(rows.map(|row| row["id"].clone()));
+    }
+    assert_eq!(ids, ["a", "b"]);
+    assert_eq!(world.creates(), 2, "nothing is sent again");
+    // A batch that the record knows is not adopted.
+    let batch = world.show("in")["batches"][0]["batch"].clone();
+    let adopt = [
+        "adopt",
+        batch.as_str().unwrap(),
+        "in.jsonl",
+        "-m",
+        "openai/m",
+    ];
+    let refused = said(&world.ends(&adopt, 2));
+    assert!(
+        refused.contains("writes the rows of the batch with the ids of its input"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -372,7 +502,7 @@ fn purge_deletes_answers_alone_where_their_output_is_there() {
     assert_eq!(world.stored(), stored);
     let old = world.ends(&["purge", "--older-than", "0s", "--answers", "--json"], 0);
     assert!(said(&old).contains("they are kept"), "{}", said(&old));
-    let object: Value = serde_json::from_slice(&old.stdout).unwrap();
+    let object = object(&old);
     assert_eq!(
         (&object["name"], &object["answers"]),
         (&json!("in"), &json!(true))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use lmbatch_emulator::{
     Emulator, EmulatorBuilder, Fault, FaultKind, Limits, Operation, Pace, Spoil,
 };
-use lmbatch_tests::{KEY, SUBJECTS, Subject, lmbatch, said};
+use lmbatch_tests::{Emulating, KEY, SUBJECTS, Subject, lmbatch, said};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -171,8 +171,14 @@ fn the_report_in_markdown_is_dated_and_lists_every_check() {
     let output = world.at(&args);
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    let rows = text.lines().filter(|line| line.contains("| holds |"));
+    let rows = text.lines().filter(|line| line.starts_with("- holds: "));
     assert_eq!(rows.count(), 26, "{text}");
+    let long = text.lines().filter(|line| line.chars().count() > 80);
+    assert_eq!(long.collect::<Vec<_>>(), [""; 0], "{text}");
+    // The address of the environment, without a key.
+    let api = format!("- API: {}\n", world.emulator.openai_base_url());
+    assert!(text.contains(&api), "{api:?} is not in: {text}");
+    let text = text.replace("\n  ", " ");
     for words in [
         "# Self-test of openai",
         "- date: 20",
@@ -181,7 +187,7 @@ fn the_report_in_markdown_is_dated_and_lists_every_check() {
         "the cheapest of the prices of 20",
         "- result: 26 hold, 0 differ, 1 not tested",
         "; the limit was $0.05",
-        "| made at the provider | label | end |",
+        "## Made at the provider",
         "docs.md",
     ] {
         assert!(text.contains(words), "{words:?} is not in: {text}");
@@ -192,6 +198,30 @@ fn the_report_in_markdown_is_dated_and_lists_every_check() {
         assert!(told.contains(&format!("{label} for at most $")), "{told}");
     }
     assert_eq!(told.matches("created batch batch_").count(), 3, "{told}");
+}
+
+#[test]
+fn the_server_of_the_command_passes_as_its_built_in_emulator_does() {
+    let emulating = Emulating::start();
+    let home = tempfile::tempdir().unwrap();
+    for subject in SUBJECTS {
+        let brisk = ["selftest", "--json", "--poll-interval", "20ms"];
+        let route = ["-p", subject.provider, "--route", subject.route];
+        let mut command = emulating.command_at(subject.provider, home.path());
+        let output = command
+            .env_remove("LMBATCH_LOG")
+            .args(brisk)
+            .args(route)
+            .output()
+            .unwrap();
+        let report = report(&output);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(0), "{}: {said}", subject.name);
+        assert_eq!(checks(&report, "differs"), [""; 0], "{said}");
+        assert_eq!(checks(&report, "not_tested"), impossible(subject), "{said}");
+        let url = report["base_url"].as_str().unwrap();
+        assert!(url.starts_with("http://127.0.0.1:"), "{url}");
+    }
 }
 
 fn always(operation: Operation, pointer: &str, value: impl Into<Value>) -> Fault {

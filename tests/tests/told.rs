@@ -3,9 +3,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
-use lmbatch_tests::{Scene, assert_says, lines, object, said, write_input};
+use lmbatch_tests::{Scene, assert_says, lines, object, pause, said, write_input};
 use serde_json::{Value, json};
 
 fn world() -> Scene {
@@ -277,4 +277,37 @@ fn a_listing_reports_an_upgrade_of_the_record_once() {
     assert_says(&world.at(&["runs"]), 0, &[note]);
     let again = world.at(&["runs"]);
     assert!(!said(&again).contains(note), "{}", said(&again));
+}
+
+#[test]
+fn an_output_that_appears_meanwhile_is_named_with_what_to_do() {
+    let world = Scene::new([json!({"id": "a", "prompt": "fine"})]);
+    let run = [
+        "run",
+        "in.jsonl",
+        "-m",
+        "openai/m",
+        "-o",
+        "out.jsonl",
+        "--poll-interval",
+        "1s",
+    ];
+    let running = world
+        .command("openai", &run)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while world.creates() == 0 {
+        pause();
+    }
+    world.write("out.jsonl", "mine");
+    let output = running.wait_with_output().unwrap();
+    let words = [
+        "error: output file out.jsonl appeared while the command was at work, and is not replaced",
+        "choose another path with -o, or overwrite it with --force",
+        "the outcomes are stored; to write them: lmbatch retrieve r-",
+    ];
+    assert_says(&output, 1, &words);
+    assert_eq!(world.file("out.jsonl"), b"mine");
 }

@@ -27,17 +27,17 @@ pub(crate) fn contract(args: &[String]) -> Result<(), String> {
         return mutants();
     }
     let source = fs::read_to_string(CLAUSES).map_err(|error| format!("{CLAUSES}: {error}"))?;
-    let mut columns = BTreeMap::new();
+    let (clauses, mut columns) = (clauses(&source), Columns::new());
     for adapter in adapters()? {
         for line in outcome_of(&format!("lmbatch-{adapter}"))?.lines() {
-            note(&adapter, line, &mut columns);
+            note(&adapter, line, &clauses, &mut columns);
         }
     }
     // The adapter of a third party keeps them too.
     for line in outcome_of("acme-batch")?.lines() {
-        note("acme", line, &mut columns);
+        note("acme", line, &clauses, &mut columns);
     }
-    let mut table = table(&clauses(&source), &columns);
+    let mut table = table(&clauses, &columns);
     let names = fs::read_to_string(RENAMED).map_err(|error| format!("{RENAMED}: {error}"))?;
     table.push_str(&renamed(&names));
     println!("{table}");
@@ -140,8 +140,9 @@ fn outcome_of(package: &str) -> Result<String, String> {
 /// Column, then clause, then whether it is kept.
 type Columns = BTreeMap<String, BTreeMap<String, bool>>;
 
-/// Reads `test inline::a_name ... ok`.
-fn note(adapter: &str, line: &str, columns: &mut Columns) {
+/// Reads `test inline::a_name ... ok`. Tests of the adapter that are no clauses make no column: they stand in the same
+/// program, often outside of the modules of its ways.
+fn note(adapter: &str, line: &str, clauses: &[(String, String)], columns: &mut Columns) {
     let Some((path, outcome)) = line
         .strip_prefix("test ")
         .and_then(|rest| rest.split_once(" ... "))
@@ -149,6 +150,9 @@ fn note(adapter: &str, line: &str, columns: &mut Columns) {
         return;
     };
     let (way, name) = path.rsplit_once("::").unwrap_or(("", path));
+    if !clauses.iter().any(|(_, clause)| clause == name) {
+        return;
+    }
     let column = format!("{adapter} {}", sentence(way));
     let column = columns.entry(column.trim_end().to_owned()).or_default();
     column.insert(name.to_owned(), outcome == "ok");
@@ -239,12 +243,16 @@ mod tests {
     #[test]
     fn a_table_has_a_row_for_each_clause_and_a_column_for_each_way() {
         let source = "            create::a_b,\n            doubt::c_1,\nfn x(a::b,\n";
-        let mut columns = Columns::new();
+        let (clauses, mut columns) = (clauses(source), Columns::new());
         for line in ["test a_b ... ok", "test c_1 ... FAILED", "running 2 tests"] {
-            note("acme", line, &mut columns);
+            note("acme", line, &clauses, &mut columns);
         }
-        note("zenith", "test by_file::a_b ... ok", &mut columns);
-        let table = table(&clauses(source), &columns);
+        // A test of the adapter itself is no clause, in whichever module.
+        for path in ["by_file::a_b", "of_its_own", "by_hand::of_its_own"] {
+            let line = format!("test {path} ... ok");
+            note("zenith", &line, &clauses, &mut columns);
+        }
+        let table = table(&clauses, &columns);
         assert!(
             table.contains("| topic | clause | acme | zenith by file |\n"),
             "{table}"

@@ -645,7 +645,8 @@ pub(crate) struct BatchArgs {
 pub(crate) struct RetrieveArgs {
     #[command(flatten)]
     pub(crate) batch: BatchArgs,
-    /// Handle file that `create` wrote; gives each request its own id and exactly one outcome. Not needed for a run.
+    /// Handle file that `create` wrote; gives each request its own id and exactly one outcome. Not needed for a run, and
+    /// for a batch of a run that is recorded in the state folder.
     #[arg(long, value_name = "FILE")]
     pub(crate) handle: Option<PathBuf>,
     /// Write the outcomes so far of an unfinished run, from its record; the provider is not contacted.

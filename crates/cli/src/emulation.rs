@@ -11,7 +11,7 @@ use lmbatch::durable::StateFolder;
 use lmbatch::engine::{files_of_run, forget_run};
 use lmbatch::record::{RunFilter, RunRecord};
 use lmbatch::{AccountId, Engine, Error, ErrorKind};
-use lmbatch_emulator::{Emulator, EmulatorBuilder};
+use lmbatch_emulator::{Emulator, EmulatorBuilder, Limits};
 
 use crate::args::EmulatorArgs;
 use crate::commands::run_settings::RunSettings;
@@ -170,23 +170,23 @@ pub(crate) fn exists(provider: &Provider) -> bool {
     added(provider).is_some() || base_url(provider).is_some()
 }
 
+/// Returns the builder of every emulator that the command starts, so that a command behaves at the server of `emulate`
+/// as it does with `--emulate`. Results can be read from an offset.
+pub(crate) fn builder() -> EmulatorBuilder {
+    Emulator::builder().limits(Limits {
+        ranges: true,
+        ..Limits::default()
+    })
+}
+
 /// Starts the emulation of a provider for one of its routes.
 pub(crate) async fn start(
     provider: &Provider,
     route: Route,
     options: &EmulatorArgs,
 ) -> Result<Emulation, Failure> {
-    start_as(provider, route, options, Emulator::builder()).await
-}
-
-/// Starts the emulation of a provider as [`start`] does, where lmbatch emulates the provider with further settings.
-pub(crate) async fn start_as(
-    provider: &Provider,
-    route: Route,
-    options: &EmulatorArgs,
-    settings: EmulatorBuilder,
-) -> Result<Emulation, Failure> {
-    let failed = |error: io::Error| Failure::from(Error::local("starting the emulator", error));
+    let failed =
+        |error: io::Error| Failure::from(Error::local("the emulator cannot be started", error));
     if let Some(added) = added(provider) {
         return (added.run)(route).await.map_err(failed);
     }
@@ -194,7 +194,7 @@ pub(crate) async fn start_as(
         let id = provider.id();
         Failure::usage(format!("--emulate: the provider {id} cannot be emulated"))
     })?;
-    let emulator = options.apply(settings)?.start().await;
+    let emulator = options.apply(builder())?.start().await;
     let emulator = emulator.map_err(failed)?;
     Ok(Emulation::new(base_url(&emulator), emulator))
 }

@@ -26,6 +26,7 @@ mod live;
 mod max_failed;
 mod model;
 mod on_finish;
+mod output_failure;
 mod output_format;
 mod packaging;
 mod paying_args;
@@ -162,10 +163,13 @@ fn main() -> ExitCode {
     if let Some(failure) = unread.filter(|_| config::is_read_by(&matches)) {
         return unconfigured(&failure);
     }
-    let args = match Args::from_arg_matches(&matches) {
+    let mut args = match Args::from_arg_matches(&matches) {
         Ok(args) => args,
         Err(error) => return misused(&error),
     };
+    if let Some(retention) = args.command.retention() {
+        retention.note_sources(&matches);
+    }
     if let Ok(filter) = std::env::var("LMBATCH_LOG") {
         log(&filter);
     }
@@ -190,7 +194,7 @@ fn main() -> ExitCode {
         if let (Some(retention), Ok(exit)) = (retention, &ended)
             && !exit.is_stopped()
         {
-            Box::pin(retention::look(&session, &retention)).await;
+            Box::pin(retention::look(&session, &retention, retention.is_said)).await;
         }
         session.close(&*commands::clock()).await;
         terminal::end_live();
@@ -383,11 +387,11 @@ impl Command {
     }
 
     /// Returns the retention of a command that may delete old answers once it has ended.
-    fn retention(&self) -> Option<&RetentionArgs> {
+    fn retention(&mut self) -> Option<&mut RetentionArgs> {
         match self {
-            Self::Run(run) => Some(&run.retention),
-            Self::Resume(resume) => Some(&resume.options.retention),
-            Self::Requeue(requeue) => Some(&requeue.resume.retention),
+            Self::Run(run) => Some(&mut run.retention),
+            Self::Resume(resume) => Some(&mut resume.options.retention),
+            Self::Requeue(requeue) => Some(&mut requeue.resume.retention),
             _ => None,
         }
     }

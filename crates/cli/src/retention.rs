@@ -1,5 +1,5 @@
-//! Retention of prompts and answers in a state folder. Once a day, the answers of runs whose output was written long
-//! ago and is there unchanged are deleted, and a large folder is reported.
+//! Retention of prompts and answers in a state folder. Once a day, and where an argument asks for it, the answers of
+//! runs whose output was written long ago and is there unchanged are deleted, and a large folder is reported.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -27,22 +27,26 @@ const NOTE: &str = "retention";
 /// Time between two looks at a state folder.
 const INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Longest time that a look takes, apart from the run it is at. The look of the next day continues.
+/// Longest time that a daily look takes, apart from the run it is at. The look of the next day continues.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Looks at the state folder that the command has written to, unless that was done within a day. A failure is a
-/// warning: the work of the command is done.
-pub(crate) async fn look(session: &Session, args: &RetentionArgs) {
+/// Looks at the state folder that the command has written to, unless that was done within a day. A look that an
+/// argument asks for is due at any time. A failure is a warning: the work of the command is done.
+pub(crate) async fn look(session: &Session, args: &RetentionArgs, is_asked: bool) {
     let Some((folder, ledger)) = session.written() else {
         return;
     };
     let clock = clock();
     let now = clock.now();
-    // Noted first: a look that fails must not be repeated by each command. Without a note there is no look.
-    if !is_due(folder, now) || note(folder, now).is_err() {
+    // Noted first: a look that fails must not be repeated by each command. Without a note there is no daily look.
+    if !is_asked && !is_due(folder, now) {
         return;
     }
-    match looked(folder, ledger, args, &*clock).await {
+    if note(folder, now).is_err() && !is_asked {
+        return;
+    }
+    let longest = (!is_asked).then_some(LONGEST);
+    match looked(folder, ledger, args, longest, &*clock).await {
         Ok(deleted) => deleted.report(args.delete_answers_after),
         Err(failure) => terminal::warn(&format!(
             "old answers could not be deleted from this machine: {}",
@@ -111,6 +115,7 @@ async fn looked(
     folder: &Path,
     ledger: &SqliteLedger,
     args: &RetentionArgs,
+    longest: Option<Duration>,
     clock: &dyn Clock,
 ) -> Result<Deleted, Failure> {
     let start = clock.elapsed();
@@ -123,7 +128,7 @@ async fn looked(
     let mut deleted = Deleted::default();
     let now = clock.now();
     for run in ended_before(ledger, Some(now)).await? {
-        if clock.elapsed() - start > LONGEST {
+        if longest.is_some_and(|longest| clock.elapsed() - start > longest) {
             break;
         }
         let Some(files) = of_runs.get(run.nonce.as_str()) else {

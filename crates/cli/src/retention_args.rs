@@ -3,6 +3,9 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
 use crate::byte_size::ByteSize;
 
 /// Longest time for which emulated answers are kept: they cost nothing and can be made again.
@@ -13,7 +16,8 @@ const EMULATED: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct RetentionArgs {
     /// Time after which the prompts and answers of a finished run are deleted from the state folder, such as 30d, or
     /// never. It is counted from the writing of the output, which must be there unchanged; the record of the run
-    /// stays. Emulated runs keep theirs for at most a day.
+    /// stays. Emulated runs keep theirs for at most a day. This option is applied at the end of the command; a time from
+    /// the environment or a file is applied once a day.
     #[arg(
         long,
         value_name = "DUR|never",
@@ -29,6 +33,24 @@ pub(crate) struct RetentionArgs {
         default_value = "10GB"
     )]
     pub(crate) warn_above: ByteSize,
+    /// True if an argument of this call sets one of the options, see [`RetentionArgs::note_sources`].
+    #[arg(skip)]
+    pub(crate) is_said: bool,
+}
+
+impl RetentionArgs {
+    /// Notes whether an argument of this call sets one of the options. A default, the environment and a file do not
+    /// count.
+    pub(crate) fn note_sources(&mut self, matches: &ArgMatches) {
+        let said = |matches: &ArgMatches| {
+            ["delete_answers_after", "warn_above"]
+                .iter()
+                .any(|id| matches.value_source(id) == Some(ValueSource::CommandLine))
+        };
+        self.is_said = matches
+            .subcommand()
+            .is_some_and(|(_, matches)| said(matches));
+    }
 }
 
 /// Time after which prompts and answers are deleted.

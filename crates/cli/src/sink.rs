@@ -183,6 +183,14 @@ impl Complete {
         })
     }
 
+    /// Returns the path of a file for messages; `None` for an object and for an output that is no file.
+    pub(crate) fn shown(&self) -> Option<String> {
+        match &self.0.as_ref()?.place {
+            Named::File(path) => Some(path.display().to_string()),
+            Named::Object(_) => None,
+        }
+    }
+
     /// Gives a file its name, or uploads it. A file that appeared under the name meanwhile is checked again.
     pub(crate) fn appear(self) -> io::Result<()> {
         let Some(Unnamed {

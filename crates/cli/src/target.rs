@@ -6,7 +6,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
+use crate::output_failure::{self, Step};
 use crate::remote::{self, Address};
 use crate::terminal;
 
@@ -135,10 +136,12 @@ impl Target {
             },
         };
         tried.map_err(|error| {
-            Failure::usage(format!(
-                "output {} cannot be written: {error}",
-                self.shown()
-            ))
+            let failure = output_failure::failure(Step::Write, &self.shown(), &error);
+            Failure {
+                exit: Exit::Usage,
+                kind: "usage",
+                ..failure
+            }
         })
     }
 

@@ -185,8 +185,14 @@ impl Context {
         if let Some(spool) = &self.spool {
             return Ok(Arc::clone(spool));
         }
-        let spool =
-            TemporarySpool::new().map_err(|e| Error::local("making a temporary spool", e))?;
+        let spool = TemporarySpool::new().map_err(|error| {
+            let folder = std::env::temp_dir();
+            let message = format!(
+                "a folder for temporary files cannot be created in {} (free some space there, or set TMPDIR)",
+                folder.display()
+            );
+            Error::local(message, error)
+        })?;
         Ok(Arc::new(spool))
     }
 

@@ -1,6 +1,8 @@
 //! The engine: the public interface to plans, runs and batches. Each method calls the module that
 //! does the work.
 
+mod recorded;
+
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;

@@ -5,10 +5,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use lmbatch_core::{Clock as _, Error, ErrorKind, Ledger as _, RunFilter, RunRecord};
+use lmbatch_core::{BatchId, Clock as _, Error, ErrorKind, Ledger as _, RunFilter, RunRecord};
 use lmbatch_engine::{
     Engine, FolderSpool, LMInvoker, MemoryLedger, OnKnownRun, RequestFilter, RunOptions, RunQuery,
-    SameRun, delete_answers, files_of_run,
+    SameRun, SpooledFile, delete_answers, files_of_run,
 };
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 
@@ -138,4 +138,42 @@ async fn the_record_still_says_what_is_left_at_the_provider() {
     let cleaned = world.run().await;
     assert!(cleaned.cleaned.is_some());
     assert_eq!(cleaned.answers_deleted_at, run.answers_deleted_at);
+}
+
+#[tokio::test]
+async fn the_record_names_the_requests_of_a_batch_without_its_answers() {
+    let world = World::new();
+    let named = world.invoker().batch().run("mine").requests(ASKED);
+    named.await.unwrap();
+    let run = world.run().await;
+    world.delete(&run).await;
+    let shards = world.ledger.shards(&run.id).await.unwrap();
+    let batch = shards[0].state.batch().unwrap().clone();
+    let engine = world.engine();
+    let handle = engine.recorded_handle(&batch).await.unwrap().unwrap();
+    assert_eq!((&handle.batch, &handle.account), (&batch, &run.account));
+    let finished = engine.retrieve(&handle).await.unwrap();
+    let mut outcomes = engine.outcomes(&finished).unwrap();
+    for (id, _) in ASKED {
+        let found = outcomes.next().unwrap().unwrap();
+        assert_eq!(found.id.as_str(), format!("\"{id}\""));
+    }
+    assert!(outcomes.next().unwrap().is_none());
+    assert_eq!(world.provider.accepted(), 1, "nothing is sent again");
+    // The results are read into files of their own, and the record is as it was.
+    let deleted = world.run().await;
+    assert!(deleted.answers_deleted_at.is_some());
+    let left = files_of_run(world.folder.path(), &deleted).unwrap();
+    assert!(!left.iter().any(SpooledFile::holds_answers));
+    let unknown = BatchId::new("batch-of-another");
+    assert_eq!(engine.recorded_handle(&unknown).await.unwrap(), None);
+    // Without its table of ids, the batch cannot be named.
+    for file in left
+        .iter()
+        .filter(|file| file.path.to_string_lossy().contains(".echo-"))
+    {
+        file.delete().unwrap();
+    }
+    let missing = engine.recorded_handle(&batch).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::Local, "{missing}");
 }

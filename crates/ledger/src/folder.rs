@@ -52,7 +52,10 @@ impl StateFolder {
         let folder = folder.into();
         let creating = |error| {
             Error::local(
-                format!("creating the state folder {}", folder.display()),
+                format!(
+                    "the state folder {} cannot be created (give another path, or move away what stands there)",
+                    folder.display()
+                ),
                 error,
             )
         };
@@ -97,8 +100,10 @@ impl StateFolder {
     pub fn init(parent: &Path) -> Result<Self> {
         let state = Self::write(parent.join(NAME))?;
         let marker = state.folder.join(MARKER);
-        write_new(&marker, "1\n")
-            .map_err(|error| Error::local("marking the state folder", error))?;
+        write_new(&marker, "1\n").map_err(|error| {
+            let message = format!("the file {} cannot be written", marker.display());
+            Error::local(message, error)
+        })?;
         Ok(state)
     }
 
@@ -276,11 +281,11 @@ pub fn marked_runs(spool: &Path) -> Result<BTreeSet<String>> {
 
 /// Returns a function that makes the error for a folder that cannot be read.
 fn unreadable(folder: &Path) -> impl Fn(std::io::Error) -> Error {
-    let doing = format!(
-        "reading {}, which must be a folder of this user",
+    let message = format!(
+        "{} cannot be read (it must be a folder of this user)",
         folder.display()
     );
-    move |error| Error::local(doing.as_str(), error)
+    move |error| Error::local(message.as_str(), error)
 }
 
 /// Writes a file, unless it exists.

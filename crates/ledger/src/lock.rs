@@ -92,8 +92,8 @@ impl Locks {
             Ok(Ok(held)) => Ok(RunClaim::new(run, Arc::new(held))),
             Ok(Err(process)) => Err(held(run, process)),
             Err(error) => {
-                let doing = format!("claiming the run {run} by {}", link.display());
-                Err(Error::local(doing, error))
+                let message = format!("the run {run} cannot be claimed by {}", link.display());
+                Err(Error::local(message, error))
             }
         }
     }

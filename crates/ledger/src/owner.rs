@@ -67,8 +67,8 @@ fn refused(message: String) -> Error {
 }
 
 fn unreadable(path: &Path) -> impl Fn(io::Error) -> Error {
-    let doing = format!("reading {} of the state folder", path.display());
-    move |error| Error::local(doing.as_str(), error)
+    let message = format!("{} of the state folder cannot be read", path.display());
+    move |error| Error::local(message.as_str(), error)
 }
 
 #[cfg(unix)]
@@ -94,11 +94,11 @@ fn restrict(folder: &Path) -> Result<bool> {
     }
     // The folder contains prompts and answers.
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(|error| {
-        let doing = format!(
-            "removing other users' access to the state folder {}",
-            folder.display()
+        let message = format!(
+            "other users can read the state folder {path}, and that cannot be changed; run: chmod 700 {path}",
+            path = folder.display()
         );
-        Error::local(doing, error)
+        Error::local(message, error)
     })?;
     Ok(true)
 }

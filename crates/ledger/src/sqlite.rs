@@ -61,7 +61,10 @@ impl SqliteLedger {
         // permissions.
         let made = owner::private(options.append(true).create(true)).open(path);
         made.map_err(|error| {
-            Error::local(format!("creating the ledger {}", path.display()), error)
+            Error::local(
+                format!("the ledger {} cannot be created", path.display()),
+                error,
+            )
         })?;
         let options = SqliteConnectOptions::new()
             .filename(path)

@@ -59,7 +59,7 @@ impl RequestSource for InputLines {
             let found = self.lines.next(|number, bytes| {
                 is_read = read_line(number, bytes, context, outline, visit);
             });
-            if !found.map_err(|error| Error::local("reading the input", error))? {
+            if !found.map_err(|error| Error::local("the input cannot be read", error))? {
                 return Ok(false);
             }
         }

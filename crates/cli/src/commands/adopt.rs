@@ -53,8 +53,16 @@ impl Named {
             let message = format!("the record here knows {batch}");
             return Err(match engine.ledger().run_of_batch(batch).await? {
                 Some(run) => Failure::usage(format!("{message}, of run {}", run.id)).hint(format!(
-                    "{} shows that run",
-                    hints::on_runs(["show", &run.id])
+                    "{} shows that run; {} writes the rows of the batch with the ids of its input",
+                    hints::on_runs(["show", &run.id]),
+                    hints::on_runs([
+                        "retrieve",
+                        batch.as_str(),
+                        "-p",
+                        run.provider.as_str(),
+                        "-o",
+                        "OUTPUT"
+                    ])
                 )),
                 None => Failure::usage(message)
                     .hint(format!("{} lists its runs", hints::on_runs(["runs"]))),

@@ -1,10 +1,11 @@
 //! Runs whose prompts and answers were deleted from this machine: the record is left, and the output that was written.
 
+use std::path::Path;
 use std::time::SystemTime;
 
-use lmbatch::Engine;
 use lmbatch::adapter::format_time;
-use lmbatch::record::{RunRecord, ShardRecord};
+use lmbatch::record::{RunRecord, ShardRecord, ShardState};
+use lmbatch::{BatchId, Engine};
 use serde_json::json;
 
 use super::run_context::RunContext;
@@ -12,7 +13,10 @@ use super::run_settings::RunSettings;
 use crate::exit::{Exit, Failure};
 use crate::on_finish::{self, Ended};
 use crate::sink::Place;
-use crate::{format, hints, terminal, written};
+use crate::{format, hints, remote, terminal, written};
+
+/// Maximum number of commands that fetch results; a run may have thousands of batches.
+const COMMANDS: usize = 20;
 
 /// Refuses a command that needs the answers of a run, if they were deleted from this machine.
 ///
@@ -24,11 +28,15 @@ pub(super) async fn check(engine: &Engine, run: &RunRecord) -> Result<(), Failur
     };
     let notes = RunSettings::read(run)?;
     let now = engine.clock().now();
-    let mut places = vec![output(run, &notes)];
+    let (mut places, mut commands) = (vec![output(run, &notes)], Vec::new());
     if !notes.emulated {
         let shards = engine.ledger().shards(&run.id).await?;
-        let left = engine.remaining(run).await?;
-        places.push(at_provider(&notes, &shards, left.batches, left.until, now));
+        let batches = stored(run, &shards);
+        let until = engine.remaining(run).await?.until;
+        places.push(at_provider(&notes, batches.len(), until, now));
+        if !batches.is_empty() && until.is_none_or(|until| until > now) {
+            commands = fetching(run, &notes, &batches);
+        }
     }
     let message = format!(
         "the prompts and answers of run {} were deleted from this machine on {}",
@@ -36,7 +44,7 @@ pub(super) async fn check(engine: &Engine, run: &RunRecord) -> Result<(), Failur
         day(at)
     );
     let failure = Failure::new(Exit::Failed, "answers_deleted", message).of_run(&run.id);
-    Err(failure.hint(format!(
+    Err(failure.with_details(commands).hint(format!(
         "{}; to send its requests, and pay for them, again: run with --new",
         places.join("; ")
     )))
@@ -65,37 +73,75 @@ fn output(run: &RunRecord, notes: &RunSettings) -> String {
     }
 }
 
-/// Says until when the provider keeps the results, and how to fetch those of a batch.
+/// Returns the batches whose results were fetched and not deleted at the provider since, in the order in which they were
+/// created.
+fn stored<'s>(run: &RunRecord, shards: &'s [ShardRecord]) -> Vec<&'s BatchId> {
+    let is_there = |shard: &&ShardRecord| {
+        let is_sealed = matches!(shard.state, ShardState::Sealed { .. });
+        is_sealed && !run.cleaned.is_some_and(|cleaned| cleaned.batches(shard))
+    };
+    let shards = shards.iter().filter(is_there);
+    shards.filter_map(|shard| shard.state.batch()).collect()
+}
+
+/// Says until when the provider keeps the results.
 fn at_provider(
     notes: &RunSettings,
-    shards: &[ShardRecord],
-    batches: u64,
+    batches: usize,
     until: Option<SystemTime>,
     now: SystemTime,
 ) -> String {
     let provider = notes.provider.id();
-    let batch = shards.iter().find_map(|shard| shard.state.batch());
-    let (Some(batch), 1..) = (batch, batches) else {
+    if batches == 0 {
         return format!("{provider} keeps no results of the run");
-    };
+    }
     let results = format!(
         "the results of {}",
-        format::count(batches, "batch", "batches")
+        format::count(batches as u64, "batch", "batches")
     );
     match until {
-        Some(until) if until <= now => {
-            format!("{provider} kept {results} until {}", day(until))
+        Some(until) if until <= now => format!("{provider} kept {results} until {}", day(until)),
+        Some(until) => format!("{provider} keeps {results} until {}", day(until)),
+        None => format!("{provider} may still have {results}"),
+    }
+}
+
+/// Returns the commands that fetch the results of batches again, each into a file of its own beside the output.
+fn fetching(run: &RunRecord, notes: &RunSettings, batches: &[&BatchId]) -> Vec<String> {
+    let mut lines = vec!["to fetch its results again, with the ids of the input:".to_owned()];
+    for (at, batch) in batches.iter().enumerate().take(COMMANDS) {
+        let file = retrieved(&notes.output, at + 1);
+        let mut words = vec!["retrieve", batch.as_str(), "-p", notes.provider.id()];
+        let connection = &notes.connection;
+        for (flag, value) in [
+            ("--base-url", &connection.base_url),
+            ("--key-env", &connection.key_env),
+        ] {
+            if let Some(value) = value {
+                words.extend([flag, value]);
+            }
         }
-        until => {
-            let time = until.map_or_else(
-                || format!("{provider} may still have {results}"),
-                |until| format!("{provider} keeps {results} until {}", day(until)),
-            );
-            format!(
-                "{time}: {}",
-                hints::command(["retrieve", batch.as_str(), "-p", provider])
-            )
+        words.extend(["-o", &file]);
+        lines.push(hints::on_runs(words));
+    }
+    if batches.len() > COMMANDS {
+        lines.push(format!(
+            "and so on for the other batches, which {} lists",
+            hints::on_runs(["show", &run.id])
+        ));
+    }
+    lines
+}
+
+/// Returns the path of a file for the results of a batch, beside the output of its run.
+fn retrieved(output: &Path, number: usize) -> String {
+    let is_local = output != Path::new("-") && remote::url(output).is_none();
+    match output.file_name().filter(|_| is_local) {
+        Some(name) => {
+            let name = format!("retrieved-{number}-{}", name.to_string_lossy());
+            output.with_file_name(name).display().to_string()
         }
+        None => format!("retrieved-{number}.jsonl"),
     }
 }
 
@@ -123,13 +169,21 @@ pub(super) async fn again(
     if !place.is_current {
         check(engine, run).await?;
     }
-    let requests = u64::from(run.requests);
-    let (unusable, exit) = ended(run, &context.notes);
+    let (requests, notes) = (u64::from(run.requests), &context.notes);
+    let (unusable, exit) = ended(run, notes);
     let output = place.target.shown();
+    let shards = engine.ledger().shards(&run.id).await?;
+    let batches: Vec<&BatchId> = shards
+        .iter()
+        .filter_map(|shard| shard.state.batch())
+        .collect();
     let summary = json!({
         "format": 1, "run": run.id, "name": run.name, "state": "finished",
-        "state_dir": context.session.folder(), "requests": requests, "unusable": unusable,
-        "output": output, "answers_deleted_at": run.answers_deleted_at.map(format_time),
+        "state_dir": context.session.folder(), "requests": requests,
+        "usable": requests.saturating_sub(unusable), "unusable": unusable,
+        "provider": notes.provider.id(), "model": notes.model, "batch": batches.first(), "batches": batches,
+        "emulated": context.emulated, "output": output,
+        "answers_deleted_at": run.answers_deleted_at.map(format_time),
     });
     if context.report.json {
         terminal::json(&summary);

@@ -2,15 +2,14 @@
 
 use std::net::SocketAddr;
 
-use lmbatch_emulator::Emulator;
-
 use crate::args::EmulatorArgs;
+use crate::emulation;
 use crate::exit::{Exit, Failure};
 use crate::signals::Handling;
 use crate::terminal;
 
 pub(crate) async fn emulate(addr: SocketAddr, options: &EmulatorArgs) -> Result<Exit, Failure> {
-    let builder = options.apply(Emulator::builder().addr(addr))?;
+    let builder = options.apply(emulation::builder().addr(addr))?;
     // The server runs until a signal ends it.
     let mut handling = Handling::new();
     let emulator = builder.start().await;

@@ -423,11 +423,15 @@ pub(crate) async fn outcomes(
 }
 
 /// Adds the hint for a run whose outcomes are in the record but not in an output.
-fn unwritten(failure: Failure, run: Option<&RunRecord>) -> Failure {
+fn unwritten(mut failure: Failure, run: Option<&RunRecord>) -> Failure {
     match run {
-        Some(run) if !failure.message.is_empty() && failure.hint.is_none() => {
+        Some(run) if !failure.message.is_empty() => {
             let command = hints::on_runs(["retrieve", &run.id, "-o", "OUTPUT"]);
-            let hint = format!("the outcomes are stored; to write them: {command}");
+            let stored = format!("the outcomes are stored; to write them: {command}");
+            let hint = match failure.hint.take() {
+                Some(first) => format!("{first}; {stored}"),
+                None => stored,
+            };
             failure.of_run(&run.id).hint(hint)
         }
         _ => failure,

@@ -258,6 +258,8 @@ struct Scheduler {
     unlisted: Option<String>,
     /// Number of runs that were started.
     begun: u64,
+    /// True once the state folder was looked at for old answers.
+    has_looked: bool,
     worst: Exit,
 }
 
@@ -291,6 +293,7 @@ impl Scheduler {
             waiting: HashMap::new(),
             unlisted: None,
             begun: 0,
+            has_looked: false,
             worst: Exit::Usable,
         })
     }
@@ -314,7 +317,9 @@ impl Scheduler {
             if self.many.args.watch {
                 // The command may never end.
                 let args = &self.many.args.options.retention;
-                Box::pin(retention::look(&self.many.session, args)).await;
+                // An argument asks for the first look and for the one at the end; the others are daily.
+                let is_asked = args.is_said && !std::mem::replace(&mut self.has_looked, true);
+                Box::pin(retention::look(&self.many.session, args, is_asked)).await;
             }
             self.begin_due();
             let due = self.waiting.values().filter_map(|waiting| waiting.due);

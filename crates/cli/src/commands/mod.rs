@@ -27,6 +27,7 @@ pub(crate) mod providers;
 pub(crate) mod purge;
 pub(crate) mod purge_answers;
 pub(crate) mod purge_choice;
+pub(crate) mod recorded_batch;
 pub(crate) mod requeue;
 pub(crate) mod resume;
 pub(crate) mod retrieve;
@@ -58,6 +59,7 @@ use self::run_settings::RunSettings;
 use crate::args::ConnectionArgs;
 use crate::exit::Failure;
 use crate::model::Model;
+use crate::output_failure::{self, Step};
 use crate::providers::{Provider, Route};
 use crate::rendering::{self, OutcomeForm, Rendering};
 use crate::signals::Handling;
@@ -154,22 +156,22 @@ pub(crate) async fn write(
     let readers = (0..rendering.readers()).map(|_| engine.outcomes(finished));
     let readers = readers.collect::<Result<Vec<_>, _>>()?;
     let is_file = matches!(place.target, Target::File { .. } | Target::Remote(_));
-    let stop = Arc::new(AtomicBool::new(false));
+    let (path, stop) = (place.target.shown(), Arc::new(AtomicBool::new(false)));
     let is_stopped = Arc::clone(&stop);
     let work = move || {
         // Opening a FIFO blocks until it has a reader.
         let opened = place.open(is_parquet);
-        let mut sink = opened.map_err(|error| unwritten(false, "making the output", error))?;
+        let mut sink =
+            opened.map_err(|error| output_failure::failure(Step::Create, &path, &error))?;
         let mut write = |lines: &[u8]| {
             let written = sink.write(lines);
-            written.map_err(|error| unwritten(sink.is_stream(), "writing the output", error))
+            written.map_err(|error| unwritten(sink.is_stream(), &path, &error))
         };
         write(&rendering.header())?;
         summary.add(rendering.lines(readers, &is_stopped, &mut write)?);
         let is_stream = sink.is_stream();
         let complete = Sink::complete(sink);
-        let complete =
-            complete.map_err(|error| unwritten(is_stream, "writing the output", error))?;
+        let complete = complete.map_err(|error| unwritten(is_stream, &path, &error))?;
         Ok::<_, Failure>((summary, complete))
     };
     let (done, mut written) = oneshot::channel();
@@ -195,17 +197,21 @@ pub(crate) async fn write(
 }
 
 /// Returns the failure of an output that could not be written. A pipe closed by its reader is not an error.
-fn unwritten(is_stream: bool, doing: &str, error: std::io::Error) -> Failure {
+fn unwritten(is_stream: bool, path: &str, error: &std::io::Error) -> Failure {
     match error.kind() {
         std::io::ErrorKind::BrokenPipe if is_stream => Failure::pipe(),
-        _ => lmbatch::Error::local(doing, error).into(),
+        _ => output_failure::failure(Step::Write, path, error),
     }
 }
 
-/// Gives a complete output file its name.
+/// Gives a complete output file its name, or uploads it.
 pub(crate) fn appear(complete: Complete) -> Result<(), Failure> {
-    let appeared = complete.appear();
-    appeared.map_err(|error| lmbatch::Error::local("naming the output", error).into())
+    let path = complete.shown();
+    complete.appear().map_err(|error| match path {
+        Some(path) => output_failure::failure(Step::Appear, &path, &error),
+        // The error of an upload names the object, and the file that holds the output.
+        None => Failure::failed(error.to_string()),
+    })
 }
 
 /// Returns an engine that prints its warnings.

@@ -12,7 +12,7 @@ use super::batch::engine;
 use super::continuing::unfinished;
 use super::end::{self, outcomes};
 use super::run_context::{Patience, RunContext, read_by};
-use super::{appear, clock, deleted_answers, pilot_facts, state, write};
+use super::{appear, clock, deleted_answers, pilot_facts, recorded_batch, state, write};
 use crate::args::{ReportArgs, RetrieveArgs};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
@@ -56,6 +56,13 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
         }
         None => None,
     };
+    let recorded = match &handle {
+        Some(_) => None,
+        None => recorded_batch::find(session, &engine, &args.state, &batch).await,
+    };
+    let of_record = recorded.as_ref().and_then(|one| one.handle.clone());
+    let is_of_record = of_record.is_some();
+    let handle = handle.or(of_record);
     let finished = match read(&engine, handle.as_ref(), &batch).await {
         Err(error) if error.kind() == ErrorKind::Timeout => {
             // Delivered rows are written, even if others are missing.
@@ -98,7 +105,14 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
     for line in summary.troubles() {
         terminal::message(&line);
     }
-    if handle.is_none() && bears_our_ids(&engine, &finished)? {
+    if let Some(recorded) = recorded.as_ref().filter(|_| is_of_record) {
+        terminal::message(&format!(
+            "the ids are those of the input of run {}, by its record",
+            recorded.run
+        ));
+    }
+    // A run that is recorded cannot be adopted.
+    if handle.is_none() && recorded.is_none() && bears_our_ids(&engine, &finished)? {
         let model = format!("{}/MODEL", provider.id());
         let adopt = ["adopt", batch.as_str(), "INPUT", "-m", &model];
         terminal::message(

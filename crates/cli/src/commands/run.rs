@@ -18,12 +18,13 @@ use super::pilot::{self, First, Piloted};
 use super::planning::{Planned, Unplanned, plan_unless_empty, stopped};
 use super::run_context::{Patience, RunContext};
 use super::run_settings::RunSettings;
-use super::{clock, connect, continuing, default_output, dry_run, state, updating};
+use super::{appear, clock, connect, continuing, default_output, dry_run, state, updating};
 use crate::args::RunArgs;
 use crate::emulation::{self, Emulation};
 use crate::estimator::ASSUMED_OUTPUT;
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
+use crate::output_failure::{self, Step};
 use crate::output_format;
 use crate::progress::Progress;
 use crate::session::Session;
@@ -360,14 +361,18 @@ fn empty(context: &RunContext, engine: &Engine) -> Result<Exit, Failure> {
         if target == Target::Standard {
             terminal::keep_stdout_for_outcomes();
         }
-        let failed = |error| lmbatch::Error::local("writing the output", error);
+        let path = target.shown();
+        let failed = |step| {
+            let path = &path;
+            move |error: std::io::Error| output_failure::failure(step, path, &error)
+        };
         let form = notes.form();
         let place = Place::new(target, report.force);
-        let mut sink = place.open(form.is_parquet()).map_err(failed)?;
-        sink.write(&form.header())
-            .and_then(|()| sink.complete())
-            .and_then(|complete| complete.appear())
-            .map_err(failed)?;
+        let mut sink = place
+            .open(form.is_parquet())
+            .map_err(failed(Step::Create))?;
+        let written = sink.write(&form.header()).and_then(|()| sink.complete());
+        appear(written.map_err(failed(Step::Write))?)?;
     }
     let output = notes.output.display().to_string();
     let provider = notes.provider.id();

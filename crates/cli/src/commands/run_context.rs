@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lmbatch::Engine;
 use lmbatch::engine::RunOptions;
 use lmbatch::record::RunRecord;
-use lmbatch::{Engine, Error};
 
 use super::kept::Kept;
 use super::run_settings::RunSettings;
@@ -14,6 +14,7 @@ use super::turns::Turns;
 use crate::args::ReportArgs;
 use crate::emulation::Emulation;
 use crate::exit::Failure;
+use crate::output_failure::{self, Step};
 use crate::pilot_report::Pilot;
 use crate::progress::Progress;
 use crate::session::Session;
@@ -108,7 +109,9 @@ pub(crate) fn place(
     let found = match &place.target {
         Target::File { path, exists: true } => {
             let found = written::compare(path, &outputs, &version);
-            Some(found.map_err(|error| Error::local("reading the output", error))?)
+            let unread =
+                |error| output_failure::failure(Step::Compare, &place.target.shown(), &error);
+            Some(found.map_err(unread)?)
         }
         Target::Remote(address) => {
             let stored = address.stored()?;

@@ -29,7 +29,7 @@ pub(super) struct Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Model,
-    /// Path, relative to the folder of the file.
+    /// Path, relative to the folder of the file or, behind `~/`, to the home folder.
     Path,
     Dollars,
     /// Whole number from 1 to a maximum.
@@ -222,10 +222,14 @@ impl Form {
             _ => return Err(wrong()),
         };
         let said = |error: String| format!("must be {}: {error}", self.expected());
+        if let Some(control) = text.chars().find(|c| c.is_control()) {
+            let code = u32::from(control);
+            return Err(format!("holds the control character U+{code:04X}"));
+        }
         match self {
             Self::Model | Self::Path if text.is_empty() => return Err("is empty".to_owned()),
             Self::Model => {}
-            Self::Path => return Ok(folder.join(text).into_os_string()),
+            Self::Path => return path(text, folder),
             Self::Dollars => drop(dollars(text).map_err(said)?),
             Self::Count(most) => {
                 let number = text.parse::<u64>().ok();
@@ -253,6 +257,34 @@ impl Form {
             Self::Size => "a size such as \"10 GB\"",
             Self::After => "a time such as \"30d\", or \"never\"",
         }
+    }
+}
+
+/// Returns a path of a file in a folder: `~` is the user's home folder, as in a shell, and a relative path begins in the
+/// folder.
+///
+/// # Errors
+/// A clause, for the home folder of another user, without a home folder, and where an earlier version has used a folder
+/// that is named `~`.
+fn path(text: &str, folder: &Path) -> Result<OsString, String> {
+    let Some(rest) = text.strip_prefix('~') else {
+        return Ok(folder.join(text).into_os_string());
+    };
+    let literal = folder.join(text);
+    if literal.exists() {
+        return Err(format!(
+            "begins with ~, the home folder, and {} exists; name that one ./{text}, or write the path out",
+            literal.display()
+        ));
+    }
+    let home = std::env::home_dir().filter(|home| home.is_absolute());
+    match (
+        rest.strip_prefix('/').or(rest.is_empty().then_some("")),
+        home,
+    ) {
+        (None, _) => Err("begins with ~ and a name; write the path out".to_owned()),
+        (_, None) => Err("begins with ~, and HOME names no folder; write the path out".to_owned()),
+        (Some(rest), Some(home)) => Ok(home.join(rest.trim_start_matches('/')).into_os_string()),
     }
 }
 
@@ -304,7 +336,9 @@ impl Rule {
 /// Returns whether a relative path stays in its folder, through links as well.
 fn is_inside(path: &str, folder: &Path) -> bool {
     let mut parts = Path::new(path).components();
-    let stays = parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    // The home folder is another one.
+    let stays = !path.starts_with('~')
+        && parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     // A path that does not exist yet has no links.
     let resolved = |found: &Path| found.canonicalize().ok().zip(folder.canonicalize().ok());
     let mut above = Path::new(path).ancestors();
@@ -316,6 +350,8 @@ fn is_inside(path: &str, folder: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::args;
 
@@ -388,6 +424,30 @@ mod tests {
     }
 
     #[test]
+    fn a_tilde_is_the_home_folder_unless_a_folder_of_this_name_was_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = std::env::home_dir().expect("a home folder");
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("~/used")).unwrap();
+        for (text, expected) in [
+            ("state", Ok(at("state"))),
+            ("a~/b", Ok(at("a~/b"))),
+            ("./~/used", Ok(at("./~/used"))),
+            ("~/state", Ok(home.join("state"))),
+            ("~//etc/state", Ok(home.join("etc/state"))),
+            ("~/used", Err("; name that one ./~/used, or write")),
+            ("~", Err("; name that one ./~, or write")),
+            ("~me/state", Err("begins with ~ and a name")),
+        ] {
+            match (path(text, folder.path()), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(PathBuf::from(found), expected, "{text}"),
+                (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn a_folder_is_inside_only_without_a_way_out() {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/", folder.path().join("link")).unwrap();
@@ -397,6 +457,8 @@ mod tests {
             ("../state", false),
             ("a/../../b", false),
             ("/state", false),
+            ("~/state", false),
+            ("~", false),
             ("link", false),
             ("link/new", false),
         ] {

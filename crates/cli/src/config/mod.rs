@@ -10,6 +10,7 @@ mod keys;
 mod read;
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -48,13 +49,7 @@ impl Config {
     fn of(places: &Places) -> Result<Self, Failure> {
         let (mut found, mut own) = (Vec::new(), Vec::new());
         for (path, origin) in places.files()? {
-            let text = text_file::read(&path).map_err(|error| {
-                Failure::usage(format!("{} cannot be read: {error}", path.display())).hint(format!(
-                    "{}=FILE names another file; without a value it reads none",
-                    find::VARIABLE
-                ))
-            })?;
-            let settings = read::read(&path, &text, origin)?;
+            let settings = read::read(&path, &text(&path)?, origin)?;
             match origin {
                 Origin::Found => found = settings,
                 Origin::Own | Origin::Named => own = settings,
@@ -171,6 +166,34 @@ impl Config {
         let here = self.here.as_deref();
         let short = here.and_then(|here| Path::new(file).strip_prefix(here).ok());
         short.map_or_else(|| file.to_owned(), |short| short.display().to_string())
+    }
+}
+
+/// Returns the text of a file.
+///
+/// # Errors
+/// Usage, with the file, and with the line that is no text.
+fn text(path: &Path) -> Result<String, Failure> {
+    let another = || {
+        let variable = find::VARIABLE;
+        format!("{variable}=FILE names another file; without a value it reads none")
+    };
+    let shown = path.display();
+    let no_text = |line: usize, why: &str| {
+        Failure::usage(format!("{shown}, line {line}: {why}"))
+            .hint(format!("save the file as text in UTF-8; {}", another()))
+    };
+    let bytes = fs::read(path).map_err(|error| {
+        Failure::usage(format!("{shown} cannot be read: {error}")).hint(another())
+    })?;
+    let text = text_file::text(bytes);
+    let text = text.map_err(|wrong| no_text(wrong.line, "the text is not UTF-8"))?;
+    match text.find('\0') {
+        Some(at) => Err(no_text(
+            text_file::line_of(text.as_bytes(), at),
+            "the text holds a NUL byte",
+        )),
+        None => Ok(text),
     }
 }
 

@@ -254,6 +254,18 @@ warn_above = "10 GB"
             ),
             ("model = \"\"", "line 1: model is empty|"),
             (
+                "\nmodel = \"openai/m\\u0000\"",
+                "line 2: model holds the control character U+0000|",
+            ),
+            (
+                "state = \"a\\u0000b\"",
+                "line 1: state holds the control character U+0000|",
+            ),
+            (
+                "state = \"~me/b\"",
+                "line 1: state begins with ~ and a name; write the path out|",
+            ),
+            (
                 "state = [\"a\"]",
                 "line 1: state must be a path in quotes, and is an array|",
             ),
@@ -350,6 +362,11 @@ warn_above = "10 GB"
             ),
             (
                 "state = \"/tmp/x\"",
+                Origin::Found,
+                "state must name a folder inside the folder of this file",
+            ),
+            (
+                "state = \"~/x\"",
                 Origin::Found,
                 "state must name a folder inside the folder of this file",
             ),

@@ -22,6 +22,12 @@ pub trait ProviderFactory: fmt::Debug + Send + Sync + 'static {
     /// Creates the codec for one of the [routes](Self::routes). Needs no key.
     fn codec(&self, route: &str) -> Box<dyn BatchCodec>;
 
+    /// Returns the base URL that [`connect`](Self::connect) uses where the connection names none: that of the
+    /// environment, or else the provider's own. `None`, the default, where the adapter does not tell.
+    fn base_url(&self) -> Option<String> {
+        None
+    }
+
     /// Connects to the provider. Settings that the connection leaves out come from the environment.
     ///
     /// # Errors

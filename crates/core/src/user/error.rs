@@ -283,17 +283,17 @@ impl Error {
         Self::new(ErrorKind::InvalidInput).with_message(message)
     }
 
-    /// Creates an [`ErrorKind::Local`] error from an I/O error and the action that failed, such as "reading
-    /// ledger.sqlite". The error is [`Retry::Temporary`] where the process or the machine has reached its
+    /// Creates an [`ErrorKind::Local`] error from an I/O error and a message that says what failed, such as
+    /// "ledger.sqlite cannot be read". The error is [`Retry::Temporary`] where the process or the machine has reached its
     /// limit of open files, and otherwise permanent.
-    pub fn local(doing: impl Into<Box<str>>, source: std::io::Error) -> Self {
+    pub fn local(message: impl Into<Box<str>>, source: std::io::Error) -> Self {
         let retry = if has_too_many_open_files(&source) {
             Retry::Temporary
         } else {
             Retry::Permanent
         };
         Self::new(ErrorKind::Local)
-            .with_message(doing)
+            .with_message(message)
             .with_retry(retry)
             .with_source(source)
     }

@@ -89,6 +89,22 @@ impl RunHandles {
         handles.collect()
     }
 
+    /// Returns the handle of a recorded batch; `None` where the record names no batch, or no tables, as those of
+    /// earlier versions.
+    pub(crate) fn recorded(self: &Arc<Self>, record: &ShardRecord) -> Option<CreatedHandle> {
+        let made = Made {
+            batch: record.state.batch()?.clone(),
+            class: record.class.clone(),
+            shard: record.key.shard,
+            count: record.count,
+            tables: record.tables.clone()?,
+        };
+        Some(CreatedHandle {
+            run: Arc::clone(self),
+            made,
+        })
+    }
+
     fn handle(&self, made: &Made, ids: Vec<(u32, RequestId)>) -> BatchHandle {
         let rule = match &self.ids {
             IdRule::Verbatim => IdRule::Verbatim,

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchHandle, BatchId, BatchSnapshot, Error, ErrorKind, Nonce, RequestId, Result, Retry,
+    BatchHandle, BatchId, BatchSnapshot, Certainty, Error, ErrorKind, Nonce, RequestId, Result,
+    Retry, ShardRecord,
 };
 
 use crate::blocking::blocking;
 use crate::context::Context;
+use crate::plan::handles::RunHandles;
 use crate::policy::RunOptions;
 use crate::results::finished::RunResults;
 use crate::results::id_map::IdMap;
@@ -66,6 +68,33 @@ impl Context {
         let files = self.files()?;
         let id_map = IdMap::of_rows(names);
         self.fetch(files, id_map, snapshot, None, None).await
+    }
+
+    /// Returns the handle of a batch from the record of its run. The tables of ids are read, which a deletion of the
+    /// answers keeps.
+    pub(crate) async fn recorded_handle(&self, batch: &BatchId) -> Result<Option<BatchHandle>> {
+        let Some(run) = self.ledger.run_of_batch(batch).await? else {
+            return Ok(None);
+        };
+        if run.provider != *self.provider.codec().id() {
+            return Ok(None);
+        }
+        let files = Arc::new(Files::new(self.spool()?, run.nonce.as_str(), true));
+        let account = (run.account.clone(), run.key_hint.clone());
+        let tables = Arc::clone(&files);
+        let handles = RunHandles::new(files, tables, run.provider, account, run.ids);
+        let is_presumed = |shard: &ShardRecord| {
+            let proof = shard.proof.as_ref();
+            proof.is_some_and(|proof| proof.certainty == Certainty::Presumed)
+        };
+        let shards = self.ledger.shards(&run.id).await?;
+        let mut shards = shards.iter();
+        let shard = shards.find(|shard| shard.state.batch() == Some(batch));
+        let shard = shard.filter(|shard| !is_presumed(shard));
+        match shard.and_then(|shard| handles.recorded(shard)) {
+            Some(handle) => blocking(move || handle.read()).await?.map(Some),
+            None => Ok(None),
+        }
     }
 
     fn files(&self) -> Result<Arc<Files>> {

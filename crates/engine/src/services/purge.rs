@@ -41,11 +41,11 @@ impl SpooledFile {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             deleted => deleted.map_err(|error| {
-                let doing = format!(
-                    "deleting {} (once it can be deleted, run the command again)",
+                let message = format!(
+                    "the file {} cannot be deleted (once it can, run the command again)",
                     self.path.display()
                 );
-                Error::local(doing, error)
+                Error::local(message, error)
             }),
         }
     }
@@ -56,7 +56,13 @@ impl SpooledFile {
 /// # Errors
 /// [`ErrorKind::Local`] if the folder cannot be read.
 pub fn spooled_files(folder: &Path) -> Result<Vec<SpooledFile>> {
-    let failed = |error| Error::local(format!("looking at {}", folder.display()), error);
+    let failed = |error| {
+        let message = format!(
+            "the folder {} cannot be read (give the user of this process access to it)",
+            folder.display()
+        );
+        Error::local(message, error)
+    };
     let mut files = Vec::new();
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),

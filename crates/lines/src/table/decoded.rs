@@ -94,5 +94,5 @@ pub(super) fn peeked(mut input: Input, count: usize) -> io::Result<(Input, Vec<u
 
 /// Returns the error of an input that cannot be read or decompressed.
 pub(super) fn unreadable(error: io::Error) -> Error {
-    Error::local("reading the input", error)
+    Error::local("the input cannot be read", error)
 }

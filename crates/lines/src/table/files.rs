@@ -56,7 +56,10 @@ impl FileRows {
         })?;
         let mut paths = Vec::new();
         for path in found {
-            let path = path.map_err(|error| Error::local("reading the folder", error.into()))?;
+            let path = path.map_err(|error| {
+                let message = format!("the folder {} cannot be read", error.path().display());
+                Error::local(message, error.into())
+            })?;
             if !path.is_file() {
                 continue;
             }

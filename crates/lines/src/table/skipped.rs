@@ -41,5 +41,5 @@ impl Skipped {
 }
 
 fn unwritable(error: std::io::Error) -> Error {
-    Error::local("writing the invalid rows", error)
+    Error::local("the invalid rows cannot be written", error)
 }

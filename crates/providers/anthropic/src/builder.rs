@@ -37,7 +37,7 @@ impl Anthropic {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct AnthropicBuilder {
-    config: AnthropicConfig,
+    pub(crate) config: AnthropicConfig,
 }
 
 impl From<AnthropicConfig> for AnthropicBuilder {

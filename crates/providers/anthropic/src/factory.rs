@@ -37,6 +37,10 @@ impl ProviderFactory for Factory {
         Box::new(AnthropicCodec::new(&AnthropicConfig::default()))
     }
 
+    fn base_url(&self) -> Option<String> {
+        Some(AnthropicBuilder::from_env().config.base_url)
+    }
+
     fn connect(&self, connection: Connection) -> Result<Arc<dyn BatchProvider>> {
         let mut builder = AnthropicBuilder::from_env().api_key(connection.key);
         if let Some(url) = connection.base_url {

@@ -37,7 +37,7 @@ impl Google {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct GoogleBuilder {
-    config: GoogleConfig,
+    pub(crate) config: GoogleConfig,
 }
 
 impl From<GoogleConfig> for GoogleBuilder {

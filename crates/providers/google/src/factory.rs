@@ -40,6 +40,10 @@ impl ProviderFactory for Factory {
         }))
     }
 
+    fn base_url(&self) -> Option<String> {
+        Some(GoogleBuilder::from_env().config.base_url)
+    }
+
     fn connect(&self, connection: Connection) -> Result<Arc<dyn BatchProvider>> {
         let mut builder = GoogleBuilder::from_env()
             .route(by_name(connection.route))

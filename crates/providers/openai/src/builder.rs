@@ -39,7 +39,7 @@ impl OpenAi {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct OpenAiBuilder {
-    config: OpenAiConfig,
+    pub(crate) config: OpenAiConfig,
 }
 
 impl From<OpenAiConfig> for OpenAiBuilder {

@@ -37,6 +37,10 @@ impl ProviderFactory for Factory {
         Box::new(OpenAiCodec::new(endpoint(route)))
     }
 
+    fn base_url(&self) -> Option<String> {
+        Some(OpenAiBuilder::from_env().config.base_url)
+    }
+
     fn connect(&self, connection: Connection) -> Result<Arc<dyn BatchProvider>> {
         let mut builder = OpenAiBuilder::from_env()
             .endpoint(endpoint(connection.route))

@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 use lmbatch::adapter::BatchProvider;
 use lmbatch::engine::SystemRng;
-use lmbatch_emulator::{Emulator, Limits};
 
 use self::batch::Writer;
 use self::budget::Budget;
@@ -59,7 +58,7 @@ pub(crate) async fn selftest(args: SelftestArgs) -> Result<Exit, Failure> {
         model: subject.model.clone(),
         is_cheapest: subject.is_cheapest,
         emulated: args.emulate,
-        base_url: args.connection.base_url.clone(),
+        base_url: base_url(&args, &subject),
     };
     begin(&about, most);
     let mut tester = Tester {
@@ -90,7 +89,31 @@ pub(crate) async fn selftest(args: SelftestArgs) -> Result<Exit, Failure> {
     end(&tester, ended)
 }
 
-/// Connects to the provider, or to its emulation. The emulated results can be read from an offset.
+/// Returns the base URL of the API as it may be published: without credentials, a query and a fragment. `None` for an
+/// emulation, whose port is of this call only, and for an adapter that does not tell.
+fn base_url(args: &SelftestArgs, subject: &Subject) -> Option<String> {
+    if args.emulate {
+        return None;
+    }
+    let named = args.connection.base_url.clone();
+    named
+        .or_else(|| subject.provider.base_url())
+        .map(|url| published(&url))
+}
+
+/// Removes the credentials, the query and the fragment of a URL.
+fn published(url: &str) -> String {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let url = &url[..end];
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = host.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}")
+}
+
+/// Connects to the provider, or to its emulation.
 async fn provider(
     args: &SelftestArgs,
     subject: &Subject,
@@ -99,13 +122,7 @@ async fn provider(
         let provider = connect(subject.provider, &args.connection, subject.route)?;
         return Ok((None, provider));
     }
-    let limits = Limits {
-        ranges: true,
-        ..Limits::default()
-    };
-    let builder = Emulator::builder().limits(limits);
-    let emulation =
-        emulation::start_as(subject.provider, subject.route, &args.emulator, builder).await?;
+    let emulation = emulation::start(subject.provider, subject.route, &args.emulator).await?;
     let provider = emulation.connect(subject.provider, subject.route)?;
     Ok((Some(emulation), provider))
 }
@@ -161,5 +178,30 @@ fn end(tester: &Tester, ended: Result<(), Halt>) -> Result<Exit, Failure> {
         Ok(()) if tester.report.differs() => Ok(Exit::Failed),
         Ok(()) if tester.is_unfinished => Ok(Exit::Unfinished),
         Ok(()) => Ok(Exit::Usable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_published_url_has_no_credentials_and_no_query() {
+        for (url, expected) in [
+            ("https://api.openai.com/v1", "https://api.openai.com/v1"),
+            (
+                "http://127.0.0.1:8787/v1?key=sk-x",
+                "http://127.0.0.1:8787/v1",
+            ),
+            (
+                "https://me:sk-x@proxy.example/a@b",
+                "https://proxy.example/a@b",
+            ),
+            ("https://me@sk-x@proxy.example", "https://proxy.example"),
+            ("https://proxy.example#sk-x", "https://proxy.example"),
+            ("proxy?sk-x", "proxy"),
+        ] {
+            assert_eq!(published(url), expected, "{url}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Report of a self-test: one line for each check, as Markdown or JSON.
+//! Report of a self-test: one entry for each check, as Markdown in lines of 80 columns or as JSON.
 
 use std::time::Duration;
 
@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 use super::budget::Budget;
 use super::names;
 use crate::plain::plain;
+use crate::wrapped::wrapped;
+
+/// Width of the lines of a report, which stands in terminals, mails and documents.
+const COLUMNS: usize = 80;
 
 /// Result of a check, with the measured values or the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,8 +121,8 @@ impl Report {
         let mut text = format!("# Self-test of {}\n\n", about.provider);
         let api = match (about.emulated, &about.base_url) {
             (true, _) => "the emulator of lmbatch; nothing was sent to a provider".to_owned(),
-            (false, Some(url)) => cell(url),
-            (false, None) => "the default of the adapter or the environment".to_owned(),
+            (false, Some(url)) => url.clone(),
+            (false, None) => "not told by the adapter".to_owned(),
         };
         let chosen = match about.is_cheapest {
             true => format!(", the cheapest of the prices of {}", budget.as_of()),
@@ -131,39 +135,43 @@ impl Report {
             ("API", api),
             (
                 "endpoint",
-                format!("{}, route {}", cell(&about.endpoint), about.route),
+                format!("{}, route {}", about.endpoint, about.route),
             ),
-            ("model", cell(&about.model) + &chosen),
+            ("model", format!("{}{chosen}", about.model)),
             (
                 "result",
                 format!("{holds} hold, {differs} differ, {skipped} not tested"),
             ),
             ("cost", cost(about, budget)),
         ] {
-            text.push_str(&format!("- {name}: {value}\n"));
+            text.push_str(&item(&format!("{name}: {value}")));
         }
-        text.push_str("\n| check | result | measured | time |\n|---|---|---|---|\n");
+        text.push_str("\n## Checks\n\n");
         for check in &self.checks {
             let (result, measured) = check.finding.parts();
-            let took = match check.took {
-                Duration::ZERO => String::new(),
-                took => seconds(took),
-            };
-            let (name, measured) = (check.name, cell(measured));
-            text.push_str(&format!("| {name} | {result} | {measured} | {took} |\n"));
+            let mut line = format!("{result}: {}", check.name);
+            if !measured.is_empty() {
+                line.push_str(&format!(": {measured}"));
+            }
+            // Shorter times would be shown as zero.
+            if check.took >= Duration::from_millis(5) {
+                line.push_str(&format!(" ({})", seconds(check.took)));
+            }
+            text.push_str(&item(&line));
         }
         if !made.is_empty() {
-            text.push_str("\n| made at the provider | label | end |\n|---|---|---|\n");
+            text.push_str("\n## Made at the provider\n\n");
             for one in made {
-                let [object, label, end] = [&one.object, &one.label, &one.end].map(|s| cell(s));
-                text.push_str(&format!("| {object} | {label} | {end} |\n"));
+                let line = format!("{}, label {}: {}", one.object, one.label, one.end);
+                text.push_str(&item(&line));
             }
         }
         if !about.emulated {
-            text.push_str(&format!(
-                "\nTo contribute the report, add the facts to the `docs.md` of the adapter of {}, each with the date above.\n",
+            let next = format!(
+                "To contribute the report, add the facts to the `docs.md` of the adapter of {}, each with the date above.",
                 about.provider
-            ));
+            );
+            text.push_str(&format!("\n{}\n", wrapped(&next, COLUMNS).join("\n")));
         }
         text.trim_end().to_owned()
     }
@@ -221,9 +229,10 @@ pub(super) fn seconds(took: Duration) -> String {
     format!("{:.2} s", took.as_secs_f64())
 }
 
-/// Returns a text as one cell of a table in Markdown.
-fn cell(text: &str) -> String {
-    plain(text).replace('|', "\\|")
+/// Returns a text as one item of a list in Markdown.
+fn item(text: &str) -> String {
+    let lines = wrapped(&plain(text), COLUMNS - 2);
+    format!("- {}\n", lines.join("\n  "))
 }
 
 #[cfg(test)]
@@ -251,14 +260,26 @@ mod tests {
             model: "m".to_owned(),
             is_cheapest: false,
             emulated: false,
-            base_url: None,
+            base_url: Some("https://proxy.example/a/b".to_owned()),
         };
         let budget = Budget::new(PriceTable::bundled(), "acme", "0.05".parse().ok());
-        let text = report.markdown(&about, &budget, &[]);
-        assert!(
-            text.contains(&format!("| {last} | differs | a\\|b\u{fffd}c | 1.50 s |")),
-            "{text}"
-        );
+        let made = Made {
+            object: format!("batch batch_{}", "0".repeat(24)),
+            label: "lmbatch-selftestabc-0".to_owned(),
+            end: "left: the adapter deletes no batches".to_owned(),
+            is_left: true,
+        };
+        let text = report.markdown(&about, &budget, &[made]);
+        let long: Vec<&str> = text.lines().filter(|line| line.len() > COLUMNS).collect();
+        assert!(long.is_empty(), "{long:?}");
+        let joined = text.replace("\n  ", " ");
+        for item in [
+            &*format!("\n- differs: {last}: a|b\u{fffd}c (1.50 s)\n"),
+            "\n- API: https://proxy.example/a/b\n",
+            ", label lmbatch-selftestabc-0: left: the adapter deletes no batches\n",
+        ] {
+            assert!(joined.contains(item), "{item:?} is not in: {text}");
+        }
         let json = report.json(&about, &budget, &[]);
         let checks = json["checks"].as_array().unwrap();
         let found: Vec<&str> = checks

@@ -27,7 +27,7 @@ impl Source {
     /// # Errors
     /// Any other file; those of the system.
     pub(super) fn new(mut file: File) -> std::result::Result<Self, Error> {
-        let failed = |error| Error::local("reading the input", error);
+        let failed = |error| Error::local("the input cannot be read", error);
         let length = file.metadata().map_err(failed)?.len();
         let mut ends = [[0; MAGIC.len()]; 2];
         if length >= 3 * MAGIC.len() as u64 {
