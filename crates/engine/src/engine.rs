@@ -9,8 +9,9 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryFutureExt as _};
 use lmbatch_core::{
-    AccountId, AccountMatch, BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Ledger,
-    Nonce, Prices, RequestId, RequestSource, Result, Rng, RunClaim, RunRecord, Spool, Upload,
+    AccountId, AccountMatch, BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Cost,
+    Ledger, Nonce, Prices, RequestId, RequestSource, Result, Rng, RunClaim, RunRecord, Spool,
+    Upload,
 };
 
 use crate::context::Context;
@@ -258,6 +259,49 @@ impl Engine {
         self.ready()?.pilot(plan, requests).await
     }
 
+    /// Returns the plan of a [pilot](Self::pilot) under the nonce of an earlier one, to [adopt](Self::adopt) its batches.
+    /// The same input gives the same plan again. `plan` must have another nonce.
+    ///
+    /// ```no_run
+    /// # use lmbatch_core::{Error, Nonce, RequestSource, Result};
+    /// # use lmbatch_engine as lmbatch;
+    /// # async fn example(engine: &lmbatch::Engine, source: Box<dyn RequestSource>, nonce: Nonce) -> Result<()> {
+    /// let plan = engine.plan(source).await.map_err(Error::from)?;
+    /// let pilot = engine.pilot_again(&plan, 100, nonce).await?;
+    /// let (run, adopted) = engine.adopt(&pilot, Default::default(), false).await?;
+    /// assert_eq!((run.requests, adopted), (100, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`pilot`](Self::pilot), and [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another
+    /// process holds the run of the nonce.
+    pub async fn pilot_again(&self, plan: &Plan, requests: u32, nonce: Nonce) -> Result<Plan> {
+        self.ready()?.pilot_under(plan, requests, nonce).await
+    }
+
+    /// Returns the largest cost of the requests of `plan` after the first `skipped`, which a run of them reserves before
+    /// their batches are created; `None` without a [cost limit](Self::with_cost_limit). Reads the plan, and sends
+    /// nothing.
+    ///
+    /// ```no_run
+    /// # use lmbatch_engine as lmbatch;
+    /// # async fn example(engine: &lmbatch::Engine, plan: &lmbatch::Plan) -> lmbatch_core::Result<()> {
+    /// if let Some(cost) = engine.largest_cost(plan, 100).await? {
+    ///     println!("at most {cost} for all requests but the first 100");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput), naming the first request whose cost has no
+    /// bound; [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the spool cannot be read.
+    pub async fn largest_cost(&self, plan: &Plan, skipped: u32) -> Result<Option<Cost>> {
+        self.ready()?.largest_cost(plan, skipped).await
+    }
+
     /// Drives a plan until every request of it has exactly one outcome.
     pub async fn run(&self, plan: Plan, options: RunOptions) -> Result<RunResults> {
         self.ready()?.run(plan, options).await
@@ -358,7 +402,8 @@ impl Engine {
     /// Checks that answers to the requests of a plan can be sent back to be corrected, before the plan is recorded.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) where the provider's adapter cannot continue a
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where no request of the plan has a schema,
+    /// so that no answer would ever be sent back; [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) where the provider's adapter cannot continue a
     /// conversation.
     pub fn check_repairs(&self, plan: &Plan) -> Result<()> {
         self.context.check_repairs(plan)
