@@ -145,7 +145,7 @@ fn an_answer_that_cannot_be_read_is_billed_and_only_a_requeue_sends_it_again() {
     assert_eq!(audit["batches"][0]["errored"], 0, "{audit}");
     // Without its name it is left out, and said.
     for only in [&[][..], &["--only", "errored"]] {
-        let left_out = world.at(&[&["requeue", "mine"], only].concat());
+        let left_out = world.at(&[&["requeue", "mine"], only, &wait].concat());
         let told = said(&left_out);
         assert_eq!(left_out.status.code(), Some(0), "{told}");
         let words =

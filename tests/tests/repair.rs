@@ -368,7 +368,7 @@ fn repairs_without_any_schema_are_refused_before_anything_is_sent() {
         said(&resumed)
     );
     // A line with a schema of its own is enough.
-    let line = |number: u32, schema: Value| json!({"id": number, "prompt": "lmb:schema-miss", "response_schema": schema});
+    let line = |number: u32, schema: Value| json!({"id": number, "prompt": "lmb:schema-miss", "schema": schema});
     let schema = serde_json::from_str::<Value>(SCHEMA).unwrap();
     write_input(world.path(), [line(0, Value::Null), line(1, schema)]);
     let repaired = plain(&["--repair", "1", "--new", "--force"]);

@@ -113,7 +113,7 @@ impl Piloted<'_> {
         let id = run.id.clone();
         let work = engine.start(run, first, context.remaining(&engine, options));
         match driven(context, &engine, work).await? {
-            Ok(finished) => self.decide(engine, &id, finished).await,
+            Ok(finished) => Box::pin(self.decide(engine, &id, finished)).await,
             Err(exit) => Ok(exit),
         }
     }
@@ -164,12 +164,12 @@ impl Piloted<'_> {
                 run.id
             ));
             let finished = engine.answered(&run, options).await?;
-            return self.decide(engine, &run.id, finished).await;
+            return Box::pin(self.decide(engine, &run.id, finished)).await;
         }
         terminal::message(&format!("resuming the pilot of run {}", run.id));
         let work = engine.resume(&run, options);
         match driven(&self.context, &engine, work).await? {
-            Ok(finished) => self.decide(engine, &run.id, finished).await,
+            Ok(finished) => Box::pin(self.decide(engine, &run.id, finished)).await,
             Err(Exit::Usable) if !is_asked && self.context.patience == Patience::Detach => {
                 terminal::message(
                     "the cost limit needs the answers of the pilot: once it has ended, run the command again to send the other requests",

@@ -53,7 +53,13 @@ impl OutcomeKind {
             AnswerView::Row {
                 outcome: OutcomeView::Errored(failure),
                 ..
-            } if failure.kind == ErrorKind::Doubt => return Some(Self::Doubt),
+            } => {
+                return Some(match failure.kind {
+                    ErrorKind::MalformedAnswer => Self::MalformedAnswer,
+                    ErrorKind::Doubt => Self::Doubt,
+                    _ => Self::Errored,
+                });
+            }
             AnswerView::Row { outcome, .. } => match outcome.verdict() {
                 Verdict::Succeeded => {}
                 Verdict::Errored | Verdict::ErroredRetryable => return Some(Self::Errored),
@@ -230,6 +236,10 @@ mod tests {
             outcome: OutcomeView::Errored(FailureView::new(ErrorKind::Doubt, Retry::Permanent)),
             structured: Structured::NotAsked,
         };
+        let unreadable = AnswerView::Row {
+            outcome: OutcomeView::Errored(FailureView::malformed()),
+            structured: Structured::NotAsked,
+        };
         let refused = AnswerView::Row {
             outcome: OutcomeView::Errored(FailureView::new(
                 ErrorKind::InvalidInput,
@@ -239,6 +249,7 @@ mod tests {
         };
         for (answer, kind, is_unanswered) in [
             (AnswerView::Malformed, OutcomeKind::MalformedAnswer, false),
+            (unreadable, OutcomeKind::MalformedAnswer, false),
             (doubtful, OutcomeKind::Doubt, false),
             (refused, OutcomeKind::Errored, true),
         ] {
