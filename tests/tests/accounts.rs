@@ -143,10 +143,23 @@ fn an_answer_that_cannot_be_read_is_billed_and_only_a_requeue_sends_it_again() {
     let audit = json(&world, &["audit", "mine"], 0);
     assert_eq!(numbers(&audit), [2, 0, 0], "{audit}");
     assert_eq!(audit["batches"][0]["errored"], 0, "{audit}");
+    // Without its name it is left out, and said.
+    for only in [&[][..], &["--only", "errored"]] {
+        let left_out = world.at(&[&["requeue", "mine"], only, &wait].concat());
+        let told = said(&left_out);
+        assert_eq!(left_out.status.code(), Some(0), "{told}");
+        let words =
+            "left out: 1 request whose answer cannot be read was paid for; --only malformed_answer";
+        assert!(told.contains(words), "{told}");
+        assert!(told.contains("nothing to send again"), "{told}");
+    }
+    assert_eq!(creates(&world), (json!(1), json!(1)));
     // The request may be sent again on request; its first answer stays billed.
     let requeue = [
         "requeue",
         "mine",
+        "--only",
+        "malformed_answer",
         "--max-attempts",
         "1",
         "--poll-interval",
@@ -196,6 +209,19 @@ fn counted_answers_that_were_never_delivered_are_reported() {
     let audit = json(&world, &["audit", "mine"], 0);
     assert_eq!(audit["billed"]["undelivered"], 1, "{audit}");
     assert_eq!(audit["batches"][0]["undelivered"], 1, "{audit}");
+    // It may have been paid for, and is sent again only where it is named.
+    for (only, words) in [
+        (
+            &[][..],
+            "left out: 1 missing request may have been paid for",
+        ),
+        (&["--only", "missing"], "1 request would be sent again"),
+    ] {
+        let dry = world.at(&[&["requeue", "mine", "--dry-run"], only].concat());
+        let told = said(&dry);
+        assert!(told.contains(words), "{told}");
+        assert_eq!(told.contains("left out"), only.is_empty(), "{told}");
+    }
 }
 
 #[test]

@@ -60,5 +60,6 @@ mod tls;
 mod told;
 mod unapplied;
 mod updates;
+mod waiting_pilots;
 mod watching;
 mod weaknesses;

@@ -505,6 +505,21 @@ fn a_create_in_doubt_ends_with_every_next_step() {
     let shown = one(&world.at(&["show", "mine", "--json"]));
     assert_eq!(shown["batches"][0]["state"], "abandoned", "{shown}");
     assert_eq!(shown["batches"][0]["batch"], Value::Null, "{shown}");
+    // The lost batch may exist: its requests are sent again only where they are named.
+    for (only, words) in [
+        (
+            &[][..],
+            "left out: 3 requests of creates whose results are unknown may have been paid for",
+        ),
+        (
+            &["--only", "errored"],
+            "--only doubt sends them again, and may pay twice",
+        ),
+        (&["--only", "doubt"], "3 requests would be sent again"),
+    ] {
+        let dry = world.at(&[&["requeue", "mine", "--dry-run"], only].concat());
+        assert_says(&dry, 0, &[words]);
+    }
 }
 
 #[test]

@@ -19,17 +19,17 @@ const TABLE: &str = r#"{"schema": "lmbatch-prices/1", "as_of": "2026-11-27", "mo
 /// Number of requests of an input.
 const ALL: usize = 10;
 
-struct World {
+pub(crate) struct World {
     emulating: Emulating,
     home: TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::asking(|number| format!("word {number}"))
     }
 
-    fn asking(prompt: impl Fn(usize) -> String) -> Self {
+    pub(crate) fn asking(prompt: impl Fn(usize) -> String) -> Self {
         let world = Self {
             emulating: Emulating::start(),
             home: tempfile::tempdir().unwrap(),
@@ -44,7 +44,7 @@ impl World {
         write_input(self.path(), (0..ALL).map(line));
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.home.path()
     }
 
@@ -61,7 +61,7 @@ impl World {
         command
     }
 
-    fn at(&self, args: &[&str]) -> Output {
+    pub(crate) fn at(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 
@@ -79,19 +79,19 @@ impl World {
         self.command(&[&run[..], more].concat())
     }
 
-    fn run(&self, more: &[&str]) -> Output {
+    pub(crate) fn run(&self, more: &[&str]) -> Output {
         self.run_command(more).output().unwrap()
     }
 
     /// Returns the numbers of accepted batches and of answered requests.
-    fn billed(&self) -> (u64, u64) {
+    pub(crate) fn billed(&self) -> (u64, u64) {
         let bill = self.emulating.bill();
         let number = |name: &str| bill[name].as_u64().unwrap();
         (number("creates"), number("answered_requests"))
     }
 
     /// Runs the command that a pilot has printed for the other requests.
-    fn next(&self, printed: &str) -> Output {
+    pub(crate) fn next(&self, printed: &str) -> Output {
         let command = printed
             .lines()
             .find_map(|line| line.trim().strip_prefix("lmbatch run "));
@@ -105,7 +105,7 @@ impl World {
     }
 
     /// Returns the only run, as `runs` shows it.
-    fn only_run(&self) -> Value {
+    pub(crate) fn only_run(&self) -> Value {
         let listed = self.at(&["runs", "--json"]);
         let text = String::from_utf8_lossy(&listed.stdout).into_owned();
         let runs: Vec<Value> = text
@@ -117,7 +117,7 @@ impl World {
     }
 
     /// Asserts that the output holds every request once, in order, and that each was paid for once.
-    fn assert_whole(&self) {
+    pub(crate) fn assert_whole(&self) {
         let ids: Vec<Value> = lines(&self.output())
             .iter()
             .map(|line| line["id"].clone())
@@ -133,16 +133,16 @@ impl World {
     }
 }
 
-fn errors(output: &Output) -> String {
+pub(crate) fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn object(output: &Output) -> Value {
+pub(crate) fn object(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", said(output)))
 }
 
-fn assert_exit(output: &Output, code: i32) {
+pub(crate) fn assert_exit(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "{}", said(output));
 }
 

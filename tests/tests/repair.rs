@@ -297,3 +297,97 @@ fn answers_with_another_problem_are_not_repaired() {
     assert_eq!(summary["problems"]["invalid_structured"], Value::Null);
     assert_eq!(world.emulating.bill()["creates"], 1, "{summary}");
 }
+
+#[test]
+fn repairs_that_a_finished_run_does_not_get_are_said_with_the_command_that_makes_them() {
+    let world = World::new();
+    let first = world.json(&run("openai/m", &[]), 3);
+    let id = first["run"].as_str().unwrap();
+    let words = [
+        "--repair 2 was not applied: 3 answers from before do not fit their schemas",
+        &format!("lmbatch requeue {id} --repair 2"),
+    ];
+    for args in [
+        run("openai/m", &["--repair", "2"]),
+        vec!["resume", "mine", "--repair", "2"],
+        // Nothing that was not applied is kept with the run.
+        run("openai/m", &["--repair", "2"]),
+    ] {
+        let again = world.at(&args);
+        assert_eq!(again.status.code(), Some(3), "{}", said(&again));
+        for words in words {
+            assert!(said(&again).contains(words), "{words}: {}", said(&again));
+        }
+    }
+    assert_eq!(world.answered(), 10);
+    let repair = [
+        "requeue",
+        "mine",
+        "--repair",
+        "2",
+        "--poll-interval",
+        "20ms",
+    ];
+    let repaired = world.at(&repair);
+    assert_eq!(repaired.status.code(), Some(0), "{}", said(&repaired));
+    // No answer is left that a repair would change.
+    let again = world.at(&run("openai/m", &["--repair", "2"]));
+    assert!(
+        !said(&again).contains("was not applied"),
+        "{}",
+        said(&again)
+    );
+    assert_eq!(world.answered(), 13);
+}
+
+#[test]
+fn repairs_without_any_schema_are_refused_before_anything_is_sent() {
+    let world = World::new();
+    let plain = |more: &[&str]| {
+        let run = ["run", "in.jsonl", "-m", "openai/m", "-o", "out.jsonl"];
+        world.at(&[&run[..], &["--poll-interval", "20ms"], more].concat())
+    };
+    for more in [&["--repair", "2"][..], &["--repair", "2", "--dry-run"]] {
+        let refused = plain(more);
+        assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+        let words = "no request has a schema";
+        assert!(said(&refused).contains(words), "{}", said(&refused));
+    }
+    assert_eq!(world.answered(), 0);
+    assert!(!said(&world.at(&["runs"])).contains("r-"));
+    let detached = plain(&["--repair", "0", "--detach"]);
+    assert_eq!(detached.status.code(), Some(0), "{}", said(&detached));
+    // A command that continues the run has only its record.
+    let resumed = world.at(&["resume", "--repair", "2", "--poll-interval", "20ms"]);
+    assert_eq!(resumed.status.code(), Some(0), "{}", said(&resumed));
+    let words = "no answer is repaired, since no request of the run has a schema";
+    assert_eq!(
+        said(&resumed).matches(words).count(),
+        1,
+        "{}",
+        said(&resumed)
+    );
+    // A line with a schema of its own is enough.
+    let line = |number: u32, schema: Value| json!({"id": number, "prompt": "lmb:schema-miss", "schema": schema});
+    let schema = serde_json::from_str::<Value>(SCHEMA).unwrap();
+    write_input(world.path(), [line(0, Value::Null), line(1, schema)]);
+    let repaired = plain(&["--repair", "1", "--new", "--force"]);
+    assert_eq!(repaired.status.code(), Some(0), "{}", said(&repaired));
+    assert_eq!(world.answered(), 13);
+}
+
+#[test]
+fn accepted_answers_that_do_not_fit_are_repaired_first() {
+    let world = World::new();
+    let accept = ["--accept", "invalid_structured"];
+    let summary = world.json(
+        &run("openai/m", &[&accept[..], &["--repair", "1"]].concat()),
+        0,
+    );
+    assert_eq!(
+        summary["problems"]["invalid_structured"],
+        Value::Null,
+        "{summary}"
+    );
+    assert_eq!(world.answered(), 13);
+}

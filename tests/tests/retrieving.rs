@@ -183,7 +183,8 @@ async fn counts_that_differ_from_the_rows_are_reported_and_absent_rows_end_with_
         let case = format!("{status} {counts:?} {named:?}: {told}");
         assert_eq!(retrieved.status.code(), Some(code), "{case}");
         let warning = numbers.map(|(counted, read)| {
-            format!("counts {counted} requests as answered or failed, but the rows of the results name {read}")
+            let requests = if counted == 1 { "request" } else { "requests" };
+            format!("counts {counted} {requests} as answered or failed, but the rows of the results name {read}")
         });
         match &warning {
             Some(warning) => assert!(told.contains(warning.as_str()), "{case}"),

@@ -246,6 +246,9 @@ pub(crate) struct AdoptArgs {
     /// Create batches that are missing at the provider when the run is resumed; they are billed.
     #[arg(long)]
     pub(crate) create_missing: bool,
+    /// The run was a pilot of the first N requests of the input, and the others were not sent.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) pilot: Option<u32>,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
     #[command(flatten)]
@@ -275,6 +278,8 @@ pub(crate) enum Cleanup {
 #[value(rename_all = "snake_case")]
 pub(crate) enum Only {
     Errored,
+    MalformedAnswer,
+    Doubt,
     Expired,
     Cancelled,
     Missing,
@@ -294,7 +299,8 @@ pub(crate) struct RequeueArgs {
     /// Id or name of the run, or at least the first 4 characters of its id.
     pub(crate) run: String,
     /// Send only requests whose outcome has one of these statuses or problems [default: errored, expired, cancelled
-    /// and missing].
+    /// and missing]. What was or may have been paid for is sent again only if it is named: errors of the kinds
+    /// malformed_answer and doubt, and missing ones where the provider counts answers that it has not delivered.
     #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<Only>,
     /// Send only requests whose ids are in this file, one per line.

@@ -8,6 +8,7 @@ use lmbatch::{Cost, CostLimit, Engine};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
+use crate::format;
 use crate::paying_args::PricesArgs;
 use crate::session::Session;
 
@@ -63,7 +64,8 @@ impl CostArgs {
         let (limit, tokens) = (self.max_cost?, self.pilot_output?);
         self.expect_output.is_none().then(|| {
             format!(
-                "the cost limit of {limit} expects at most {tokens} output tokens for a request without a limit of its own, as in the pilot: longer answers can exceed it. --max-tokens makes it exact"
+                "the cost limit of {limit} expects at most {} for a request without a limit of its own, as in the pilot: longer answers can exceed it. --max-tokens makes it exact",
+                format::count(u64::from(tokens), "output token", "output tokens")
             )
         })
     }

@@ -6,6 +6,8 @@ use lmbatch::engine::BatchAccount;
 use lmbatch::{Cost, Costs};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::format;
+
 /// Cost of answers, for programs: exact, or an upper bound where a rate is not published. Neither is there where no cost
 /// is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,8 +62,10 @@ impl Amount {
         };
         match (known, self.unknown_answers) {
             (Some(known), 0) => known,
-            (Some(known), 1) => format!("{known}, unknown for 1 answer"),
-            (Some(known), unknown) => format!("{known}, unknown for {unknown} answers"),
+            (Some(known), unknown) => {
+                let answers = format::count(unknown, "answer", "answers");
+                format!("{known}, unknown for {answers}")
+            }
             (None, _) => "unknown".to_owned(),
         }
     }

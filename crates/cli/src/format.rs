@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use lmbatch::Changes;
 use lmbatch::adapter::format_time;
 use lmbatch::engine::RemainingData;
 
@@ -99,6 +100,17 @@ pub(crate) fn number(number: u64) -> String {
 pub(crate) fn count(count: u64, one: &str, several: &str) -> String {
     let noun = if count == 1 { one } else { several };
     format!("{} {noun}", number(count))
+}
+
+/// Formats the differences between two inputs, such as `3 unchanged, 1 changed, 1,980 new, 0 gone`.
+pub(crate) fn changes(changes: &Changes) -> String {
+    format!(
+        "{} unchanged, {} changed, {} new, {} gone",
+        number(changes.unchanged),
+        number(changes.changed),
+        number(changes.new),
+        number(changes.gone)
+    )
 }
 
 /// Returns the data left at a provider, and until when; `None` if nothing is left.

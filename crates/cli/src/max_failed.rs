@@ -25,6 +25,15 @@ impl std::str::FromStr for MaxFailed {
     }
 }
 
+impl std::fmt::Display for MaxFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Requests(most) => write!(f, "{most}"),
+            Self::Percent(most) => write!(f, "{most}%"),
+        }
+    }
+}
+
 impl Default for MaxFailed {
     fn default() -> Self {
         Self::Requests(0)

@@ -255,6 +255,12 @@ pub(crate) struct Pilot {
     pub(crate) decision: Decision,
     /// Command that sends the other requests.
     pub(crate) next: Option<String>,
+    /// Largest cost of the other requests; `None` without a cost limit.
+    #[serde(skip)]
+    rest_bound: Option<Cost>,
+    /// Largest number of the other requests in a batch, by the options.
+    #[serde(skip)]
+    batch_requests: u64,
 }
 
 impl Pilot {
@@ -298,7 +304,15 @@ impl Pilot {
             total_usd: charged.zip(rest_usd).map(|(charged, rest)| charged + rest),
             decision: Decision::Awaited,
             next: None,
+            rest_bound: None,
+            batch_requests: rest,
         }
+    }
+
+    /// Sets the largest cost of the other requests, and the limit on the requests of a batch.
+    pub(crate) fn reserving(&mut self, bound: Option<Cost>, batch: Option<u32>) {
+        self.rest_bound = bound;
+        self.batch_requests = batch.map_or(self.rest(), |most| self.rest().min(u64::from(most)));
     }
 
     /// Returns the number of requests after the pilot.
@@ -329,15 +343,45 @@ impl Pilot {
         }
     }
 
-    /// Returns the note on a cost limit that the projected cost of all requests exceeds.
+    /// Returns the note on a cost limit that the projected cost of all requests exceeds, or that has no room for the
+    /// largest cost of the last batch.
     pub(crate) fn over(&self, limit: Option<Cost>) -> Option<String> {
         let (limit, total) = (limit?, self.total_usd?);
-        (total.high > limit).then(|| {
-            format!(
+        if total.high > limit {
+            return Some(format!(
                 "the cost limit of {limit} may not suffice for about {}: batches that do not fit are not created",
                 total.rounded()
-            )
-        })
+            ));
+        }
+        let bound = self.rest_bound?;
+        let most = self.most_in_batch(limit, total, bound)?;
+        if self.batch_requests <= most {
+            return None;
+        }
+        let mut note = format!(
+            "the cost limit of {limit} suffices for about {}, but {} may cost up to {}, and a batch is created only if the largest cost of its requests fits",
+            total.rounded(),
+            self.others(),
+            bound.rounded()
+        );
+        if most > 0 {
+            note.push_str(&format!(
+                ": the command that sends them needs smaller batches, by --max-batch-requests {most}, or a higher limit"
+            ));
+        }
+        Some(note)
+    }
+
+    /// Returns the largest number of requests in a batch whose largest cost fits into a limit when all others are paid
+    /// for, if the projection holds; `None` where any number fits.
+    fn most_in_batch(&self, limit: Cost, total: CostRange, bound: Cost) -> Option<u64> {
+        let projected = self.rest_usd?.high.picodollars();
+        let excess = bound.picodollars().checked_sub(projected)?;
+        let left = limit.picodollars().saturating_sub(total.high.picodollars());
+        let most = left
+            .saturating_mul(u128::from(self.rest()))
+            .checked_div(excess)?;
+        Some(u64::try_from(most).unwrap_or(u64::MAX))
     }
 
     /// Returns the report for people: the facts of the pilot's outcomes, with rows about the whole run, then the notes and
@@ -499,6 +543,36 @@ mod tests {
                 .unwrap()
                 .contains("$0.11 may not suffice")
         );
+    }
+
+    #[test]
+    fn a_limit_without_room_for_the_largest_cost_of_a_batch_is_said_with_a_size_that_fits() {
+        // Two requests of 2 cents, and eight others that are projected at 16 cents.
+        let mut pilot = Pilot::of(&outcomes(&[Some(2), Some(2)]), 10, None, true);
+        let cents = |cents: u128| Some(Cost::from_picodollars(cents * CENT));
+        for (bound, batch, limit, said) in [
+            (None, None, 20, None),
+            // As the projection, and less.
+            (cents(16), None, 20, None),
+            (cents(10), None, 20, None),
+            // Ten cents for a request, of which eight are in excess of the projection.
+            (cents(80), None, 84, None),
+            (cents(80), None, 83, Some("by --max-batch-requests 7, or")),
+            (cents(80), Some(7), 83, None),
+            (cents(80), Some(8), 83, Some("by --max-batch-requests 7, or")),
+            (cents(80), Some(9), 28, Some("by --max-batch-requests 1, or")),
+            (cents(80), Some(1), 27, Some("largest cost of its requests fits")),
+            (cents(80), None, 19, Some("may not suffice for about $0.20")),
+        ] {
+            pilot.reserving(bound, batch);
+            let found = pilot.over(cents(limit));
+            let is_said = found.as_ref().is_some_and(|found| found.contains(said.unwrap_or("")));
+            assert_eq!(is_said, said.is_some(), "{bound:?}, {batch:?}, {limit}: {found:?}");
+        }
+        pilot.reserving(cents(80), None);
+        assert_eq!(pilot.over(None), None);
+        let none_fits = pilot.over(cents(20)).unwrap();
+        assert!(!none_fits.contains("--max-batch-requests"), "{none_fits}");
     }
 
     #[test]

@@ -352,10 +352,16 @@ impl Summary {
         self.failed.lines(self.requests, run, failed::columns())
     }
 
+    /// Returns the number of answers that do not fit their schemas.
+    pub(crate) fn invalid_structured(&self) -> u64 {
+        let count = self.problems.get(&Problem::InvalidStructured);
+        count.copied().unwrap_or_default()
+    }
+
     /// Formats the problems of succeeded outcomes, such as `2 truncated, 1 refused`.
     fn problems(&self) -> String {
         let problems = self.problems.iter();
-        let each = problems.map(|(problem, count)| format!("{count} {}", problem.as_str()));
+        let each = problems.map(|(problem, count)| format!("{} {}", number(*count), problem.as_str()));
         each.collect::<Vec<_>>().join(", ")
     }
 

@@ -8,6 +8,7 @@ use lmbatch_lines::{InputFormat, KeptColumns, Sample, TableOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
+use crate::format;
 use crate::text_arg::TextArg;
 use crate::whole_path::whole_path;
 
@@ -204,7 +205,8 @@ impl TableArgs {
     pub(crate) fn sample_note(&self) -> Option<String> {
         let SampleArg { count, seed } = self.sample?;
         Some(format!(
-            "a sample of {count} rows with the seed {seed}; --sample {count}:{seed} draws the same rows"
+            "a sample of {} with the seed {seed}; --sample {count}:{seed} draws the same rows",
+            format::count(count, "row", "rows")
         ))
     }
 }

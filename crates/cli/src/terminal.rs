@@ -37,6 +37,11 @@ pub(crate) fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
+/// Reports whether only errors are printed.
+pub(crate) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
 /// Keeps everything but outcomes off standard output from now on.
 pub(crate) fn keep_stdout_for_outcomes() {
     HOLDS_OUTCOMES.store(true, Ordering::Relaxed);
@@ -145,6 +150,12 @@ pub(crate) fn message(text: &str) {
     if !QUIET.load(Ordering::Relaxed) {
         stderr(&plain_lines(text));
     }
+}
+
+/// Prints lines that a person must see on standard error, also with `--quiet`: why a command ended without an error
+/// before its work was done, and the command that continues.
+pub(crate) fn required(text: &str) {
+    stderr(&plain_lines(text));
 }
 
 /// Prints a warning on standard error, unless `--quiet` is set.

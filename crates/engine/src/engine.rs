@@ -1,6 +1,7 @@
 //! The engine: the public interface to plans, runs and batches. Each method calls the module that
 //! does the work.
 
+mod pilot;
 mod recorded;
 
 use std::collections::{BTreeMap, HashSet};
@@ -223,43 +224,6 @@ impl Engine {
         self.context.plan_again(source, nonce).await
     }
 
-    /// Returns the plan of a pilot: the first `requests` requests of `plan`, copied on this machine. Nothing is sent.
-    ///
-    /// The pilot is begun and driven like any plan; its run holds these requests only, and says so in
-    /// [`RunRecord::pilot_of`]. An [`update`](Self::update) of that run with `plan` adds the other requests; what the
-    /// pilot has answered is not sent again. A process that ends between the two loses nothing: the update needs only
-    /// the recorded run and an equal plan, for which [`same_run`](Self::same_run) finds the run. Needs a
-    /// [record](Self::with_record) that outlives the pilot's plan.
-    ///
-    /// ```no_run
-    /// # use lmbatch_core::{Error, RequestSource, Result};
-    /// # use lmbatch_engine as lmbatch;
-    /// use lmbatch::{Engine, RunOptions, RunResults};
-    ///
-    /// # fn is_good(_: &RunResults) -> bool { true }
-    /// # async fn example(engine: &Engine, source: Box<dyn RequestSource>) -> Result<()> {
-    /// let plan = engine.plan(source).await.map_err(Error::from)?;
-    /// let pilot = engine.pilot(&plan, 100).await?;
-    /// let run = engine.begin(&pilot, Some("nightly"), Default::default()).await?;
-    /// let answered = engine.start(run.clone(), pilot, RunOptions::default()).await?;
-    /// if is_good(&answered) {
-    ///     let (run, changes) = engine.update(&run, &plan).await?;
-    ///     assert_eq!(changes.unchanged, 100);
-    ///     engine.resume(&run, RunOptions::default()).await?;
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where `requests` is 0 or not less than the
-    /// number of requests of `plan`, and where the cost of a request of `plan`, also of one that the pilot leaves out,
-    /// has no bound under a [cost limit](Self::with_cost_limit); [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local)
-    /// where the spool cannot be read or written.
-    pub async fn pilot(&self, plan: &Plan, requests: u32) -> Result<Plan> {
-        self.ready()?.pilot(plan, requests).await
-    }
-
     /// Drives a plan until every request of it has exactly one outcome.
     pub async fn run(&self, plan: Plan, options: RunOptions) -> Result<RunResults> {
         self.ready()?.run(plan, options).await
@@ -360,7 +324,8 @@ impl Engine {
     /// Checks that answers to the requests of a plan can be sent back to be corrected, before the plan is recorded.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) where the provider's adapter cannot continue a
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where no request of the plan has a schema,
+    /// so that no answer would ever be sent back; [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) where the provider's adapter cannot continue a
     /// conversation.
     pub fn check_repairs(&self, plan: &Plan) -> Result<()> {
         self.context.check_repairs(plan)

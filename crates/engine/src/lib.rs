@@ -14,6 +14,7 @@ mod client;
 mod clock;
 mod context;
 mod cost;
+mod counted;
 mod driver;
 mod engine;
 mod event;

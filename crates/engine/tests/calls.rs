@@ -17,7 +17,8 @@ use lmbatch_core::{
     Request, RequestCounts, ThinkingOptions,
 };
 use lmbatch_engine::{
-    Event, LMInvoker, MemoryLedger, Observer, Outcomes, Progress, RunSnapshot, TemporarySpool,
+    Event, LMInvoker, MemoryLedger, Observer, Outcomes, Progress, RunSnapshot, RunState,
+    TemporarySpool,
 };
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 
@@ -113,6 +114,54 @@ async fn a_run_takes_iterators_and_streams_of_requests_and_of_results() {
     let here = std::thread::current().id();
     let elsewhere = requests().inspect(move |_| assert_ne!(std::thread::current().id(), here));
     invoker.batch().run("t").requests(elsewhere).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_named_run_ends_with_its_pilot_and_continues_with_the_other_requests() {
+    let (provider, invoker) = world(Script::default());
+    let invoker = recorded(invoker);
+    let ids = ["a", "b", "c", "d", "e"];
+    let named = |name: &str| invoker.batch().run(name).requests(ids.map(|id| (id, id)));
+    let all = || named("r");
+    let pilot = |requests| (RunState::PilotEnded, Some(5), requests);
+    let whole = (RunState::Finished, None, 5);
+    for (run, expected, batches) in [
+        (all().pilot(2), pilot(2), 1),
+        // Nothing is sent again.
+        (all().pilot(2), pilot(2), 1),
+        (all().pilot(1), pilot(2), 1),
+        (invoker.batch().run("r"), pilot(2), 1),
+        (all().pilot(4), pilot(4), 2),
+        (all(), whole, 3),
+        (all().pilot(2), whole, 3),
+        (all().update().pilot(2), whole, 3),
+        (invoker.batch().run("r").pilot(2), whole, 3),
+        // A pilot of all requests is none.
+        (named("s").pilot(5), whole, 4),
+    ] {
+        let output = run.await.unwrap();
+        let found = (output.state(), output.pilot_of(), output.requests());
+        assert_eq!((found, provider.accepted()), (expected, batches));
+        let outcomes = output.outcomes().unwrap();
+        let found: Vec<_> = outcomes
+            .map_ok(|(id, outcome)| (id.to_string(), outcome.into_result().unwrap().text()))
+            .try_collect()
+            .await
+            .unwrap();
+        let sent = ids.into_iter().take(output.requests() as usize);
+        let sent: Vec<_> = sent.map(|id| (id.to_owned(), id.to_owned())).collect();
+        assert_eq!(found, sent);
+    }
+    let other = invoker.batch().run("r").requests([("a", "x"), ("b", "y")]);
+    for (run, words) in [
+        (named("t").pilot(0), "at least 1 request"),
+        (other.update().pilot(1), "cannot be reduced to a pilot"),
+    ] {
+        let error = run.await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    assert_eq!(provider.accepted(), 4);
 }
 
 #[tokio::test]

@@ -94,8 +94,9 @@ async fn counts_that_disagree_with_the_rows_are_reported_with_and_without_a_hand
         let wanted = expected.map_or(0, |_| 2);
         assert_eq!(told.len(), wanted, "{told:?}");
         if let Some((counted, read, _)) = expected {
+            let requests = if counted == 1 { "request" } else { "requests" };
             let numbers = format!(
-                "counts {counted} requests as answered or failed, but the rows of the results name {read}"
+                "counts {counted} {requests} as answered or failed, but the rows of the results name {read}"
             );
             assert!(
                 told.iter().all(|message| message.contains(&numbers)),

@@ -1,11 +1,14 @@
 //! `lmbatch adopt`: rebuilds the lost record of a run from its input and from its batches at the provider, which are
 //! recognised by their label or by the ids of their rows.
 
+use std::collections::BTreeMap;
+
 use lmbatch::engine::Plan;
 use lmbatch::record::RunRecord;
 use lmbatch::{BatchId, Engine, ErrorKind, Label, Nonce};
 
 use super::kept::Kept;
+use super::pilot_facts::{NEXT, own_words};
 use super::run_settings::RunSettings;
 use super::{connect, default_output, known, state, warning};
 use crate::args::{AdoptArgs, ReportArgs};
@@ -122,9 +125,17 @@ pub(crate) async fn adopt(session: &Session, mut args: Box<AdoptArgs>) -> Result
         &std::sync::Arc::default(),
     )?;
     let facts = source.facts();
-    let plan = engine.plan_again(Box::new(source), wanted).await;
+    let plan = match args.pilot {
+        Some(_) => engine.plan(Box::new(source)).await,
+        None => engine.plan_again(Box::new(source), wanted.clone()).await,
+    };
     input::report_skipped(&facts, &args.settings);
-    let plan = plan.map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;
+    let mut plan = plan.map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;
+    if let Some(requests) = args.pilot {
+        let pilot = engine.pilot_again(&plan, requests, wanted).await;
+        plan.discard();
+        plan = pilot.map_err(|error| refused(error, model.provider.id(), true))?;
+    }
     let notes = RunSettings {
         provider: model.provider,
         model: model.name.clone(),
@@ -140,13 +151,20 @@ pub(crate) async fn adopt(session: &Session, mut args: Box<AdoptArgs>) -> Result
         connection: args.connection.clone(),
         kept: Kept::said(None, &ReportArgs::default(), args.limit.clone()),
     };
-    let adopted = taken(&engine, &named, &plan, &notes, args.create_missing).await;
+    let mut noted = notes.write();
+    if args.pilot.is_some()
+        && let Ok(words) = serde_json::to_string(&next_words(&args))
+    {
+        noted.insert(NEXT.into(), words.into());
+    }
+    let (provider, name) = (model.provider.id(), Some(notes.model.as_str()));
+    let adopted = taken(&engine, &named, &plan, (name, noted), args.create_missing).await;
     let batches = plan.batches();
     let (run, taken) = match adopted {
         Ok(adopted) => adopted,
         Err(error) => {
             plan.discard();
-            return Err(refused(error, model.provider.id()));
+            return Err(refused(error, provider, args.pilot.is_some()));
         }
     };
     terminal::message(&format!(
@@ -156,17 +174,26 @@ pub(crate) async fn adopt(session: &Session, mut args: Box<AdoptArgs>) -> Result
         hints::on_runs(["resume", &run.id])
     ));
     let input = args.input.display();
+    let held = match args.pilot {
+        Some(_) => format!("the pilot of {input}"),
+        None => input.to_string(),
+    };
     match named {
         Named::Batches(_) => terminal::message(&format!(
-            "proved: the batches belong to one run, and hold as many requests as {input}, under the same numbers"
+            "proved: the batches belong to one run, and hold as many requests as {held}, under the same numbers"
         )),
         Named::Label(_) => terminal::message(&format!(
-            "proved: the batches carry the labels of the run, and hold as many requests as {input}, where the provider counts them"
+            "proved: the batches carry the labels of the run, and hold as many requests as {held}, where the provider counts them"
         )),
     }
     terminal::message(
         "not proved: that its text, order and options equal those that were sent; no provider shows them",
     );
+    if args.pilot.is_some() {
+        terminal::message(
+            "resume fetches the answers of the pilot, sends nothing else, and prints the command that sends the other requests",
+        );
+    }
     if taken < batches {
         terminal::message(
             "the other batches do not exist at the provider; resume creates them, and they are billed",
@@ -179,28 +206,52 @@ async fn taken(
     engine: &Engine,
     named: &Named,
     plan: &Plan,
-    notes: &RunSettings,
+    (model, notes): (Option<&str>, BTreeMap<Box<str>, Box<str>>),
     creates_missing: bool,
 ) -> lmbatch::Result<(RunRecord, u32)> {
     match named {
-        Named::Label(_) => engine.adopt(plan, notes.write(), creates_missing).await,
+        Named::Label(_) => engine.adopt(plan, notes, creates_missing).await,
         Named::Batches(batches) => {
-            let model = Some(notes.model.as_str());
             engine
-                .adopt_batches(plan, batches, model, notes.write(), creates_missing)
+                .adopt_batches(plan, batches, model, notes, creates_missing)
                 .await
         }
     }
 }
 
-fn refused(error: lmbatch::Error, provider: &str) -> Failure {
+/// Returns the words of the command that sends the requests after the pilot that this command adopts.
+fn next_words(args: &AdoptArgs) -> Vec<String> {
+    let mut batches = args.batches.clone();
+    let words = own_words().into_iter().filter(|word| {
+        // The input may have the name of a batch, and stands after all of them.
+        match batches.iter().position(|batch| batch == word) {
+            Some(at) => {
+                batches.remove(at);
+                false
+            }
+            None => word != "--create-missing",
+        }
+    });
+    let words = words.enumerate().map(|(at, word)| match at {
+        0 => "run".to_owned(),
+        _ => word,
+    });
+    words.collect()
+}
+
+fn refused(error: lmbatch::Error, provider: &str, is_pilot: bool) -> Failure {
     let is_mismatch = error.kind() == ErrorKind::InvalidInput;
     let mut failure = Failure::from(error);
     if is_mismatch {
         // The arguments do not fit each other, and nothing was sent.
         failure.exit = Exit::Usage;
     }
-    let first = failure.hint.take().map(|hint| format!("{hint}; "));
+    let mut first = failure.hint.take().map(|hint| format!("{hint}; "));
+    if is_mismatch && !is_pilot {
+        first.get_or_insert_default().push_str(
+            "nothing was sent; if only the pilot of the run was sent, --pilot N names its number of requests; ",
+        );
+    }
     failure.hint(format!(
         "{}a batch is read by its id: {}",
         first.unwrap_or_default(),

@@ -88,6 +88,7 @@ pub(super) async fn open(
         moved_to: args.output.clone(),
         turns: None,
         pilot: None,
+        unapplied_repairs: None,
     };
     Ok((context, engine, state))
 }
@@ -205,15 +206,22 @@ pub(crate) async fn again(
 
 /// Continues a recorded run whose output was checked before.
 pub(crate) async fn again_at(
-    context: RunContext,
+    mut context: RunContext,
     engine: &Engine,
     run: &RunRecord,
     options: RunOptions,
     place: Place,
 ) -> Result<Exit, Failure> {
     context.progress.keep_run(&run.id);
-    // A later command has the same limit.
-    if let Some(notes) = context.notes.kept.note_cost(run) {
+    if run.finished {
+        context.unapplied_repairs = context.notes.kept.more_repairs(run);
+    }
+    // A later command has the same options, and the same limit where only the answers are read.
+    let kept = match run.finished && run.pilot_of.is_none() {
+        true => Kept::read(run).with_cost(context.notes.kept.cost().clone()),
+        false => context.notes.kept.clone(),
+    };
+    if let Some(notes) = kept.note(run) {
         engine.annotate(run, notes).await?;
     }
     let options = context.remaining(engine, options);

@@ -149,6 +149,9 @@ pub(super) fn run(args: &RunArgs, notes: &RunSettings) -> Result<Exit, Failure> 
     if checked.requests == 0 && !args.allow_empty {
         return Err(empty_input(&args.input).hint("--allow-empty writes an empty output"));
     }
+    if !checked.has_schema && args.repair.repairs.is_some_and(|repairs| repairs > 0) {
+        return Err(without_schema());
+    }
     let shown = selection.finish(&args.input)?;
     let state = state::folder(&args.state)?;
     let estimator = estimating.lock();
@@ -199,6 +202,14 @@ pub(super) fn run(args: &RunArgs, notes: &RunSettings) -> Result<Exit, Failure> 
         format::count(checked.bytes, "byte", "bytes")
     ));
     Ok(Exit::Usable)
+}
+
+/// Returns the failure for repairs of answers that no schema is checked for.
+pub(super) fn without_schema() -> Failure {
+    Failure::usage(
+        "--repair sends back answers that do not fit their schemas, and no request has a schema",
+    )
+    .hint("nothing was sent; --schema FILE checks every answer, or leave out --repair")
 }
 
 /// Checks an input that would be read again, without limits on batches.

@@ -408,6 +408,11 @@ pub(crate) async fn outcomes(
             }
         }
     }
+    if let Some(run) = &run
+        && let Some(line) = context.unrepaired(&run.id, summary.invalid_structured())
+    {
+        terminal::message(&format!("warning: {line}"));
+    }
     let exit = summary.exit(notes.kept.max_failed());
     if let Some(command) = &report.on_finish.on_finish {
         let ended = Ended {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use lmbatch::Problem;
+use clap::ValueEnum as _;
 use lmbatch::record::RunRecord;
+use lmbatch::{Cost, Problem};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Cleanup, LimitArgs, MaxFailed, ReportArgs};
@@ -121,15 +122,83 @@ impl Kept {
         &self.cost
     }
 
-    /// Returns the notes of a run with another limit on its cost; `None` where the run has that limit.
-    pub(crate) fn note_cost(&self, run: &RunRecord) -> Option<BTreeMap<Box<str>, Box<str>>> {
+    /// Returns the notes of a run with these options, of which the numbers of attempts and of repairs stay those of the
+    /// run; `None` where the run has these options.
+    pub(crate) fn note(&self, run: &RunRecord) -> Option<BTreeMap<Box<str>, Box<str>>> {
         let recorded = Self::read(run);
-        if recorded.cost == self.cost {
+        let new = Self {
+            max_attempts: recorded.max_attempts,
+            repairs: recorded.repairs,
+            limit: recorded.limit.clone(),
+            ..self.clone()
+        };
+        if new == recorded {
             return None;
         }
         let mut notes = run.notes.clone();
-        recorded.with_cost(self.cost.clone()).write(&mut notes);
+        new.write(&mut notes);
         Some(notes)
+    }
+
+    /// Returns the number of repairs if it is larger than the one in a run's record.
+    pub(crate) fn more_repairs(&self, run: &RunRecord) -> Option<u32> {
+        Some(self.repairs()).filter(|repairs| *repairs > Self::read(run).repairs())
+    }
+
+    /// Returns the words of an earlier command with the values that its options have now. Of an option that is repeated,
+    /// the first place is kept.
+    pub(crate) fn renewed(&self, words: Vec<String>) -> Vec<String> {
+        let mut now = self.values();
+        let (mut renewed, mut words) = (Vec::new(), words.into_iter());
+        while let Some(word) = words.next() {
+            let (name, own) = match word.split_once('=') {
+                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+                None => (word.clone(), None),
+            };
+            let Some((_, value)) = now.iter_mut().find(|(option, _)| *option == name) else {
+                renewed.push(word);
+                continue;
+            };
+            let old = own.clone().or_else(|| words.next()).unwrap_or_default();
+            let Some(value) = value.take() else {
+                continue;
+            };
+            let value = match is_same(&old, &value) {
+                true => old,
+                false => value,
+            };
+            match own {
+                Some(_) => renewed.push(format!("{name}={value}")),
+                None => renewed.extend([name, value]),
+            }
+        }
+        renewed
+    }
+
+    /// Returns the options that are set, each with its value as an argument.
+    fn values(&self) -> Vec<(&'static str, Option<String>)> {
+        let number = |number: Option<u32>| number.map(|number| number.to_string());
+        let cleanup = self.cleanup.and_then(|cleanup| cleanup.to_possible_value());
+        let accept: Vec<&str> = self.accept.iter().map(|problem| problem.as_str()).collect();
+        let values = [
+            ("--max-cost", self.cost.max_cost.map(Cost::dollars)),
+            ("--expect-output", number(self.cost.expect_output)),
+            ("--max-attempts", number(self.max_attempts)),
+            ("--repair", number(self.repairs)),
+            (
+                "--cleanup",
+                cleanup.map(|value| value.get_name().to_owned()),
+            ),
+            ("--max-failed", self.max_failed.map(|most| most.to_string())),
+            (
+                "--accept",
+                Some(accept.join(",")).filter(|accept| !accept.is_empty()),
+            ),
+        ];
+        values
+            .into_iter()
+            .filter(|(_, value)| value.is_some())
+            .collect()
     }
 
     /// Returns the limits of a batch.
@@ -138,9 +207,55 @@ impl Kept {
     }
 }
 
+/// Reports whether two arguments have one value, such as `5` and `5.00`.
+fn is_same(one: &str, other: &str) -> bool {
+    let cost = |text: &str| text.parse::<Cost>().ok();
+    one == other || cost(one).is_some_and(|one| Some(one) == cost(other))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_earlier_command_is_printed_with_the_values_of_now() {
+        let now = Kept {
+            max_attempts: Some(5),
+            cleanup: Some(Cleanup::All),
+            max_failed: Some(MaxFailed::Percent(2.5)),
+            accept: vec![Problem::Truncated, Problem::Refused],
+            cost: CostArgs {
+                max_cost: "7.50".parse().ok(),
+                ..CostArgs::default()
+            },
+            ..Kept::default()
+        };
+        for (words, expected) in [
+            ("run a --max-cost 5 -m x/y", "run a --max-cost 7.50 -m x/y"),
+            ("run --max-cost=0.01 a", "run --max-cost=7.50 a"),
+            ("run --max-cost 7.500 a", "run --max-cost 7.500 a"),
+            // An option that the record does not have stays.
+            (
+                "run a --repair 2 --expect-output 9",
+                "run a --repair 2 --expect-output 9",
+            ),
+            (
+                "run a --max-attempts 5 --cleanup none --max-failed 1",
+                "run a --max-attempts 5 --cleanup all --max-failed 2.5%",
+            ),
+            (
+                "run --accept empty a --accept refused b",
+                "run --accept truncated,refused a b",
+            ),
+        ] {
+            let words = words.split(' ').map(str::to_owned).collect();
+            assert_eq!(now.renewed(words).join(" "), expected);
+        }
+        assert_eq!(
+            Kept::default().renewed(vec!["--accept".to_owned()]),
+            ["--accept"]
+        );
+    }
 
     #[test]
     fn options_that_a_command_does_not_set_are_those_of_the_run() {

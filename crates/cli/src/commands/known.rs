@@ -163,13 +163,7 @@ async fn choices(args: &RunArgs, engine: &Engine, plan: &Plan, run: &RunRecord) 
     };
     let all = format::count(plan.requests(), "request", "requests");
     let mut lines = vec![
-        format!(
-            "requests: {} unchanged, {} changed, {} new, {} gone",
-            format::number(changes.unchanged),
-            format::number(changes.changed),
-            format::number(changes.new),
-            format::number(changes.gone)
-        ),
+        format!("requests: {}", format::changes(&changes)),
         format!("--update: {sent}, and keeps the answers to the others"),
     ];
     if args.name.is_none() {

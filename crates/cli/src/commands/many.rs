@@ -16,7 +16,7 @@ use super::end::{outcomes, stopped_short};
 use super::run_context::{Patience, RunContext, place};
 use super::run_settings::RunSettings;
 use super::turns::{Outputs, Turns};
-use super::{clock, connect, state};
+use super::{clock, connect, state, waiting};
 use crate::args::ResumeArgs;
 use crate::board::Board;
 use crate::exit::{Exit, Failure};
@@ -40,9 +40,8 @@ const ENDING: Duration = Duration::from_secs(1);
 
 /// Resumes every unfinished run; with `--watch`, also those that start later.
 pub(crate) async fn all(session: &Arc<Session>, args: ResumeArgs) -> Result<Exit, Failure> {
-    let nothing = "every run has ended";
     if !args.watch && state::is_new(&args.options.state)? {
-        terminal::message(nothing);
+        waiting::tell_none();
         return Ok(Exit::Usable);
     }
     let mut handling = Handling::new();
@@ -69,7 +68,7 @@ pub(crate) async fn all(session: &Arc<Session>, args: ResumeArgs) -> Result<Exit
     scheduler.many.board.finish();
     worked?;
     if scheduler.begun == 0 {
-        terminal::message(nothing);
+        waiting::tell(&scheduler.many.ledger).await?;
     }
     Ok(scheduler.worst)
 }
@@ -197,6 +196,7 @@ impl Many {
             moved_to: None,
             turns: Some(Turns::new(&self.outputs, &cleanings)),
             pilot: None,
+            unapplied_repairs: None,
         };
         let place = place(&context, &run, false)?;
         let options = options(&self.args.options, &context.notes.kept, self.args.once);

@@ -44,6 +44,7 @@ pub(crate) mod status;
 pub(crate) mod turns;
 pub(crate) mod updating;
 pub(crate) mod validate;
+pub(crate) mod waiting;
 pub(crate) mod watch;
 
 use std::path::{Path, PathBuf};

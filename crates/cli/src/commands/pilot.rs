@@ -113,7 +113,7 @@ impl Piloted<'_> {
         let id = run.id.clone();
         let work = engine.start(run, first, context.remaining(&engine, options));
         match driven(context, &engine, work).await? {
-            Ok(finished) => self.decide(engine, &id, finished).await,
+            Ok(finished) => Box::pin(self.decide(engine, &id, finished)).await,
             Err(exit) => Ok(exit),
         }
     }
@@ -149,10 +149,7 @@ impl Piloted<'_> {
                 let (run, changes) = engine.update(&run, &first.plan).await?;
                 let mut notes = self.notes();
                 written::carry(&run, &mut notes);
-                terminal::message(&format!(
-                    "pilot: {} unchanged, {} changed, {} new, {} gone",
-                    changes.unchanged, changes.changed, changes.new, changes.gone
-                ));
+                terminal::message(&format!("pilot: {}", format::changes(&changes)));
                 engine.annotate(&run, notes).await?
             }
             _ => run,
@@ -161,17 +158,18 @@ impl Piloted<'_> {
         self.context.progress.keep_run(&run.id);
         let options = self.context.remaining(&engine, self.options);
         if run.finished {
+            self.context.unapplied_repairs = self.context.notes.kept.more_repairs(&run);
             terminal::message(&format!(
                 "the pilot of run {} has ended: 0 requests sent",
                 run.id
             ));
             let finished = engine.answered(&run, options).await?;
-            return self.decide(engine, &run.id, finished).await;
+            return Box::pin(self.decide(engine, &run.id, finished)).await;
         }
         terminal::message(&format!("resuming the pilot of run {}", run.id));
         let work = engine.resume(&run, options);
         match driven(&self.context, &engine, work).await? {
-            Ok(finished) => self.decide(engine, &run.id, finished).await,
+            Ok(finished) => Box::pin(self.decide(engine, &run.id, finished)).await,
             Err(Exit::Usable) if !is_asked && self.context.patience == Patience::Detach => {
                 terminal::message(
                     "the cost limit needs the answers of the pilot: once it has ended, run the command again to send the other requests",
@@ -213,6 +211,11 @@ impl Piloted<'_> {
         drop((engine, finished));
         self.context.progress.finish();
         report.pilot.next = Some(command(&own_words()));
+        let engine = self.context.notes.kept.cost().limiting(self.engine.clone());
+        // Where the cost of a request has no bound, the command that sends it fails.
+        let bound = engine.largest_cost(&self.plan, run.requests).await;
+        let batch = self.context.notes.kept.limit().max_batch_requests;
+        report.pilot.reserving(bound.unwrap_or_default(), batch);
         report.print(&self.context, &run);
         if run.cancelled {
             return report.stop(&self.context, &self.engine, &run).await;
@@ -242,7 +245,7 @@ impl Piloted<'_> {
             if least.is_reached(pilot.usable, pilot.requests) {
                 return Ok(Ok(Decision::Sent));
             }
-            terminal::message(&format!(
+            terminal::required(&format!(
                 "{} of the pilot is usable, less than {least}: {} not sent",
                 pilot.share(),
                 match pilot.rest() {

@@ -83,7 +83,7 @@ impl Report {
         let most = most.map(|most| u32::try_from(most).unwrap_or(u32::MAX));
         let cost = kept.cost().clone().expecting_of_pilot(most);
         let kept = kept.with_cost(cost);
-        let run = match kept.note_cost(run) {
+        let run = match kept.note(run) {
             Some(notes) => engine.annotate(run, notes).await?,
             None => run.clone(),
         };
@@ -127,13 +127,22 @@ impl Report {
                     true => ", with the same input on standard input",
                     false => "",
                 };
-                terminal::message(&format!(
-                    "to send {}{input}:\n  {next}",
-                    self.pilot.others()
-                ));
+                let others = self.pilot.others();
+                terminal::required(&match terminal::is_quiet() {
+                    true => format!(
+                        "the pilot of {} has ended, {} of {} usable; to send {others}{input}:\n  {next}",
+                        named(run),
+                        format::number(self.pilot.usable),
+                        format::number(self.pilot.requests),
+                    ),
+                    false => format!("to send {others}{input}:\n  {next}"),
+                });
             }
             None if run.cancelled => {}
-            None => terminal::message("to send all requests, continue the run with its input"),
+            None => terminal::required(&format!(
+                "to send all requests, continue {} with its input",
+                named(run)
+            )),
         }
     }
 
@@ -146,6 +155,10 @@ impl Report {
     ) -> Result<Exit, Failure> {
         if run.cancelled {
             (self.pilot.decision, self.pilot.next) = (Decision::Cancelled, None);
+        }
+        let invalid = self.summary.invalid_structured();
+        if let Some(line) = context.unrepaired(&run.id, invalid) {
+            terminal::message(&format!("warning: {line}"));
         }
         self.hints(run);
         if let Some(left) = clean(context, engine).await {
@@ -171,9 +184,14 @@ pub(super) async fn ended(
     run: &RunRecord,
 ) -> Result<Exit, Failure> {
     let mut report = Report::of(context, engine, finished, run).await?;
-    report.pilot.next = next(run);
     let kept = context.notes.kept.clone();
     let (_, run) = report.measure(kept, engine, run).await?;
+    report.pilot.next = next(&run);
+    if context.moved_to.is_some() {
+        terminal::warn(
+            "a pilot writes no output; give -o to the command that sends the other requests",
+        );
+    }
     context.progress.finish();
     report.print(context, &run);
     report.stop(context, engine, &run).await

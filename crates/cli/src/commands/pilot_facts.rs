@@ -3,6 +3,7 @@
 use lmbatch::engine::RunState;
 use lmbatch::record::RunRecord;
 
+use super::kept::Kept;
 use crate::{format, hints};
 
 /// Name of the note with the words of the command that sends the other requests.
@@ -16,10 +17,11 @@ const NOT_REPEATED: [(&str, bool); 4] = [
     ("--update", false),
 ];
 
-/// Returns the command that sends the requests after a pilot; `None` where the record does not name it.
+/// Returns the command that sends the requests after a pilot, with the options of the run as later commands have set
+/// them; `None` where the record does not name it.
 pub(crate) fn next(run: &RunRecord) -> Option<String> {
     let words: Vec<String> = serde_json::from_str(run.notes.get(NEXT)?).ok()?;
-    Some(command(&words))
+    Some(command(&Kept::read(run).renewed(words)))
 }
 
 /// Formats the words of a command.

@@ -1,6 +1,6 @@
 //! `lmbatch requeue`: sends requests of a finished run again, unchanged or with other settings.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -57,7 +57,8 @@ pub(crate) async fn requeue(
     if let Some(ids) = &args.ids {
         target::distinct(&place.target, &[("the ids", ids)])?;
     }
-    let chosen = selected(&args, &engine, &run).await?;
+    let (chosen, left_out) = selected(&args, &engine, &run).await?;
+    report_paid(&args, &left_out);
     if chosen.is_empty() {
         context.progress.finish();
         if args.resume.report.json {
@@ -125,7 +126,8 @@ async fn report_dry_run(session: &Session, args: &RequeueArgs) -> Result<Exit, F
         Some(settings) => Some(dry_run::check_again(&notes.input, &settings)?),
         None => None,
     };
-    let chosen = selected(args, &engine, &run).await?;
+    let (chosen, left_out) = selected(args, &engine, &run).await?;
+    report_paid(args, &left_out);
     let requests = chosen.len() as u64;
     if args.resume.report.json {
         let plan = DryRun::new(&notes, Some(&*run.id), requests);
@@ -203,12 +205,46 @@ fn revised(args: &RequeueArgs, notes: &RunSettings) -> Result<Option<SettingsArg
     Ok(Some(settings))
 }
 
-/// Selects the requests to send again, by their positions in the output.
+/// Prints how many failed requests are left out since they were paid for, or may have been, and how to include them.
+fn report_paid(args: &RequeueArgs, left_out: &BTreeMap<OutcomeKind, u64>) {
+    let is_default = args.only.is_empty();
+    let has_errors = is_default || args.only.contains(&Only::Errored);
+    for (kind, is_said, one, several) in [
+        (
+            OutcomeKind::MalformedAnswer,
+            has_errors,
+            "request whose answer cannot be read was paid for; --only malformed_answer sends it again, and pays again",
+            "requests whose answers cannot be read were paid for; --only malformed_answer sends them again, and pays again",
+        ),
+        (
+            OutcomeKind::Doubt,
+            has_errors,
+            "request of a create whose result is unknown may have been paid for; --only doubt sends it again, and may pay twice",
+            "requests of creates whose results are unknown may have been paid for; --only doubt sends them again, and may pay twice",
+        ),
+        (
+            OutcomeKind::Missing,
+            is_default,
+            "missing request may have been paid for, since the provider counts answers that it has not delivered; --only missing sends it again, and may pay twice",
+            "missing requests may have been paid for, since the provider counts answers that it has not delivered; --only missing sends them again, and may pay twice",
+        ),
+    ] {
+        if let Some(count) = left_out.get(&kind).filter(|_| is_said) {
+            terminal::message(&format!(
+                "left out: {}",
+                format::count(*count, one, several)
+            ));
+        }
+    }
+}
+
+/// Selects the requests to send again, by their positions in the output. Returns also the number of requests of each
+/// kind that are left out.
 async fn selected(
     args: &RequeueArgs,
     engine: &Engine,
     run: &RunRecord,
-) -> Result<HashSet<u32>, Failure> {
+) -> Result<(HashSet<u32>, BTreeMap<OutcomeKind, u64>), Failure> {
     let ids = match &args.ids {
         Some(path) => {
             let text = crate::text_file::read(path).map_err(|error| {
@@ -220,7 +256,16 @@ async fn selected(
         None => None,
     };
     let kinds = match (args.only.as_slice(), &ids) {
-        ([], None) => Some(OutcomeKind::UNANSWERED.into()),
+        ([], None) => {
+            let undelivered = engine.partial_results(run).await?.undelivered();
+            let is_unpaid = |kind: &OutcomeKind| undelivered == 0 || *kind != OutcomeKind::Missing;
+            Some(
+                OutcomeKind::UNANSWERED
+                    .into_iter()
+                    .filter(is_unpaid)
+                    .collect(),
+            )
+        }
         ([], Some(_)) => None,
         (only, _) => Some(only.iter().flat_map(|only| only.kinds()).copied().collect()),
     };
@@ -230,7 +275,7 @@ async fn selected(
         _ => error.into(),
     })?;
     match selected.unknown_ids.is_empty() {
-        true => Ok(selected.ordinals),
+        true => Ok((selected.ordinals, selected.left_out)),
         false => Err(not_of(run, &selected.unknown_ids)),
     }
 }
@@ -256,6 +301,8 @@ impl Only {
     fn kinds(self) -> &'static [OutcomeKind] {
         match self {
             Self::Errored => &[OutcomeKind::Errored],
+            Self::MalformedAnswer => &[OutcomeKind::MalformedAnswer],
+            Self::Doubt => &[OutcomeKind::Doubt],
             Self::Expired => &[OutcomeKind::Expired],
             Self::Cancelled => &[OutcomeKind::Cancelled],
             Self::Missing => &[OutcomeKind::Missing],

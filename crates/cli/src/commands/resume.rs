@@ -6,11 +6,11 @@ use lmbatch::record::{Ledger as _, RunFilter, RunRecord};
 
 use super::continuing::{again, open, options};
 use super::run_context::Patience;
-use super::state;
+use super::{state, waiting};
 use crate::args::ResumeArgs;
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
-use crate::{emulation, hints, terminal};
+use crate::{emulation, hints};
 
 pub(crate) async fn resume(session: &Arc<Session>, mut args: ResumeArgs) -> Result<Exit, Failure> {
     if let Some(run) = &args.run {
@@ -18,10 +18,7 @@ pub(crate) async fn resume(session: &Arc<Session>, mut args: ResumeArgs) -> Resu
     }
     match chosen(session, &args).await? {
         Some(run) => Box::pin(one(session, &args, &run)).await,
-        None => {
-            terminal::message("every run has ended");
-            Ok(Exit::Usable)
-        }
+        None => Ok(Exit::Usable),
     }
 }
 
@@ -41,7 +38,10 @@ async fn chosen(session: &Session, args: &ResumeArgs) -> Result<Option<RunRecord
     let Some(ledger) = ledger else {
         // A scheduler may call the command before the first run exists.
         return match args.run.is_none() && args.once {
-            true => Ok(None),
+            true => {
+                waiting::tell_none();
+                Ok(None)
+            }
             false => Err(Failure::usage(state::no_runs(&args.options.state)?)),
         };
     };
@@ -55,8 +55,11 @@ async fn chosen(session: &Session, args: &ResumeArgs) -> Result<Option<RunRecord
     let mut open = ledger.all_runs(unfinished).await?;
     let listed = || format!("{} lists them", hints::on_runs(["runs"]));
     match open.len() {
-        0 if args.once => Ok(None),
-        0 => Err(Failure::usage("every run has ended").hint(listed())),
+        0 if args.once => {
+            waiting::tell(&ledger).await?;
+            Ok(None)
+        }
+        0 => Err(waiting::failure(&ledger).await?),
         1 => Ok(open.pop()),
         several => Err(Failure::usage(format!(
             "{several} runs have not ended; name one, or resume them with --all"

@@ -180,6 +180,7 @@ async fn of_run(session: &Arc<Session>, args: &RetrieveArgs) -> Result<Exit, Fai
         moved_to: None,
         turns: None,
         pilot: None,
+        unapplied_repairs: None,
     };
     context.progress.keep_run(&run.id);
     let place = Place::new(target, args.force);

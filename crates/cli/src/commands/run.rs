@@ -8,7 +8,7 @@ use std::time::Duration;
 use lmbatch::adapter::BatchProvider;
 use lmbatch::engine::{Plan, PlannedRequest, RunOptions, SameRun};
 use lmbatch::record::{RunClaim, RunRecord};
-use lmbatch::{Clock, DoubtPolicy, Engine, PollingPolicy};
+use lmbatch::{Clock, DoubtPolicy, Engine, ErrorKind, PollingPolicy};
 
 use super::before_paying::{self, Estimating, Scope, Sizes};
 use super::end::until_stopped;
@@ -119,6 +119,7 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
         moved_to: None,
         turns: None,
         pilot: None,
+        unapplied_repairs: None,
     };
     let first_estimating = match args.pilot.pilot {
         Some(_) => Some(Estimating::new(&args.paying, &context.notes)?),
@@ -148,7 +149,10 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
         && let Err(error) = engine.check_repairs(&plan)
     {
         plan.discard();
-        return Err(Failure::usage(error.to_string()).hint("leave out --repair"));
+        return Err(match error.kind() {
+            ErrorKind::InvalidInput => dry_run::without_schema(),
+            _ => Failure::usage(error.to_string()).hint("leave out --repair"),
+        });
     }
     let first = pilot::first(&args, &engine, &plan, first_estimating).await?;
     if assumed.is_some() && first.is_none() {

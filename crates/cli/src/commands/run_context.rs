@@ -21,6 +21,7 @@ use crate::session::Session;
 use crate::sink::{Place, Replace};
 use crate::target::{self, Target};
 use crate::written::{self, Found};
+use crate::{format, hints};
 
 /// Context of a run that a command advances.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub(crate) struct RunContext {
     pub(crate) turns: Option<Turns>,
     /// Pilot of the run, once the command has decided to send the other requests.
     pub(crate) pilot: Option<Pilot>,
+    /// Number of repairs that the command asks for and that answers from before do not get.
+    pub(crate) unapplied_repairs: Option<u32>,
 }
 
 impl RunContext {
@@ -68,6 +71,21 @@ impl RunContext {
             engine.with_batch_limit(self.notes.kept.limit().limit()),
             options,
         )
+    }
+
+    /// Returns lines about repairs that the command asks for and that answers from before do not get, and the command
+    /// that makes them; nothing if `invalid`, the number of answers that do not fit their schemas, is zero.
+    pub(crate) fn unrepaired(&self, run: &str, invalid: u64) -> Option<String> {
+        let repairs = self.unapplied_repairs.filter(|_| invalid > 0)?.to_string();
+        let answers = format::count(
+            invalid,
+            "answer from before does not fit its schema",
+            "answers from before do not fit their schemas",
+        );
+        let requeue = hints::on_runs(["requeue", run, "--repair", &repairs]);
+        Some(format!(
+            "--repair {repairs} was not applied: {answers}; to send them back to be corrected:\n  {requeue}"
+        ))
     }
 
     /// Returns the options with the remaining time of `--timeout`, which limits the whole command.

@@ -19,7 +19,7 @@ use crate::exit::{Exit, Failure};
 use crate::live::{self, Live};
 use crate::session::Session;
 use crate::table::{Cell, Column, Table, coloured, column};
-use crate::{format, summary, terminal};
+use crate::{format, hints, summary, terminal};
 
 pub(crate) async fn show(session: &Session, mut args: ShowArgs) -> Result<Exit, Failure> {
     args.run.state = state::holding(session, &args.run.state, &args.run.run).await?;
@@ -50,6 +50,9 @@ pub(crate) async fn show(session: &Session, mut args: ShowArgs) -> Result<Exit, 
     if let Some((line, costs)) = costs(&run, &shards) {
         terminal::out(&line);
         costs.print();
+    } else if is_billed(&run, &shards) {
+        let audit = hints::on_runs(["audit", &run.id]);
+        terminal::message(&format!("cost: {audit} adds it up"));
     }
     if let Some(at) = run.answers_deleted_at {
         terminal::message(&format!(
@@ -209,6 +212,17 @@ const COST: [Column; 6] = [
     column("create unknown"),
     column("prices of").rank(1),
 ];
+
+/// Reports whether a run that has ended has answers that are paid for.
+fn is_billed(run: &RunRecord, shards: &[ShardRecord]) -> bool {
+    let is_emulated = run.notes.contains_key("emulated");
+    run.finished
+        && run.answers_deleted_at.is_none()
+        && !is_emulated
+        && shards
+            .iter()
+            .any(|shard| matches!(shard.state, ShardState::Sealed { .. }))
+}
 
 /// Returns the cost limit of a run with its use, and the table of what each batch has cost or may cost; `None` for a run
 /// without a limit.

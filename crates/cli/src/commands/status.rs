@@ -12,7 +12,7 @@ use super::run_facts::{block, open_runs};
 use super::run_settings::Shown;
 use super::runs::RunTable;
 use super::show::{ended, hide_key, run_json};
-use super::{clock, end, pilot_facts, state};
+use super::{clock, end, pilot_facts, state, waiting};
 use crate::args::{BatchArgs, StatusArgs};
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
@@ -48,7 +48,7 @@ async fn of_run(session: &Session, run: &str, args: &StatusArgs) -> Result<Exit,
     Ok(ended(&run, &shards))
 }
 
-/// Prints the status of every run that has not ended.
+/// Prints the status of every run that has not ended, and of those whose pilot awaits a decision.
 async fn of_open_runs(session: &Session, args: &StatusArgs) -> Result<Exit, Failure> {
     let Some(mut reader) = state::live_if_any(session, &args.state).await? else {
         if !args.json {
@@ -56,9 +56,10 @@ async fn of_open_runs(session: &Session, args: &StatusArgs) -> Result<Exit, Fail
         }
         return Ok(Exit::Usable);
     };
-    let runs = reader.ledger().all_runs(open_runs()).await?;
+    let open = reader.ledger().all_runs(open_runs()).await?;
+    let pilots = waiting::pilots(reader.ledger()).await?;
     let mut table = RunTable::new();
-    for run in &runs {
+    for run in open.iter().chain(&pilots) {
         hide_key(run);
         let (live, shards, _) = reader.read(run).await?;
         let shown = Shown::of(run);
@@ -67,10 +68,13 @@ async fn of_open_runs(session: &Session, args: &StatusArgs) -> Result<Exit, Fail
             false => table.add(run, &shown, &live, None),
         }
     }
-    if runs.is_empty() {
-        terminal::message("every run has ended");
+    if open.is_empty() && pilots.is_empty() {
+        waiting::tell_none();
     } else if !args.json {
         table.print();
+        for run in &pilots {
+            terminal::message(&waiting::line(run));
+        }
     }
     Ok(Exit::Usable)
 }

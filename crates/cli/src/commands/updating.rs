@@ -8,7 +8,7 @@ use super::run_context::{self, RunContext};
 use super::{continuing, deleted_answers};
 use crate::exit::{Exit, Failure};
 use crate::sink::Place;
-use crate::{terminal, written};
+use crate::{format, terminal, written};
 
 /// Brings a run up to date with its input: only what is new or changed is sent.
 pub(super) async fn update(
@@ -27,10 +27,7 @@ pub(super) async fn update(
     let mut notes = context.notes.write();
     written::carry(&run, &mut notes);
     let run = engine.annotate(&run, notes).await?;
-    terminal::message(&format!(
-        "{} unchanged, {} changed, {} new, {} gone",
-        changes.unchanged, changes.changed, changes.new, changes.gone
-    ));
+    terminal::message(&format::changes(&changes));
     continuing::again_at(context, &engine, &run, options, place).await
 }
 

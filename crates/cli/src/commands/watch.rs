@@ -13,7 +13,7 @@ use super::run_facts::{block, named, open_runs};
 use super::run_settings::{RunSettings, Shown};
 use super::runs::RunTable;
 use super::show::{ended, hide_key};
-use super::{clock, deleted_answers, end, pilot_facts, state};
+use super::{clock, deleted_answers, end, pilot_facts, state, waiting};
 use crate::args::{StatusArgs, WaitArgs};
 use crate::counts::Counts;
 use crate::exit::{Exit, Failure};
@@ -55,7 +55,7 @@ pub(crate) async fn status(session: &Session, args: &StatusArgs) -> Result<Exit,
     };
     watch.begin().await?;
     if watch.ids.is_empty() {
-        terminal::message("every run has ended");
+        waiting::tell(watch.reader.ledger()).await?;
         return Ok(Exit::Usable);
     }
     loop {

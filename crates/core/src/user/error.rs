@@ -148,7 +148,7 @@ kinds! {
     InvalidStructured = "invalid_structured": "the reply does not fit the schema"
         => "Send the request again, allow more output tokens, or simplify the schema.",
     /// A create's result is unknown: the batch may exist and be billed.
-    Doubt = "doubt": "creation status unknown: the response to the create was lost"
+    Doubt = "doubt": "creation status unknown"
         => "Search the provider's list for the error's label before the requests are sent again. A named run searches \
             by itself when it is resumed.",
     /// Another process or task holds or has changed the run.

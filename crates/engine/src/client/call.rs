@@ -209,8 +209,9 @@ macro_rules! attempt_methods {
         /// beyond [`max_attempts`](Self::max_attempts), and each is paid for. The last answer counts, unless a repair
         /// fails.
         ///
-        /// The call fails with [`Unsupported`](lmbatch_core::ErrorKind::Unsupported), before anything is sent, where
-        /// the provider's adapter cannot continue a conversation.
+        /// The call fails before anything is sent: with [`Unsupported`](lmbatch_core::ErrorKind::Unsupported) where
+        /// the provider's adapter cannot continue a conversation, and with
+        /// [`InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where no request has a schema.
         ///
         /// ```no_run
         /// # async fn example(invoker: lmbatch_engine::LMInvoker, schema: lmbatch_core::ResponseSchema) -> lmbatch_core::Result<()> {

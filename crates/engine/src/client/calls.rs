@@ -18,6 +18,7 @@ use crate::client::call::{
 use crate::client::outcomes::Outcomes;
 use crate::client::prepared::Prepared;
 use crate::client::progress::ProgressStream;
+use crate::client::run::Choice;
 use crate::context::Context;
 use crate::plan::Plan;
 use crate::plan::ids::IdChoice;
@@ -255,7 +256,7 @@ impl<T: Send + 'static> IntoFuture for Invoke<T> {
             let (finished, handles) = match &self.name {
                 Some(name) => {
                     let source = source(&self.call, self.requests);
-                    let named = context.named(name, Some(source), false, options);
+                    let named = context.named(name, Some(source), Choice::default(), options);
                     (named.await?.1, None)
                 }
                 None => {

@@ -20,6 +20,7 @@ use crate::policy::RunOptions;
 use crate::results::finished::RunResults;
 use crate::run::bounds::advanced_elsewhere;
 use crate::run::compare::Changes;
+use crate::services::progress::RunState;
 use crate::services::same_run::{OnKnownRun, RunQuery, SameRun};
 
 /// Named run, which starts or is resumed when it is awaited. Its future is `'static` and can be spawned.
@@ -37,7 +38,16 @@ pub struct Run {
     call: Call,
     name: String,
     requests: Option<Source>,
+    choice: Choice,
+}
+
+/// Choice of the requests of a named run that are sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Choice {
+    /// True if the requests may differ from those of the recorded run.
     update: bool,
+    /// Number of the first requests that are sent alone; `None` for all requests.
+    pilot: Option<u32>,
 }
 
 impl fmt::Debug for Run {
@@ -55,7 +65,7 @@ impl Run {
             call,
             name,
             requests: None,
-            update: false,
+            choice: Choice::default(),
         }
     }
 
@@ -76,7 +86,39 @@ impl Run {
     /// Allows requests that differ from those of the recorded run. Unchanged requests keep their outcomes; new and
     /// changed ones are sent and paid for. By default a difference is refused.
     pub fn update(mut self) -> Self {
-        self.update = true;
+        self.choice.update = true;
+        self
+    }
+
+    /// Sends only the first `requests` requests, 1 or more, as a pilot. The call ends once they have their outcomes, and
+    /// [`RunOutput::state`] is then [`PilotEnded`](RunState::PilotEnded). All requests are read and checked before.
+    ///
+    /// The same call without `pilot` sends the other requests, in this process or in a later one; the pilot's requests
+    /// are not sent again. The same call with `pilot` sends nothing again, and with a larger number what the smaller one
+    /// lacks. Without requests, a recorded pilot is continued as it is. If there are no more than `requests` requests,
+    /// all of them are sent and there is no pilot. A run of which all requests were sent before has none either.
+    ///
+    /// ```no_run
+    /// # mod lmbatch { pub use lmbatch_core::Result; pub use lmbatch_engine::*; pub mod engine { pub use lmbatch_engine::*; } }
+    /// use lmbatch::engine::RunState;
+    ///
+    /// # fn is_good(_: &lmbatch::RunOutput) -> bool { true }
+    /// async fn nightly(invoker: lmbatch::LMInvoker, prompts: Vec<(String, String)>) -> lmbatch::Result<()> {
+    ///     let all = || invoker.batch().run("nightly-2026-11-23").requests(prompts.clone());
+    ///     let mut output = all().pilot(100).await?;
+    ///     if output.state() == RunState::PilotEnded && is_good(&output) {
+    ///         output = all().await?;
+    ///     }
+    ///     println!("{} of {} requests", output.requests(), output.pilot_of().unwrap_or(output.requests()));
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] where `requests` is 0, and where an [`update`](Self::update) finds a run of which all
+    /// requests were sent.
+    pub fn pilot(mut self, requests: u32) -> Self {
+        self.choice.pilot = Some(requests);
         self
     }
 
@@ -104,9 +146,13 @@ impl IntoFuture for Run {
                 }
                 None => (ready(()).right_future(), None),
             };
-            let named = context.named(&self.name, source, self.update, self.call.run);
-            let (run, finished, changes) = Box::pin(while_fed(named, feed)).await?;
+            let named = context.named(&self.name, source, self.choice, self.call.run);
+            let (mut run, finished, changes) = Box::pin(while_fed(named, feed)).await?;
+            // The record was read before the run ended.
+            run.finished = true;
+            let shards = context.ledger.shards(&run.id).await?;
             Ok(RunOutput {
+                state: RunState::of(&run, &shards),
                 context,
                 run,
                 finished,
@@ -140,12 +186,24 @@ pub struct RunOutput {
     run: RunRecord,
     finished: RunResults,
     changes: Option<Changes>,
+    state: RunState,
 }
 
 impl RunOutput {
     /// Returns the id of the run in the record, which the command accepts as well.
     pub fn id(&self) -> &str {
         &self.run.id
+    }
+    /// Returns the state in which the run ended: [`PilotEnded`](RunState::PilotEnded) where only its
+    /// [pilot](Run::pilot) was sent, and otherwise [`Finished`](RunState::Finished), [`Cancelled`](RunState::Cancelled)
+    /// or [`Failed`](RunState::Failed).
+    pub fn state(&self) -> RunState {
+        self.state
+    }
+    /// Returns the number of requests of the whole input where only a [pilot](Run::pilot) of them was sent; `None` for a
+    /// run of all its requests.
+    pub fn pilot_of(&self) -> Option<u64> {
+        self.run.pilot_of.map(u64::from)
     }
     /// Returns all batches of the run in their final state.
     pub fn batches(&self) -> Vec<&BatchSnapshot> {
@@ -182,12 +240,17 @@ impl Context {
         &self,
         name: &str,
         source: Option<Box<dyn RequestSource>>,
-        update: bool,
+        choice: Choice,
         options: RunOptions,
     ) -> Result<(RunRecord, RunResults, Option<Changes>)> {
         if !self.is_durable() {
             return Err(Error::invalid_input(
                 "a named run needs a record, such as a state folder",
+            ));
+        }
+        if choice.pilot == Some(0) {
+            return Err(Error::invalid_input(
+                "a pilot has at least 1 request; nothing was sent",
             ));
         }
         let plan = match source {
@@ -200,17 +263,35 @@ impl Context {
         if let Some(plan) = plan.as_ref().filter(|_| options.repairs > 0) {
             self.check_repairs(plan)?;
         }
+        let requests = plan.as_ref().map_or(0, Plan::requests);
+        let choice = Choice {
+            // A pilot of all requests is none.
+            pilot: choice.pilot.filter(|first| u64::from(*first) < requests),
+            ..choice
+        };
         let (run, changes) = match (self.find_named(name).await?, plan) {
             (Some(run), Some(plan)) => {
-                let changed = self.compare(run, &plan, update).await;
+                let changed = self.compare(run, &plan, choice).await;
                 plan.discard();
                 changed?
             }
             (Some(run), None) => (run, None),
             (None, Some(plan)) => {
-                match self.begin(&plan, Some(name), Default::default()).await {
+                let first = match choice.pilot {
+                    Some(requests) => Some(self.pilot(&plan, requests).await?),
+                    None => None,
+                };
+                let sent = first.as_ref().unwrap_or(&plan);
+                match self.begin(sent, Some(name), Default::default()).await {
                     Ok(run) => {
-                        let finished = self.start(run.clone(), plan, options).await?;
+                        let sent = match first {
+                            Some(first) => {
+                                plan.discard();
+                                first
+                            }
+                            None => plan,
+                        };
+                        let finished = self.start(run.clone(), sent, options).await?;
                         return Ok((run, finished, None));
                     }
                     // Another task or process has started the run since the search.
@@ -218,7 +299,7 @@ impl Context {
                         let Some(run) = self.find_named(name).await? else {
                             return Err(advanced_elsewhere(error, name));
                         };
-                        let changed = self.compare(run, &plan, update).await;
+                        let changed = self.compare(run, &plan, choice).await;
                         plan.discard();
                         changed?
                     }
@@ -246,7 +327,7 @@ impl Context {
         &self,
         run: RunRecord,
         plan: &Plan,
-        update: bool,
+        choice: Choice,
     ) -> Result<(RunRecord, Option<Changes>)> {
         let name = run.name.clone();
         let query = RunQuery {
@@ -254,16 +335,27 @@ impl Context {
             digest: plan.digest(),
             files: None,
             notes: None,
-            on_known: match update {
+            on_known: match choice.update {
                 true => OnKnownRun::Update,
                 false => OnKnownRun::Continue,
             },
         };
         match self.same_named(run, &query).await? {
             SameRun::Same(run) => Ok((*run, None)),
-            // All requests were asked for, so that those after the pilot are sent too.
+            SameRun::Pilot(run) if choice.pilot.is_some_and(|first| first <= run.requests) => {
+                Ok((*run, None))
+            }
+            // Where all requests are asked for, those after the pilot are sent too.
             SameRun::Changed { run, .. } | SameRun::Pilot(run) => {
-                let (run, changes) = self.update(&run, plan).await?;
+                let (run, changes) = match choice.pilot {
+                    Some(requests) => {
+                        let first = self.pilot(plan, requests).await?;
+                        let updated = self.update(&run, &first).await;
+                        first.discard();
+                        updated?
+                    }
+                    None => self.update(&run, plan).await?,
+                };
                 Ok((run, Some(changes)))
             }
             SameRun::Conflict(conflict) => Err(conflict.into_error()),

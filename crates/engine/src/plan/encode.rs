@@ -7,6 +7,7 @@ use lmbatch_core::{
 };
 use memchr::memmem;
 
+use crate::counted;
 use crate::plan::attachments;
 use crate::plan::blocks::{Block, BlockWriter, Blocks, Encoded};
 use crate::plan::duplicates::DuplicateFinder;
@@ -26,6 +27,8 @@ pub(crate) struct Drafted {
     pub(crate) digest: Box<str>,
     /// Changes of the schemas as they are sent, one sentence each.
     pub(crate) schema_notes: Vec<String>,
+    /// True if the answer to a request is checked against a schema.
+    pub(crate) has_schema: bool,
     /// Warning about declared media types that disagree with the bytes, if there are any.
     pub(crate) warning: Option<String>,
 }
@@ -51,7 +54,8 @@ impl Disagreements {
         Some(match self.count {
             1 => format!("{unit} {place}: {why}"),
             count => format!(
-                "{count} requests have attachments of other media types than declared; the first is {unit} {place}: {why}"
+                "{} have attachments of other media types than declared; the first is {unit} {place}: {why}",
+                counted::requests(count)
             ),
         })
     }
@@ -75,6 +79,7 @@ struct Draft<'scope, 'env> {
     disagreements: Disagreements,
     seen: DuplicateFinder,
     schemas: Schemas,
+    has_schema: bool,
     /// Sees each request that is valid, as long as all are.
     visit: &'env mut dyn FnMut(&PlannedRequest<'_>),
 }
@@ -111,6 +116,7 @@ pub(crate) fn draft(
             disagreements: Disagreements::default(),
             seen: DuplicateFinder::new(files.spool()),
             schemas: Schemas::default(),
+            has_schema: false,
             visit,
         };
         let read = draft.read(&mut *source);
@@ -184,6 +190,7 @@ impl Draft<'_, '_> {
         check_depth(&entry.request)?;
         if let Some(schema) = entry.schema {
             self.schemas.check(schema)?;
+            self.has_schema = true;
         }
         let number = self.class_of(&entry.request)?;
         let KnownClass { class, most } = &self.classes[number];
@@ -314,6 +321,7 @@ impl Draft<'_, '_> {
             requests: self.requests,
             digest,
             schema_notes: self.schemas.into_notes(),
+            has_schema: self.has_schema,
             warning: self.disagreements.warning(unit),
         })
     }

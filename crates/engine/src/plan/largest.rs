@@ -21,7 +21,7 @@ pub(crate) struct Largest<'a> {
 }
 
 impl Largest<'_> {
-    /// Returns the largest cost of the requests of a shard that `counts` selects by their positions.
+    /// Returns the largest cost of the requests of a shard that `counts` selects by their positions and ordinals.
     /// Each request is bounded by itself, since long requests cost more for each token. Reads
     /// files: not for an async thread.
     ///
@@ -31,7 +31,7 @@ impl Largest<'_> {
     pub(crate) fn cost(
         &self,
         planned: &PlannedShard,
-        mut counts: impl FnMut(u32) -> bool,
+        mut counts: impl FnMut(u32, u32) -> bool,
     ) -> Result<Cost> {
         let (class, count) = (&planned.shard.class, planned.shard.count);
         let mut rows = Reader::new(self.tables.open_whole(&planned.tables.rows)?);
@@ -39,10 +39,10 @@ impl Largest<'_> {
         let (mut entry, mut body, mut sum) = ([0; ROW], Vec::new(), Cost::ZERO);
         for position in 0..count {
             rows.read_exact(&mut entry).map_err(spooled)?;
-            if !counts(position) {
+            let row = Row::from_bytes(&entry);
+            if !counts(position, row.ordinal) {
                 continue;
             }
-            let row = Row::from_bytes(&entry);
             bodies.seek(row.offset);
             bodies
                 .read_into(&mut body, row.length as usize)

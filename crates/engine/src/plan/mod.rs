@@ -27,6 +27,7 @@ use lmbatch_core::{
 };
 
 use crate::blocking::blocking;
+use crate::counted;
 use crate::plan::encode::{Drafted, draft};
 use crate::plan::error::PlanError;
 use crate::plan::former::Converted;
@@ -67,6 +68,8 @@ pub struct Plan {
     pub(crate) handles: Arc<RunHandles>,
     /// Changes with which schemas are sent.
     pub(crate) schema_notes: Vec<String>,
+    /// True if the answer to a request is checked against a schema; `None` for a plan from a record, which does not say.
+    pub(crate) has_schema: Option<bool>,
 }
 
 impl Plan {
@@ -106,8 +109,8 @@ impl Plan {
         match self.shards.as_slice() {
             [only] => Ok(&only.shard),
             several => Err(Error::invalid_input(format!(
-                "{} requests need {} batches of {}, and this call creates one; use a run, or split the input",
-                self.requests,
+                "{} need {} batches of {}, and this call creates one; use a run, or split the input",
+                counted::requests(self.requests),
                 several.len(),
                 self.provider
             ))),
@@ -179,6 +182,8 @@ pub struct Checked {
     pub batches: u64,
     /// Changes with which schemas for structured output are sent, one sentence each.
     pub schema_notes: Vec<String>,
+    /// True if the answer to a request is checked against a schema.
+    pub has_schema: bool,
     /// Warning about attachments whose bytes are not of their declared media types, in one
     /// sentence.
     pub warning: Option<String>,
@@ -226,6 +231,7 @@ pub fn check_each(
         bytes: drafted.shards.iter().map(|shard| shard.bytes).sum(),
         batches: drafted.shards.len() as u64,
         schema_notes: drafted.schema_notes,
+        has_schema: drafted.has_schema,
         warning: drafted.warning,
     })
 }
@@ -258,6 +264,7 @@ impl Planner {
             requests,
             digest,
             schema_notes,
+            has_schema,
             warning,
         } = draft(
             codec,
@@ -302,6 +309,7 @@ impl Planner {
             checksums: BTreeMap::new(),
             claim: self.claim,
             schema_notes,
+            has_schema: Some(has_schema),
         };
         Ok((plan, warning))
     }
@@ -369,5 +377,6 @@ pub(crate) fn restored(
         checksums,
         claim: None,
         schema_notes: Vec::new(),
+        has_schema: None,
     })
 }

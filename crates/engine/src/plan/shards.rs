@@ -13,6 +13,7 @@ use lmbatch_core::{
     ShardRecord, ShardState, ShardTables, StoredTable,
 };
 
+use crate::counted;
 use crate::plan::ids::label;
 use crate::policy::BatchLimit;
 use crate::spool::layout;
@@ -192,10 +193,10 @@ impl<'a> ShardWriter<'a> {
     fn close(&mut self, mut open: Open) -> Result<()> {
         if open.count < open.limits.min_requests {
             let message = format!(
-                "{} requests are too few for a batch of {}, which needs at least {}",
-                open.count,
+                "a batch of {} needs at least {}, and this one would have {}",
                 self.codec.id(),
-                open.limits.min_requests
+                counted::requests(open.limits.min_requests),
+                open.count
             );
             return Err(Error::new(ErrorKind::InvalidInput).with_message(message));
         }

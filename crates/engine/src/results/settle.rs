@@ -100,7 +100,9 @@ impl EndedBatch<'_> {
         if (0..self.planned.shard.count).all(|position| found.priced.get(position)) {
             return Ok(sum);
         }
-        let rest = largest.cost(self.planned, |position| self.keeps_bound(&found, position))?;
+        let rest = largest.cost(self.planned, |position, _| {
+            self.keeps_bound(&found, position)
+        })?;
         Ok(sum.saturating_add(rest))
     }
 

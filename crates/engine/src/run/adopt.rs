@@ -10,6 +10,7 @@ use lmbatch_core::{
 };
 
 use crate::context::Context;
+use crate::counted;
 use crate::event::Event;
 use crate::pages::items;
 use crate::plan::Plan;
@@ -207,7 +208,8 @@ impl Context {
             let holds = snapshot.counts.total.unwrap_or(survey.count);
             if holds != u64::from(count) {
                 return refuse(format!(
-                    "the batch holds {holds} requests, but this input makes a batch of {count}: {OTHER}"
+                    "the batch holds {}, but this input makes a batch of {count}: {OTHER}",
+                    counted::requests(holds)
                 ));
             }
             if let (Some(is), Some(wanted)) = (&survey.model, model)
@@ -315,10 +317,10 @@ impl Context {
                     )
                 } else {
                     format!(
-                        "batch {} of {} of the run, with {} requests, is not among the named batches",
+                        "batch {} of {} of the run, with {}, is not among the named batches",
                         planned.number + 1,
                         plan.batches(),
-                        record.count
+                        counted::requests(record.count)
                     )
                 };
                 return Err(Error::invalid_input(format!(
@@ -384,7 +386,8 @@ impl Context {
         let makes = u64::from(shard.count);
         if let Some(total) = snapshot.counts.total.filter(|total| *total != makes) {
             return Some(format!(
-                "it holds {total} requests, but this input makes a batch of {makes}"
+                "it holds {}, but this input makes a batch of {makes}",
+                counted::requests(total)
             ));
         }
         if let (Some(is), Some(wanted)) = (&snapshot.model, &shard.class.model)

@@ -71,7 +71,7 @@ impl Source {
 
     /// Returns the largest cost of a shard.
     fn bound(&self, planned: &PlannedShard) -> Result<Cost> {
-        self.largest().cost(planned, |_| true)
+        self.largest().cost(planned, |_, _| true)
     }
 
     /// Returns the cost of a sealed shard by the usage of its answers.
@@ -152,6 +152,30 @@ impl Context {
             }
             _ => error,
         })
+    }
+}
+
+impl Context {
+    /// Returns the largest cost of the requests of a new plan after the first `skipped`; `None` without a cost limit.
+    pub(crate) async fn largest_cost(&self, plan: &Plan, skipped: u32) -> Result<Option<Cost>> {
+        let Some((limit, pricer)) = self.cost_limit() else {
+            return Ok(None);
+        };
+        let source = Source {
+            context: self.clone(),
+            limit,
+            pricer,
+            files: Arc::clone(&plan.files),
+            tables: Arc::clone(&plan.tables),
+        };
+        let shards = plan.shards.clone();
+        let sum = move || {
+            let largest = source.largest();
+            let costs = shards.iter();
+            let costs = costs.map(|planned| largest.cost(planned, |_, ordinal| ordinal >= skipped));
+            costs.sum::<Result<Cost>>()
+        };
+        blocking(sum).await?.map(Some)
     }
 }
 

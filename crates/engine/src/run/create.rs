@@ -10,6 +10,7 @@ use lmbatch_core::{
 };
 
 use crate::context::Context;
+use crate::counted;
 use crate::event::Event;
 use crate::policy::Decision;
 use crate::run::budget::Reserved;
@@ -96,8 +97,10 @@ impl Work {
             let holds = oldest.counts.total.unwrap_or(u64::from(shard.count));
             if holds != u64::from(shard.count) {
                 let looked = format!(
-                    "{} carries its label but holds {holds} requests instead of {}",
-                    oldest.id, shard.count
+                    "{} carries its label but holds {} instead of {}",
+                    oldest.id,
+                    counted::requests(holds),
+                    shard.count
                 );
                 return Ok(Next::Stuck(held(context, &intent, None, &looked)));
             }
@@ -293,11 +296,11 @@ impl Work {
         };
         if (intent.count, intent.bytes) != (shard.count, shard.len()) {
             let looked = format!(
-                "{} requests of {} bytes were sent under its label, but the ledger has {} requests of {} bytes",
-                intent.count,
-                intent.bytes,
-                shard.count,
-                shard.len()
+                "a batch of {} and {} was sent under its label, but the ledger has {} and {}",
+                counted::requests(intent.count),
+                counted::counted(intent.bytes, "byte", "bytes"),
+                counted::requests(shard.count),
+                counted::counted(shard.len(), "byte", "bytes")
             );
             return Err(held(context, &intent, None, &looked));
         }

@@ -16,6 +16,7 @@ use lmbatch_core::{
 
 use crate::blocking::blocking;
 use crate::context::Context;
+use crate::counted;
 use crate::event::Event;
 use crate::policy::{Decision, OnDoubt};
 use crate::results::delivered::{Promised, promised};
@@ -346,8 +347,9 @@ impl Fetch {
             return;
         };
         let message = format!(
-            "batch {}: the provider counts {counted} requests as answered or failed, but the rows of the results name {read}",
-            self.batch()
+            "batch {}: the provider counts {} as answered or failed, but the rows of the results name {read}",
+            self.batch(),
+            counted::requests(counted)
         );
         context.tell(&Event::Warning { message: &message });
     }
@@ -655,8 +657,8 @@ fn is_gone(error: &Error) -> bool {
 fn incomplete(batch: &BatchId, promised: &Promised, short: Option<u64>, broken: u64) -> Error {
     let shown = match short {
         Some(short) if short > 0 => format!(
-            "the results lack {short} of the {} requests of the batch that have ended",
-            promised.named
+            "the results lack {short} of the {} of the batch that have ended",
+            counted::requests(promised.named)
         ),
         Some(_) if broken == 1 => "1 result row is not valid JSON".to_owned(),
         Some(_) if broken > 1 => format!("{broken} result rows are not valid JSON"),

@@ -22,6 +22,17 @@ impl Context {
     /// Returns the plan of the first requests of `plan`, copied within the spool. The plan has the digest of all
     /// requests, so that a later call with all of them finds the run.
     pub(crate) async fn pilot(&self, plan: &Plan, requests: u32) -> Result<Plan> {
+        self.pilot_under(plan, requests, Nonce::draw(&*self.rng))
+            .await
+    }
+
+    /// Returns the plan of a pilot as [`pilot`](Self::pilot) does, under the nonce of an earlier pilot.
+    pub(crate) async fn pilot_under(
+        &self,
+        plan: &Plan,
+        requests: u32,
+        nonce: Nonce,
+    ) -> Result<Plan> {
         let of = plan.requests;
         if requests == 0 || requests >= of {
             return Err(Error::invalid_input(format!(
@@ -36,7 +47,6 @@ impl Context {
         // A request that cannot be bounded is reported before the pilot is paid for.
         self.check_bounds(&plan.files, &plan.tables, plan.shards.clone())
             .await?;
-        let nonce = Nonce::draw(&*self.rng);
         // As for any plan, the claim precedes the first file.
         let claim = match self.durable {
             true => Some(self.holding(&self.id_of_nonce(&nonce).await?).await?),
@@ -79,6 +89,7 @@ impl Context {
             checksums: BTreeMap::new(),
             claim,
             schema_notes: plan.schema_notes.clone(),
+            has_schema: plan.has_schema,
         })
     }
 }

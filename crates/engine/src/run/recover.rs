@@ -10,6 +10,7 @@ use lmbatch_core::{
 };
 
 use crate::context::Context;
+use crate::counted;
 use crate::event::Event;
 use crate::pages::pages;
 use crate::policy::OnDoubt;
@@ -459,11 +460,9 @@ impl Context {
                 "Search for the label {label}{requests} at the provider before you send the requests again"
             );
         }
-        let requests = match requests {
-            None => String::new(),
-            Some(1) => " of 1 request".to_owned(),
-            Some(count) => format!(" of {count} requests"),
-        };
+        let requests = requests.map_or_else(String::new, |count| {
+            format!(" of {}", counted::requests(count))
+        });
         let at = at.map_or_else(String::new, |at| {
             let text = format_time(at);
             let seconds = text.split(['.', 'Z']).next().unwrap_or(&text);

@@ -16,6 +16,7 @@ use lmbatch_core::{
 
 use crate::blocking::blocking;
 use crate::context::Context;
+use crate::counted;
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::plan::ids::request_id;
@@ -32,11 +33,18 @@ use crate::spool::tables::{Echo, RowLocation};
 use crate::spool::{Files, spooled};
 
 impl Context {
-    /// Checks that the conversations of a plan can be continued, with an empty body.
+    /// Checks that an answer may need a repair, and that the conversations of a plan can be continued, with an empty
+    /// body.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] where no class of the plan can be continued.
+    /// [`ErrorKind::InvalidInput`] where no request has a schema; [`ErrorKind::Unsupported`] where no class of the plan
+    /// can be continued.
     pub(crate) fn check_repairs(&self, plan: &Plan) -> Result<()> {
+        if plan.has_schema == Some(false) {
+            return Err(Error::invalid_input(
+                "answers that do not fit their schemas are to be repaired, but no request has a schema; nothing was sent",
+            ));
+        }
         let codec = self.provider.codec();
         let empty = OutputView::judged(Vec::new(), FinishReason::Stop);
         let mut refused = None;
@@ -119,6 +127,11 @@ impl Job<'_> {
             shards: self.plan.shards.clone(),
         };
         let (new, left) = blocking(move || repair.write(&collected)).await??;
+        if !left.has_schema {
+            self.context.tell(&Event::Warning {
+                message: "no answer is repaired, since no request of the run has a schema",
+            });
+        }
         if left.count > self.unrepaired {
             self.unrepaired = left.count;
             let message = left.message();
@@ -134,6 +147,8 @@ struct Unrepaired {
     count: u64,
     /// Reason for the first of them.
     reason: Option<String>,
+    /// True if the answer to a request of the run is checked against a schema.
+    has_schema: bool,
 }
 
 impl Unrepaired {
@@ -145,12 +160,12 @@ impl Unrepaired {
 
     fn message(&self) -> String {
         let reason = self.reason.as_deref().unwrap_or_default();
-        match self.count {
-            1 => format!("an answer that does not fit its schema is left as it is: {reason}"),
-            count => format!(
-                "{count} answers that do not fit their schemas are left as they are: {reason}"
-            ),
-        }
+        let answers = counted::counted(
+            self.count,
+            "answer that does not fit its schema is left as it is",
+            "answers that do not fit their schemas are left as they are",
+        );
+        format!("{answers}: {reason}")
     }
 }
 
@@ -183,10 +198,11 @@ impl Repair {
         let mut merge = collected.merge().counting_repairs_from(self.asked);
         let (mut echo, mut row, mut left) = (Echo::default(), Vec::new(), Unrepaired::default());
         while let Some(merged) = merge.next()? {
+            merge.echo(&mut echo)?;
+            left.has_schema |= schema(&echo).is_some();
             if !self.may_repair(&merged) {
                 continue;
             }
-            merge.echo(&mut echo)?;
             // The conversation is that of the answer: a later request of it may have failed.
             let Some((layer, _)) = merged.outcome_of else {
                 continue;

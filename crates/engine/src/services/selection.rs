@@ -1,20 +1,24 @@
 //! Selection of requests to send again, by their outcomes and ids.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use lmbatch_core::{
-    AnswerView, AnsweredRequest, Error, ErrorKind, Problem, Result, RunRecord, Verdict,
+    AnswerView, AnsweredRequest, Error, ErrorKind, OutcomeView, Problem, Result, RunRecord, Verdict,
 };
 
 use crate::context::Context;
 use crate::results::reader::OutcomeReader;
 
 /// Kind of an outcome whose request may be sent again: its status, or the problem of its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum OutcomeKind {
-    /// The provider answered with an error, or with a row that cannot be read.
+    /// The provider answered with an error.
     Errored,
+    /// The row of the request cannot be read. Its answer was paid for.
+    MalformedAnswer,
+    /// The request was given up while the result of its create was unknown. If the batch exists, it is paid for.
+    Doubt,
     /// The batch expired before the request was answered.
     Expired,
     /// The batch was cancelled before the request was answered.
@@ -36,7 +40,8 @@ pub enum OutcomeKind {
 }
 
 impl OutcomeKind {
-    /// Kinds of requests without an answer. They are the default selection.
+    /// Kinds of requests without an answer. They are the default selection. [`MalformedAnswer`](Self::MalformedAnswer)
+    /// and [`Doubt`](Self::Doubt) are not among them, since such a request was or may have been paid for.
     pub const UNANSWERED: [Self; 4] =
         [Self::Errored, Self::Expired, Self::Cancelled, Self::Missing];
 
@@ -44,7 +49,17 @@ impl OutcomeKind {
     pub fn of(answer: &AnswerView<'_>) -> Option<Self> {
         match answer {
             AnswerView::Missing => return Some(Self::Missing),
-            AnswerView::Malformed => return Some(Self::Errored),
+            AnswerView::Malformed => return Some(Self::MalformedAnswer),
+            AnswerView::Row {
+                outcome: OutcomeView::Errored(failure),
+                ..
+            } => {
+                return Some(match failure.kind {
+                    ErrorKind::MalformedAnswer => Self::MalformedAnswer,
+                    ErrorKind::Doubt => Self::Doubt,
+                    _ => Self::Errored,
+                });
+            }
             AnswerView::Row { outcome, .. } => match outcome.verdict() {
                 Verdict::Succeeded => {}
                 Verdict::Errored | Verdict::ErroredRetryable => return Some(Self::Errored),
@@ -80,6 +95,9 @@ pub struct SelectedRequests {
     pub ordinals: HashSet<u32>,
     /// Ids of the filter that no request of the run has, sorted.
     pub unknown_ids: Vec<String>,
+    /// Number of requests of each kind that the ids of the filter select and its kinds do not. Answers without a
+    /// problem are not counted.
+    pub left_out: BTreeMap<OutcomeKind, u64>,
 }
 
 /// State of a selection while outcomes are read.
@@ -87,6 +105,7 @@ struct Selecting<'a> {
     filter: &'a RequestFilter,
     ordinals: HashSet<u32>,
     unknown: HashSet<String>,
+    left_out: BTreeMap<OutcomeKind, u64>,
 }
 
 impl<'a> Selecting<'a> {
@@ -95,6 +114,7 @@ impl<'a> Selecting<'a> {
             filter,
             ordinals: HashSet::new(),
             unknown: filter.ids.clone().unwrap_or_default(),
+            left_out: BTreeMap::new(),
         }
     }
 
@@ -106,8 +126,13 @@ impl<'a> Selecting<'a> {
         let (ids, kinds) = (&self.filter.ids, &self.filter.kinds);
         let is_named = ids.as_ref().is_none_or(|ids| ids.contains(id));
         let has_kind = |kinds: &HashSet<_>| kind.is_some_and(|kind| kinds.contains(&kind));
-        if is_named && kinds.as_ref().is_none_or(has_kind) {
+        if !is_named {
+            return;
+        }
+        if kinds.as_ref().is_none_or(has_kind) {
             self.ordinals.insert(ordinal);
+        } else if let Some(kind) = kind {
+            *self.left_out.entry(kind).or_default() += 1;
         }
     }
 
@@ -117,6 +142,7 @@ impl<'a> Selecting<'a> {
         SelectedRequests {
             ordinals: self.ordinals,
             unknown_ids,
+            left_out: self.left_out,
         }
     }
 }
@@ -153,6 +179,8 @@ impl Context {
 
 #[cfg(test)]
 mod tests {
+    use lmbatch_core::{FailureView, Retry, Structured};
+
     use super::*;
 
     #[test]
@@ -164,7 +192,7 @@ mod tests {
             (2, "7", Some(Truncated)),
             (3, "\"7\"", Some(Missing)),
         ];
-        let kinds = |kinds: &[OutcomeKind]| Some(kinds.iter().copied().collect());
+        let kinds = |kinds: &[OutcomeKind]| Some(kinds.iter().copied().collect::<HashSet<_>>());
         let ids = |ids: &[&str]| Some(ids.iter().map(|id| (*id).to_owned()).collect());
         let unanswered = &OutcomeKind::UNANSWERED[..];
         for (kinds, ids, selected, unknown) in [
@@ -184,6 +212,15 @@ mod tests {
             let selected: HashSet<u32> = selected.iter().copied().collect();
             assert_eq!(found.ordinals, selected, "{filter:?}");
             assert_eq!(found.unknown_ids, unknown, "{filter:?}");
+            let with_kind = outcomes.iter().filter(|(_, id, kind)| {
+                let id = id.trim_matches('"');
+                let is_named = |ids: &HashSet<String>| ids.contains(id);
+                kind.is_some() && filter.ids.as_ref().is_none_or(is_named)
+            });
+            let ordinals = with_kind.filter(|(ordinal, ..)| !found.ordinals.contains(ordinal));
+            let left_out: BTreeMap<OutcomeKind, u64> =
+                ordinals.map(|(_, _, kind)| (kind.unwrap(), 1)).collect();
+            assert_eq!(found.left_out, left_out, "{filter:?}");
         }
     }
 
@@ -191,7 +228,33 @@ mod tests {
     fn a_request_without_a_readable_row_has_a_kind() {
         let kind = OutcomeKind::of(&AnswerView::Missing);
         assert_eq!(kind, Some(OutcomeKind::Missing));
-        let kind = OutcomeKind::of(&AnswerView::Malformed);
-        assert_eq!(kind, Some(OutcomeKind::Errored));
+    }
+
+    #[test]
+    fn requests_that_may_have_been_paid_for_are_not_among_the_unanswered() {
+        let doubtful = AnswerView::Row {
+            outcome: OutcomeView::Errored(FailureView::new(ErrorKind::Doubt, Retry::Permanent)),
+            structured: Structured::NotAsked,
+        };
+        let unreadable = AnswerView::Row {
+            outcome: OutcomeView::Errored(FailureView::malformed()),
+            structured: Structured::NotAsked,
+        };
+        let refused = AnswerView::Row {
+            outcome: OutcomeView::Errored(FailureView::new(
+                ErrorKind::InvalidInput,
+                Retry::Permanent,
+            )),
+            structured: Structured::NotAsked,
+        };
+        for (answer, kind, is_unanswered) in [
+            (AnswerView::Malformed, OutcomeKind::MalformedAnswer, false),
+            (unreadable, OutcomeKind::MalformedAnswer, false),
+            (doubtful, OutcomeKind::Doubt, false),
+            (refused, OutcomeKind::Errored, true),
+        ] {
+            assert_eq!(OutcomeKind::of(&answer), Some(kind));
+            assert_eq!(OutcomeKind::UNANSWERED.contains(&kind), is_unanswered);
+        }
     }
 }

@@ -85,9 +85,12 @@ async fn simulate(seed: u64, seen: &mut Seen) {
     world.per_batch = 1 + dice.below(6) as u32;
     world.structured = dice.is(0.5);
     let prompts = dice.prompts();
+    let max_attempts = Some(1 + dice.below(3) as u32);
+    // Without a schema, repairs are refused.
+    let repairs = dice.below(3) as u32 * u32::from(world.structured);
     let options = RunOptions {
-        max_attempts: Some(1 + dice.below(3) as u32),
-        repairs: dice.below(3) as u32,
+        max_attempts,
+        repairs,
         ..RunOptions::default()
     };
     for life in 0..LIVES {
