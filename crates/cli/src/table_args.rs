@@ -8,6 +8,7 @@ use lmbatch_lines::{InputFormat, KeptColumns, Sample, TableOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
+use crate::remote;
 use crate::text_arg::TextArg;
 use crate::whole_path::whole_path;
 
@@ -169,6 +170,19 @@ impl TableArgs {
             options.system = system.transpose()?;
         }
         Ok(options)
+    }
+
+    /// Refuses URLs where `--files` takes files of a folder on this machine.
+    ///
+    /// # Errors
+    /// Usage, with the URL.
+    pub(crate) fn check_files(&self, input: &Path) -> Result<(), Failure> {
+        match &self.files {
+            Some(pattern) => [input, Path::new(pattern)]
+                .into_iter()
+                .try_for_each(|path| remote::local("--files", path)),
+            None => Ok(()),
+        }
     }
 
     fn kept(&self) -> KeptColumns {

@@ -11,6 +11,7 @@ use super::{connect, default_output, known, state, warning};
 use crate::args::{AdoptArgs, ReportArgs};
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
+use crate::typed_columns::TypedColumns;
 use crate::{format, hints, input, model, output_format, settings, target, terminal};
 
 /// Label or batches that the arguments name.
@@ -116,6 +117,7 @@ pub(crate) async fn adopt(session: &Session, mut args: Box<AdoptArgs>) -> Result
     let facts = source.facts();
     let plan = engine.plan_again(Box::new(source), wanted).await;
     input::report_skipped(&facts, &args.settings);
+    input::report_nulls(&facts);
     let plan = plan.map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;
     let notes = RunSettings {
         provider: model.provider,
@@ -125,13 +127,14 @@ pub(crate) async fn adopt(session: &Session, mut args: Box<AdoptArgs>) -> Result
         output: path,
         settings: Some(args.settings.clone()),
         emulated: false,
-        keep: facts.kept().to_vec(),
+        keep: TypedColumns::of(&facts),
         raw: false,
         format,
         properties,
         connection: args.connection.clone(),
         kept: Kept::said(None, &ReportArgs::default(), args.limit.clone()),
     };
+    notes.keep.warn(format);
     let adopted = taken(&engine, &named, &plan, &notes, args.create_missing).await;
     let batches = plan.batches();
     let (run, taken) = match adopted {
