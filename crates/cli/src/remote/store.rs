@@ -80,11 +80,8 @@ fn connect(address: &Address) -> Result<Box<dyn ObjectStore>, String> {
             let builder = builder.with_config(AmazonS3ConfigKey::Client(request), REQUEST);
             let allowed = AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp);
             let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
-            check_plain(
-                endpoint,
-                builder.get_config_value(&allowed),
-                "AWS_ALLOW_HTTP",
-            )?;
+            let allowed = builder.get_config_value(&allowed);
+            check_plain(endpoint.as_deref(), allowed.as_deref(), "AWS_ALLOW_HTTP")?;
             Box::new(builder.build().map_err(unusable)?)
         }
         Scheme::Gs => {
@@ -101,11 +98,8 @@ fn connect(address: &Address) -> Result<Box<dyn ObjectStore>, String> {
             let builder = builder.with_config(AzureConfigKey::Client(request), REQUEST);
             let allowed = AzureConfigKey::Client(ClientConfigKey::AllowHttp);
             let endpoint = builder.get_config_value(&AzureConfigKey::Endpoint);
-            check_plain(
-                endpoint,
-                builder.get_config_value(&allowed),
-                "AZURE_ALLOW_HTTP",
-            )?;
+            let allowed = builder.get_config_value(&allowed);
+            check_plain(endpoint.as_deref(), allowed.as_deref(), "AZURE_ALLOW_HTTP")?;
             Box::new(builder.build().map_err(unusable)?)
         }
         // A redirect from https to http is refused, since only https is allowed then; more than ten are refused.
@@ -126,12 +120,12 @@ fn connect(address: &Address) -> Result<Box<dyn ObjectStore>, String> {
 
 /// Refuses an endpoint without TLS that is not allowed, of which the client says only that it cannot be used.
 fn check_plain(
-    endpoint: Option<String>,
-    allowed: Option<String>,
+    endpoint: Option<&str>,
+    allowed: Option<&str>,
     variable: &str,
 ) -> Result<(), String> {
     let is_plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let is_refused = is_plain && matches!(allowed.as_deref(), None | Some("false"));
+    let is_refused = is_plain && matches!(allowed, None | Some("false"));
     match is_refused {
         true => Err(format!(
             "the endpoint is at http://, which is used only if {variable}=true is set"
@@ -331,8 +325,7 @@ mod tests {
             (Some("http://h"), Some("false"), false),
             (Some("http://h"), None, false),
         ] {
-            let text = |value: Option<&str>| value.map(str::to_owned);
-            let found = check_plain(text(endpoint), text(allowed), "AWS_ALLOW_HTTP");
+            let found = check_plain(endpoint, allowed, "AWS_ALLOW_HTTP");
             assert_eq!(found.is_ok(), is_used, "{endpoint:?} {allowed:?}");
             let why = found.err().unwrap_or_default();
             assert!(
