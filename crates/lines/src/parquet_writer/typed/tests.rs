@@ -31,9 +31,11 @@ fn input(values: &ArrayRef) -> File {
 
 /// Returns the rows of an output that keeps the column `v`, and the names of values that it has as texts.
 fn kept(values: &ArrayRef) -> (RecordBatch, Vec<&'static str>) {
-    let mut options = TableOptions::default();
-    options.prompt = Some("x".to_owned());
-    options.keep = KeptColumns::All;
+    let options = TableOptions {
+        prompt: Some("x".to_owned()),
+        keep: KeptColumns::All,
+        ..TableOptions::default()
+    };
     let mut table = TableInput::parquet(input(values), options, InputContext::new("acme", "m"));
     let facts = table.facts();
     let mut metadata: Vec<String> = Vec::new();
