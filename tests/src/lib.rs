@@ -5,12 +5,14 @@ mod mixed;
 mod rounds;
 mod scene;
 mod subjects;
+mod terminal;
 mod trial;
 
 pub use mixed::{Mixed, mixed};
 pub use rounds::Rounds;
-pub use scene::{Scene, assert_says, object, pause};
+pub use scene::{Scene, TO_FILE, assert_fits, assert_says, object, pause};
 pub use subjects::{SUBJECTS, Subject};
+pub use terminal::on_terminal;
 pub use trial::{Broken, Ended, Trial, copy_folder, scratch};
 
 use std::collections::BTreeMap;
@@ -202,6 +204,11 @@ pub const KEY: &str = "sk-canary-7d1f";
 pub fn said(output: &Output) -> String {
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     said(&output.stdout) + &said(&output.stderr)
+}
+
+/// Returns the standard error of a command.
+pub fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Writes an input to `in.jsonl`, one item on each line.

@@ -12,12 +12,14 @@ use tempfile::TempDir;
 
 use crate::{Emulating, said, write_input};
 
-/// Arguments with which [`Scene::run`] begins.
-const RUN: [&str; 6] = [
+/// Arguments that run `in.jsonl` and write `out.jsonl`.
+pub const TO_FILE: [&str; 8] = [
     "run",
     "in.jsonl",
     "-m",
     "openai/m",
+    "-o",
+    "out.jsonl",
     "--poll-interval",
     "20ms",
 ];
@@ -118,7 +120,16 @@ impl Scene {
     /// # Panics
     /// If the command cannot be started.
     pub fn run(&self, more: &[&str]) -> Output {
-        self.at(&[&RUN[..], more].concat())
+        self.run_input("in.jsonl", more)
+    }
+
+    /// Runs an input of any name, with more arguments.
+    ///
+    /// # Panics
+    /// If the command cannot be started.
+    pub fn run_input(&self, input: &str, more: &[&str]) -> Output {
+        let run = ["run", input, "-m", "openai/m", "--poll-interval", "20ms"];
+        self.at(&[&run[..], more].concat())
     }
 
     /// Adds a fault to the emulator.
@@ -144,6 +155,21 @@ impl Scene {
 #[expect(clippy::disallowed_methods, reason = "another process is waited for")]
 pub fn pause() {
     std::thread::sleep(Duration::from_millis(20));
+}
+
+/// Checks a JSON value against a JSON Schema.
+///
+/// # Panics
+/// If it does not fit, or the schema is none.
+#[track_caller]
+pub fn assert_fits(schema: &Value, value: &Value) {
+    let validator = jsonschema::validator_for(schema);
+    let validator = validator.unwrap_or_else(|error| panic!("{error}: {schema}"));
+    let found: Vec<String> = validator
+        .iter_errors(value)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(found.is_empty(), "{found:?} in {value}");
 }
 
 /// Reads the output of a command as one JSON object.

@@ -1,6 +1,6 @@
 //! Billing of runs, and the reasons of providers' refusals.
 
-use lmbatch_tests::{KEY, Scene, object, said};
+use lmbatch_tests::{KEY, Scene, TO_FILE, object, said};
 use serde_json::{Value, json};
 
 const RUN: [&str; 10] = [
@@ -12,17 +12,6 @@ const RUN: [&str; 10] = [
     "out.jsonl",
     "--run",
     "mine",
-    "--poll-interval",
-    "20ms",
-];
-
-const UNNAMED: [&str; 8] = [
-    "run",
-    "in.jsonl",
-    "-m",
-    "openai/m",
-    "-o",
-    "out.jsonl",
     "--poll-interval",
     "20ms",
 ];
@@ -306,7 +295,7 @@ fn the_same_command_resumes_a_refused_run_once_the_cause_is_fixed() {
     for named in [true, false] {
         let world = world(&["fine"]);
         refuse_create(&world, 400, &refusal());
-        let args = if named { &RUN[..] } else { &UNNAMED };
+        let args = if named { &RUN[..] } else { &TO_FILE };
         assert_eq!(world.at(args).status.code(), Some(1));
         world.emulating.clear_faults();
         json(&world, args, 0);
@@ -320,12 +309,12 @@ fn the_command_with_other_options_replaces_a_refused_run() {
     for extra in [&[][..], &["--update"], &["--new"]] {
         let world = world(&["fine"]);
         refuse_create(&world, 400, &refusal());
-        let failed = world.at(&[&UNNAMED[..], &["--max-tokens", "99999"]].concat());
+        let failed = world.at(&[&TO_FILE[..], &["--max-tokens", "99999"]].concat());
         assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
         let hint = "fix the cause and run the command again";
         assert!(said(&failed).contains(hint), "{}", said(&failed));
         world.emulating.clear_faults();
-        let fixed = world.at(&[&UNNAMED[..], &["--max-tokens", "9"], extra].concat());
+        let fixed = world.at(&[&TO_FILE[..], &["--max-tokens", "9"], extra].concat());
         assert_eq!(fixed.status.code(), Some(0), "{}", said(&fixed));
         let replaced = "failed before a batch was created, and is cancelled";
         assert!(said(&fixed).contains(replaced), "{}", said(&fixed));
@@ -343,7 +332,7 @@ fn the_command_with_other_options_replaces_a_refused_run() {
             runs.contains("cancelled") && runs.contains("finished"),
             "{runs}"
         );
-        let again = world.at(&[&UNNAMED[..], &["--max-tokens", "9"]].concat());
+        let again = world.at(&[&TO_FILE[..], &["--max-tokens", "9"]].concat());
         assert!(
             said(&again).contains("already answered"),
             "{}",
@@ -358,7 +347,7 @@ fn a_refused_run_is_not_replaced_while_another_process_advances_it() {
     for operation in ["list", "create"] {
         let world = world(&["fine"]);
         refuse_create(&world, 400, &refusal());
-        let failed = world.at(&[&UNNAMED[..], &["--max-tokens", "99999"]].concat());
+        let failed = world.at(&[&TO_FILE[..], &["--max-tokens", "99999"]].concat());
         assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
         world.emulating.clear_faults();
         let slow = json!({"operation": operation, "kind": {"latency": {"milliseconds": 5000}}});
@@ -375,7 +364,7 @@ fn a_refused_run_is_not_replaced_while_another_process_advances_it() {
         while calls() == before {
             pause();
         }
-        let changed = [&UNNAMED[..], &["--max-tokens", "9"]].concat();
+        let changed = [&TO_FILE[..], &["--max-tokens", "9"]].concat();
         let beside = world.at(&changed);
         assert!(
             [Some(2), Some(7)].contains(&beside.status.code()),

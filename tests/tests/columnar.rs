@@ -3,104 +3,73 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::cast::AsArray as _;
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use lmbatch_tests::{Emulating, lmbatch, said};
+use arrow_array::{
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
+    RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use lmbatch_tests::{Scene, assert_says, lines, lmbatch, object, said};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde_json::Value;
-use tempfile::TempDir;
+use serde_json::{Value, json};
 
 const SCHEMA: &str = r#"{"type":"object","properties":{"mood":{"type":"string","enum":["happy","angry"]},"urgent":{"type":"boolean"}},"required":["mood","urgent"],"additionalProperties":false}"#;
 
-struct World {
-    emulating: Emulating,
-    home: TempDir,
+fn world() -> Scene {
+    let world = Scene::new([""; 0]);
+    world.write("ticket.json", SCHEMA);
+    world
 }
 
-impl World {
-    fn new() -> Self {
-        let world = Self {
-            emulating: Emulating::start(),
-            home: tempfile::tempdir().unwrap(),
-        };
-        fs::write(world.path().join("ticket.json"), SCHEMA).unwrap();
-        world
-    }
+/// Writes columns into a file of Parquet.
+pub(crate) fn write(world: &Scene, name: &str, columns: Vec<(&str, ArrayRef)>) {
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let file = File::create(world.path().join(name)).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
 
-    fn path(&self) -> &Path {
-        self.home.path()
-    }
+/// Writes tickets with ids that are numbers.
+fn write_tickets(world: &Scene, name: &str, count: i64) {
+    let texts = (0..count).map(|row| format!("row \"{row}\", late\nü"));
+    let columns: [(&str, ArrayRef); 3] = [
+        ("ticket", Arc::new(Int64Array::from_iter_values(0..count))),
+        ("text", Arc::new(StringArray::from_iter_values(texts))),
+        ("note", Arc::new(StringArray::new_null(count as usize))),
+    ];
+    write(world, name, columns.into());
+}
 
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.emulating.command_at("openai", self.path());
-        command.env_remove("LMBATCH_LOG").args(args);
-        command
-    }
+/// Returns the rows of a file of Parquet.
+pub(crate) fn batches(world: &Scene, name: &str) -> Vec<RecordBatch> {
+    let file = File::open(world.path().join(name)).unwrap();
+    let batches = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    batches.build().unwrap().map(Result::unwrap).collect()
+}
 
-    fn at(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    fn run(&self, input: &str, more: &[&str]) -> Output {
-        let run = ["run", input, "-m", "openai/m", "--poll-interval", "20ms"];
-        self.at(&[&run[..], more].concat())
-    }
-
-    fn creates(&self) -> u64 {
-        self.emulating.bill()["creates"].as_u64().unwrap()
-    }
-
-    /// Writes tickets with ids that are numbers.
-    fn write_tickets(&self, name: &str, count: i64) {
-        let texts = (0..count).map(|row| format!("row \"{row}\", late\nü"));
-        let columns: [(&str, ArrayRef); 3] = [
-            ("ticket", Arc::new(Int64Array::from_iter_values(0..count))),
-            ("text", Arc::new(StringArray::from_iter_values(texts))),
-            ("note", Arc::new(StringArray::new_null(count as usize))),
-        ];
-        let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let file = File::create(self.path().join(name)).unwrap();
-        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
-    }
-
-    /// Returns the columns of texts in a file of Parquet.
-    fn texts(&self, name: &str) -> BTreeMap<String, Vec<Option<String>>> {
-        let file = File::open(self.path().join(name)).unwrap();
-        let batches = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-        let mut columns: BTreeMap<String, Vec<Option<String>>> = BTreeMap::new();
-        for batch in batches.build().unwrap() {
-            let batch = batch.unwrap();
-            for (field, values) in batch.schema().fields().iter().zip(batch.columns()) {
-                if let Some(values) = values.as_string_opt::<i32>() {
-                    let column = columns.entry(field.name().clone()).or_default();
-                    column.extend(values.iter().map(|text| text.map(str::to_owned)));
-                }
+/// Returns the columns of texts in a file of Parquet.
+fn texts(world: &Scene, name: &str) -> BTreeMap<String, Vec<Option<String>>> {
+    let mut columns: BTreeMap<String, Vec<Option<String>>> = BTreeMap::new();
+    for batch in batches(world, name) {
+        for (field, values) in batch.schema().fields().iter().zip(batch.columns()) {
+            if let Some(values) = values.as_string_opt::<i32>() {
+                let column = columns.entry(field.name().clone()).or_default();
+                column.extend(values.iter().map(|text| text.map(str::to_owned)));
             }
         }
-        columns
     }
-}
-
-#[track_caller]
-fn assert_says(output: &Output, code: i32, words: &[&str]) {
-    let all = said(output);
-    assert_eq!(output.status.code(), Some(code), "{all}");
-    for expected in words {
-        assert!(all.contains(expected), "{expected:?} is not in: {all}");
-    }
+    columns
 }
 
 #[test]
 fn rows_of_csv_are_joined_by_id_with_an_output_of_parquet_that_is_an_input_again() {
     const ROWS: usize = 3_000;
-    let world = World::new();
+    let world = world();
     let mut input = csv::Writer::from_path(world.path().join("tickets.csv")).unwrap();
     input.write_record(["ticket", "author", "text"]).unwrap();
     let author = |row: usize| format!("author \"{row}\"\nü");
@@ -119,8 +88,8 @@ fn rows_of_csv_are_joined_by_id_with_an_output_of_parquet_that_is_an_input_again
         "ticket.json",
     ];
     let run = [&columns[..], &asking, &["-o", "moods.parquet"]].concat();
-    assert_says(&world.run("tickets.csv", &run), 0, &[]);
-    let table = world.texts("moods.parquet");
+    assert_says(&world.run_input("tickets.csv", &run), 0, &[]);
+    let table = texts(&world, "moods.parquet");
     assert_eq!(table["id"].len(), ROWS);
     let answered = table["id"].iter().zip(&table["author"]).zip(&table["mood"]);
     for ((id, author), mood) in answered {
@@ -135,7 +104,7 @@ fn rows_of_csv_are_joined_by_id_with_an_output_of_parquet_that_is_an_input_again
     );
     assert!(table["error_kind"].iter().all(Option::is_none));
     // The run keeps its format, and writes the same bytes each time.
-    assert_says(&world.run("tickets.csv", &run), 0, &[]);
+    assert_says(&world.run_input("tickets.csv", &run), 0, &[]);
     let runs = world.at(&["runs", "--json"]);
     let text = String::from_utf8(runs.stdout).unwrap();
     let of_table = text
@@ -146,7 +115,7 @@ fn rows_of_csv_are_joined_by_id_with_an_output_of_parquet_that_is_an_input_again
     let id = of_table["run"].as_str().unwrap();
     assert_says(&world.at(&["audit", id]), 0, &[]);
     let piped = world.at(&["retrieve", id, "--output-format", "parquet"]);
-    assert!(piped.stdout == fs::read(world.path().join("moods.parquet")).unwrap());
+    assert!(piped.stdout == world.file("moods.parquet"));
     // The answers are the input of another run.
     let next = [
         "--prompt",
@@ -157,8 +126,8 @@ fn rows_of_csv_are_joined_by_id_with_an_output_of_parquet_that_is_an_input_again
         "next.parquet",
         "-q",
     ];
-    assert_says(&world.run("moods.parquet", &next), 0, &[]);
-    let next = world.texts("next.parquet");
+    assert_says(&world.run_input("moods.parquet", &next), 0, &[]);
+    let next = texts(&world, "next.parquet");
     assert_eq!((&next["id"], &next["mood"]), (&table["id"], &table["mood"]));
     let first = next["text"][0].as_deref().unwrap();
     let mood = table["mood"][0].as_deref().unwrap();
@@ -168,8 +137,8 @@ fn rows_of_csv_are_joined_by_id_with_an_output_of_parquet_that_is_an_input_again
 
 #[test]
 fn parquet_is_recognised_by_its_content_wherever_a_table_is_read() {
-    let world = World::new();
-    world.write_tickets("part-0", 20);
+    let world = world();
+    write_tickets(&world, "part-0", 20);
     let columns = [
         "--id",
         "ticket",
@@ -190,23 +159,82 @@ fn parquet_is_recognised_by_its_content_wherever_a_table_is_read() {
         0,
         &[],
     );
-    let lines = fs::read_to_string(world.path().join("out.jsonl")).unwrap();
-    let lines: Vec<Value> = lines
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines = lines(&world.path().join("out.jsonl"));
     assert_eq!(lines.len(), 20);
     assert_eq!(lines[19]["id"], 19);
     assert_eq!(lines[7]["text"], "echo: 7: row \"7\", late\nü null");
 }
 
 #[test]
+fn kept_columns_have_the_types_of_the_input_and_others_are_named_before_anything_is_sent() {
+    let world = world();
+    let day = Date32Array::from(vec![Some(20_784), None, Some(-1)]);
+    let at = TimestampMicrosecondArray::from(vec![1, 2, 3]).with_timezone("UTC");
+    let price = Decimal128Array::from(vec![1250, -5, 0]);
+    let mut tags = ListBuilder::new(StringBuilder::new());
+    (0..3).for_each(|_| tags.append_value([Some("a")]));
+    let columns: [(&str, ArrayRef); 8] = [
+        ("prompt", Arc::new(StringArray::from(vec!["a", "b", "c"]))),
+        (
+            "count",
+            Arc::new(Int32Array::from(vec![Some(7), None, Some(i32::MIN)])),
+        ),
+        (
+            "score",
+            Arc::new(Float64Array::from(vec![0.1, f64::NAN, -2.0])),
+        ),
+        (
+            "is_new",
+            Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])),
+        ),
+        ("day", Arc::new(day)),
+        ("at", Arc::new(at)),
+        (
+            "price",
+            Arc::new(price.with_precision_and_scale(9, 2).unwrap()),
+        ),
+        ("tags", Arc::new(tags.finish())),
+    ];
+    write(&world, "in.parquet", columns.to_vec());
+    let words = "warning: kept columns that the output has as text: tags (lists)";
+    let typed = world.run_input("in.parquet", &["--keep", "*", "-o", "out.parquet"]);
+    assert_says(&typed, 0, &[words]);
+    let told = said(&typed);
+    assert!(told.find(words) < told.find("created"), "{told}");
+    let batch = batches(&world, "out.parquet").remove(0);
+    for (name, values) in &columns[1..7] {
+        let column = batch.column_by_name(name).unwrap();
+        assert_eq!(&format!("{column:?}"), &format!("{values:?}"), "{name}");
+    }
+    let tags = batch.column_by_name("tags").unwrap();
+    assert_eq!(tags.as_string::<i32>().value(0), r#"["a"]"#);
+    // Lines have the values of JSON, and a table that is written from the record has the types.
+    let id = object(&world.at(&["runs", "--json"]));
+    let id = id["run"].as_str().unwrap();
+    for name in ["out.jsonl", "again.parquet"] {
+        assert_says(&world.at(&["retrieve", id, "-o", name]), 0, &[]);
+    }
+    assert!(world.file("again.parquet") == world.file("out.parquet"));
+    let metadata = &lines(&world.path().join("out.jsonl"))[0]["metadata"];
+    for (name, expected) in [
+        ("count", json!(7)),
+        ("score", json!(0.1)),
+        ("is_new", json!(true)),
+        ("day", json!("2026-11-27")),
+        ("price", json!("12.50")),
+        ("tags", json!(["a"])),
+    ] {
+        assert_eq!(metadata[name], expected, "{metadata}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_or_written_as_parquet_is_refused_before_anything_is_sent() {
-    let world = World::new();
-    world.write_tickets("in.parquet", 3);
-    let whole = fs::read(world.path().join("in.parquet")).unwrap();
+    let world = world();
+    write_tickets(&world, "in.parquet", 3);
+    let whole = world.file("in.parquet");
     fs::write(world.path().join("cut.parquet"), &whole[..whole.len() / 2]).unwrap();
-    fs::write(world.path().join("text.parquet"), "id,prompt\n1,hi\n").unwrap();
+    world.write("text.parquet", "id,prompt\n1,hi\n");
     let prompt = ["--prompt", "{{ text }}"];
     for (input, more, words) in [
         ("cut.parquet", &[][..], &["may be incomplete"][..]),
@@ -229,10 +257,11 @@ fn what_cannot_be_read_or_written_as_parquet_is_refused_before_anything_is_sent(
             &["the columns are ticket, text, note"],
         ),
     ] {
-        let refused = world.run(input, &[&prompt[..], more].concat());
+        let refused = world.run_input(input, &[&prompt[..], more].concat());
         assert_says(&refused, 2, words);
     }
-    let mut command = world.command(&["run", "-", "-m", "openai/m", "-o", "out.jsonl"]);
+    let piped = ["run", "-", "-m", "openai/m", "-o", "out.jsonl"];
+    let mut command = world.command("openai", &piped);
     command.args(prompt).args(["--input-format", "parquet"]);
     let piped = command
         .stdin(

@@ -1,14 +1,12 @@
 //! Reports before anything is paid for: estimates, the plan of a run, and the question on a terminal.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::ops::Deref;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use lmbatch_tests::{Emulating, KEY, lmbatch, said, write_input};
+use lmbatch_tests::{KEY, Scene, assert_fits, errors, lmbatch, object, on_terminal, said};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 /// A dollar for a million input tokens in batch, and four for output; a model that has retired, and one that has no
 /// batch price.
@@ -20,48 +18,28 @@ const TABLE: &str = r#"{"schema": "lmbatch-prices/1", "as_of": "2026-11-27", "mo
     {"provider": "anthropic", "model": "claude", "batch": [{"in": "0.5", "out": "2.5"}]}
 ]}"#;
 
-struct World {
-    emulating: Emulating,
-    home: TempDir,
+/// A scene with three requests and with prices.
+struct World(Scene);
+
+impl Deref for World {
+    type Target = Scene;
+
+    fn deref(&self) -> &Scene {
+        &self.0
+    }
 }
 
 impl World {
     fn new() -> Self {
-        let world = Self {
-            emulating: Emulating::start(),
-            home: tempfile::tempdir().unwrap(),
-        };
         let line = |id: &str| json!({"id": id, "prompt": format!("word {id}")});
-        write_input(world.path(), ["a", "b", "c"].map(line));
-        fs::write(world.path().join("prices.json"), TABLE).unwrap();
-        world
-    }
-
-    fn path(&self) -> &Path {
-        self.home.path()
-    }
-
-    /// Returns the command, with the prices of this test.
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.emulating.command_at("openai", self.path());
-        command
-            .env_remove("LMBATCH_LOG")
-            .env("LMBATCH_PRICES", "prices.json")
-            .args(args);
-        command
-    }
-
-    fn at(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
+        let scene = Scene::new(["a", "b", "c"].map(line));
+        scene.write("prices.json", TABLE);
+        Self(scene.with_variable("LMBATCH_PRICES", "prices.json"))
     }
 
     fn run(&self, model: &str, more: &[&str]) -> Output {
         let run = ["run", "in.jsonl", "-m", model, "--poll-interval", "20ms"];
         self.at(&[&run[..], more].concat())
-    }
-
-    fn creates(&self) -> u64 {
-        self.emulating.bill()["creates"].as_u64().unwrap()
     }
 }
 
@@ -77,28 +55,13 @@ fn offline(folder: &Path, args: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 fn printed(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn object(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}", said(output)))
-}
-
 /// Checks a JSON object against the schema that the command prints.
-fn assert_fits(folder: &Path, of: &str, value: &Value) {
-    let schema: Value = serde_json::from_slice(&offline(folder, &["schema", of]).stdout).unwrap();
-    let found: Vec<String> = jsonschema::validator_for(&schema)
-        .unwrap()
-        .iter_errors(value)
-        .map(|error| format!("{}: {error}", error.instance_path()))
-        .collect();
-    assert!(found.is_empty(), "{found:?} in {value}");
+fn assert_fits_printed(folder: &Path, of: &str, value: &Value) {
+    assert_fits(&object(&offline(folder, &["schema", of])), value);
 }
 
 #[test]
@@ -159,7 +122,7 @@ fn an_estimate_is_one_object_whose_costs_are_exact() {
     let world = World::new();
     let args = ["estimate", "in.jsonl", "-m", "openai/m", "--json"];
     let all = object(&offline(world.path(), &args));
-    assert_fits(world.path(), "estimate", &all);
+    assert_fits_printed(world.path(), "estimate", &all);
     let one = &all["models"][0];
     let tokens = one["input_tokens"].as_u64().unwrap();
     // Rows of some hundred bytes: the sum of a third of each, rounded up.
@@ -185,7 +148,7 @@ fn an_estimate_is_one_object_whose_costs_are_exact() {
         world.path(),
         &["estimate", "in.jsonl", "-m", "openai/unlisted", "--json"],
     ));
-    assert_fits(world.path(), "estimate", &unknown);
+    assert_fits_printed(world.path(), "estimate", &unknown);
     assert_eq!(unknown["models"][0]["total_usd"], Value::Null);
 }
 
@@ -193,7 +156,7 @@ fn an_estimate_is_one_object_whose_costs_are_exact() {
 fn a_table_that_cannot_be_used_is_refused_with_its_place() {
     let world = World::new();
     let bad = TABLE.replace(r#""in": "0.5""#, r#""in": 0.5"#);
-    fs::write(world.path().join("bad.json"), bad).unwrap();
+    world.write("bad.json", &bad);
     for command in [
         &["estimate", "in.jsonl"][..],
         &["run", "in.jsonl", "--dry-run"],
@@ -289,7 +252,7 @@ fn a_dry_run_shows_requests_as_they_are_sent_without_a_key() {
         assert!(errors(&shown).contains(words), "{words}: {}", said(&shown));
     }
     let dry = object(&with(&["--json", "--show-id", "b"]));
-    assert_fits(world.path(), "dry-run", &dry);
+    assert_fits_printed(world.path(), "dry-run", &dry);
     assert_eq!(dry["shown"].as_array().unwrap().len(), 1);
     assert_eq!(dry["shown"][0]["id"], "b");
     let row: Value = serde_json::from_str(dry["shown"][0]["row"].as_str().unwrap()).unwrap();
@@ -332,43 +295,12 @@ fn a_model_that_retires_before_a_batch_may_have_ended_is_a_warning() {
     assert!(errors(&world.run("openai/old", &[])).contains(words));
 }
 
-/// Runs the command with a terminal as standard input and standard error, and types an answer at the question.
-/// Returns the exit code and everything on the terminal.
-fn on_terminal(command: &mut Command, answer: &str) -> (Option<i32>, String) {
-    let pty = nix::pty::openpty(None, None).unwrap();
-    let slave = || Stdio::from(pty.slave.try_clone().unwrap());
-    let mut child = command
-        .stdin(slave())
-        .stderr(slave())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    // The command holds copies of its own.
-    command.stdin(Stdio::null()).stderr(Stdio::null());
-    drop(pty.slave);
-    let mut master = File::from(pty.master);
-    let (mut text, mut has_answered) = (String::new(), false);
-    let mut buffer = [0; 4096];
-    // Reading fails once the other end is closed.
-    while let Ok(read) = master.read(&mut buffer) {
-        if read == 0 {
-            break;
-        }
-        text.push_str(&String::from_utf8_lossy(&buffer[..read]));
-        if text.contains("[y/N]") && !has_answered {
-            has_answered = true;
-            master.write_all(answer.as_bytes()).unwrap();
-        }
-    }
-    (child.wait().unwrap().code(), text)
-}
-
 #[test]
 fn a_terminal_is_asked_before_an_expensive_run_and_a_pipe_never() {
     let world = World::new();
     let run = |more: &[&str]| {
         let args = ["run", "in.jsonl", "--poll-interval", "20ms"];
-        world.command(&[&args[..], more].concat())
+        world.command("openai", &[&args[..], more].concat())
     };
     let unknown = "Send requests whose price is unknown? [y/N]";
     for (number, (args, answer, asked, exit)) in [

@@ -1,17 +1,18 @@
 //! Pilots: the first requests of a run, the decision about the others, and the bill of an emulator in another process.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::ops::Deref;
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use lmbatch_tests::{Emulating, lines, lmbatch, said, write_input};
+use lmbatch_tests::{
+    Scene, TO_FILE, assert_fits, errors, lines, lmbatch, object, on_terminal, said,
+};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 /// A dollar for a million input tokens in batch, and 1,000 dollars for a million output tokens.
-const TABLE: &str = r#"{"schema": "lmbatch-prices/1", "as_of": "2026-11-27", "models": [
+pub(crate) const TABLE: &str = r#"{"schema": "lmbatch-prices/1", "as_of": "2026-11-27", "models": [
     {"provider": "openai", "model": "m", "match": {"eq": ["m"], "prefix": ["m-"]},
      "realtime": [{"in": "2", "out": "2000"}], "batch": [{"in": "1", "out": "1000"}]}
 ]}"#;
@@ -19,9 +20,15 @@ const TABLE: &str = r#"{"schema": "lmbatch-prices/1", "as_of": "2026-11-27", "mo
 /// Number of requests of an input.
 const ALL: usize = 10;
 
-pub(crate) struct World {
-    emulating: Emulating,
-    home: TempDir,
+/// A scene with an input of ten requests and with prices.
+pub(crate) struct World(Scene);
+
+impl Deref for World {
+    type Target = Scene;
+
+    fn deref(&self) -> &Scene {
+        &self.0
+    }
 }
 
 impl World {
@@ -30,53 +37,28 @@ impl World {
     }
 
     pub(crate) fn asking(prompt: impl Fn(usize) -> String) -> Self {
-        let world = Self {
-            emulating: Emulating::start(),
-            home: tempfile::tempdir().unwrap(),
-        };
+        let scene = Scene::new([""; 0]).with_variable("LMBATCH_PRICES", "prices.json");
+        scene.write("prices.json", TABLE);
+        let world = Self(scene);
         world.write(prompt);
-        fs::write(world.path().join("prices.json"), TABLE).unwrap();
         world
     }
 
-    fn write(&self, prompt: impl Fn(usize) -> String) {
+    pub(crate) fn write(&self, prompt: impl Fn(usize) -> String) {
         let line = |number: usize| json!({"id": format!("q-{number}"), "prompt": prompt(number)});
-        write_input(self.path(), (0..ALL).map(line));
+        self.ask((0..ALL).map(line));
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.home.path()
-    }
-
-    fn output(&self) -> PathBuf {
+    pub(crate) fn output(&self) -> PathBuf {
         self.path().join("out.jsonl")
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.emulating.command_at("openai", self.path());
-        command
-            .env_remove("LMBATCH_LOG")
-            .env("LMBATCH_PRICES", "prices.json")
-            .args(args);
-        command
-    }
-
-    pub(crate) fn at(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
+        self.0.command("openai", args)
     }
 
     fn run_command(&self, more: &[&str]) -> Command {
-        let run = [
-            "run",
-            "in.jsonl",
-            "-m",
-            "openai/m",
-            "-o",
-            "out.jsonl",
-            "--poll-interval",
-            "20ms",
-        ];
-        self.command(&[&run[..], more].concat())
+        self.command(&[&TO_FILE[..], more].concat())
     }
 
     pub(crate) fn run(&self, more: &[&str]) -> Output {
@@ -131,15 +113,6 @@ impl World {
         let audit = self.at(&["audit", run["run"].as_str().unwrap()]);
         assert_eq!(audit.status.code(), Some(0), "{}", said(&audit));
     }
-}
-
-pub(crate) fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-pub(crate) fn object(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}", said(output)))
 }
 
 pub(crate) fn assert_exit(output: &Output, code: i32) {
@@ -246,7 +219,7 @@ fn the_share_of_usable_outputs_decides_without_a_question() {
         assert_exit(&run, exit);
         assert_eq!(world.billed().0, creates, "{least}");
         let summary = object(&run);
-        assert_fits(&world, &summary);
+        assert_fits(&object(&world.at(&["schema", "summary"])), &summary);
         let pilot = &summary["pilot"];
         assert_eq!(
             (
@@ -296,45 +269,6 @@ fn the_share_of_usable_outputs_decides_without_a_question() {
     assert_exit(&world.run(&["--pilot", "0"]), 2);
 }
 
-/// Checks an object against the schema of the summary.
-fn assert_fits(world: &World, value: &Value) {
-    let schema = object(&world.at(&["schema", "summary"]));
-    let found: Vec<String> = jsonschema::validator_for(&schema)
-        .unwrap()
-        .iter_errors(value)
-        .map(|error| format!("{}: {error}", error.instance_path()))
-        .collect();
-    assert!(found.is_empty(), "{found:?} in {value}");
-}
-
-/// Runs the command with a terminal, and types an answer at the question. Returns the exit code and the text.
-fn on_terminal(command: &mut Command, answer: &str) -> (Option<i32>, String) {
-    let pty = nix::pty::openpty(None, None).unwrap();
-    let slave = || Stdio::from(pty.slave.try_clone().unwrap());
-    let mut child = command
-        .stdin(slave())
-        .stderr(slave())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    command.stdin(Stdio::null()).stderr(Stdio::null());
-    drop(pty.slave);
-    let mut master = File::from(pty.master);
-    let (mut text, mut has_answered) = (String::new(), false);
-    let mut buffer = [0; 4096];
-    while let Ok(read) = master.read(&mut buffer) {
-        if read == 0 {
-            break;
-        }
-        text.push_str(&String::from_utf8_lossy(&buffer[..read]));
-        if text.contains("[y/N]") && !has_answered {
-            has_answered = true;
-            master.write_all(answer.as_bytes()).unwrap();
-        }
-    }
-    (child.wait().unwrap().code(), text)
-}
-
 #[test]
 fn a_terminal_is_asked_after_the_pilot() {
     let world = World::new();
@@ -371,43 +305,22 @@ fn a_terminal_is_asked_after_the_pilot() {
 #[test]
 fn a_pilot_from_standard_input_is_given_its_input_again() {
     let world = World::new();
-    let give = |more: &[&str]| {
-        let run = [
-            "run",
-            "-",
-            "-m",
-            "openai/m",
-            "-o",
-            "out.jsonl",
-            "--poll-interval",
-            "20ms",
-        ];
+    let give = |world: &World, more: &[&str]| {
+        let run = TO_FILE.map(|word| if word == "in.jsonl" { "-" } else { word });
         let mut command = world.command(&[&run[..], more].concat());
         command.stdin(File::open(world.path().join("in.jsonl")).unwrap());
         command.output().unwrap()
     };
-    let piloted = give(&["--pilot", "3"]);
+    let piloted = give(&world, &["--pilot", "3"]);
     assert_exit(&piloted, 4);
     let words = "to send the other 7 requests, with the same input on standard input:";
     assert!(errors(&piloted).contains(words), "{}", said(&piloted));
     assert!(errors(&piloted).contains("lmbatch run - -m openai/m"));
-    assert_exit(&give(&[]), 0);
+    assert_exit(&give(&world, &[]), 0);
     world.assert_whole();
     // One command reads the input once, for the pilot and for the rest.
     let world = World::new();
-    let run = [
-        "run",
-        "-",
-        "-m",
-        "openai/m",
-        "-o",
-        "out.jsonl",
-        "--poll-interval",
-        "20ms",
-    ];
-    let mut command = world.command(&[&run[..], &["--pilot", "3", "-y"]].concat());
-    command.stdin(File::open(world.path().join("in.jsonl")).unwrap());
-    assert_exit(&command.output().unwrap(), 0);
+    assert_exit(&give(&world, &["--pilot", "3", "-y"]), 0);
     world.assert_whole();
 }
 

@@ -1,82 +1,39 @@
 //! Outputs in the formats of providers' result files.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::fs;
-use std::path::Path;
-use std::process::Output;
-
-use lmbatch_tests::{Emulating, said, write_input};
+use lmbatch_tests::{Scene, assert_says, lines, object};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-struct World {
-    emulating: Emulating,
-    home: TempDir,
+fn world() -> Scene {
+    Scene::new([
+        json!({"id": "a", "prompt": "ü \"x\""}),
+        json!({"id": 7, "prompt": "lmb:error-400", "metadata": {"row": 1}}),
+        json!({"id": "c", "prompt": "lmb:think"}),
+    ])
 }
 
-impl World {
-    fn new() -> Self {
-        let world = Self {
-            emulating: Emulating::start(),
-            home: tempfile::tempdir().unwrap(),
-        };
-        write_input(
-            world.home.path(),
-            [
-                json!({"id": "a", "prompt": "ü \"x\""}),
-                json!({"id": 7, "prompt": "lmb:error-400", "metadata": {"row": 1}}),
-                json!({"id": "c", "prompt": "lmb:think"}),
-            ],
-        );
-        world
-    }
-
-    fn at(&self, args: &[&str]) -> Output {
-        let mut command = self.emulating.command_at("openai", self.home.path());
-        command.env_remove("LMBATCH_LOG").args(args);
-        command.output().unwrap()
-    }
-
-    fn run(&self, more: &[&str]) -> Output {
-        let run = ["run", "in.jsonl", "-m", "openai/m", "--poll-interval"];
-        self.at(&[&run[..], &["20ms"], more].concat())
-    }
-
-    fn lines(&self, name: &str) -> Vec<Value> {
-        lines(&fs::read_to_string(self.home.path().join(name)).unwrap())
-    }
-
-    /// Returns the id of the only run.
-    fn id(&self) -> String {
-        let runs = self.at(&["runs", "--json"]);
-        let runs: Value = serde_json::from_slice(&runs.stdout).unwrap();
-        runs["run"].as_str().unwrap().to_owned()
-    }
+/// Returns the id of the only run.
+fn id(world: &Scene) -> String {
+    let run = object(&world.at(&["runs", "--json"]));
+    run["run"].as_str().unwrap().to_owned()
 }
 
-fn lines(text: &str) -> Vec<Value> {
-    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    lines.collect()
-}
-
-#[track_caller]
-fn assert_says(output: &Output, code: i32, words: &[&str]) {
-    let all = said(output);
-    assert_eq!(output.status.code(), Some(code), "{all}");
-    for expected in words {
-        assert!(all.contains(expected), "{expected:?} is not in: {all}");
-    }
+fn objects(bytes: &[u8]) -> Vec<Value> {
+    let lines = std::str::from_utf8(bytes).unwrap().lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[test]
 fn a_run_writes_the_lines_of_a_providers_results_and_names_what_they_cannot_hold() {
-    let world = World::new();
+    let world = world();
     let openai = ["-o", "out.jsonl", "--output-format", "openai"];
     let written = world.run(&[&openai[..], &["--max-attempts", "1"]].concat());
     let left_out =
         "cannot represent metadata of 1 outcome, thinking of 1 outcome; to write everything";
     assert_says(&written, 3, &["warning: ", left_out]);
-    let rows = world.lines("out.jsonl");
+    let rows = lines(&world.path().join("out.jsonl"));
     let ids: Vec<&str> = rows
         .iter()
         .filter_map(|row| row["custom_id"].as_str())
@@ -93,25 +50,25 @@ fn a_run_writes_the_lines_of_a_providers_results_and_names_what_they_cannot_hold
     assert_eq!(numbers, ["batch_req_0", "batch_req_1", "batch_req_2"]);
     // The same command finds its output, and the audit its lines.
     assert_says(&world.run(&openai), 3, &["complete and unchanged"]);
-    let id = world.id();
+    let id = id(&world);
     assert_says(&world.at(&["audit", &id]), 0, &["output lines"]);
     // A moved output keeps the format, and --json has what was left out.
     let moved = world.at(&["resume", &id, "-o", "moved.jsonl.gz", "--json"]);
     assert_says(&moved, 3, &[r#""left_out":{"metadata":1,"thinking":1}"#]);
-    assert!(Path::new(&world.home.path().join("moved.jsonl.gz")).is_file());
+    assert!(world.path().join("moved.jsonl.gz").is_file());
     let anthropic = world.at(&["retrieve", &id, "--output-format", "anthropic"]);
-    let rows = lines(&String::from_utf8(anthropic.stdout).unwrap());
+    let rows = objects(&anthropic.stdout);
     let types: Vec<&str> = rows
         .iter()
         .filter_map(|row| row["result"]["type"].as_str())
         .collect();
     assert_eq!(types, ["succeeded", "errored", "succeeded"]);
-    assert_eq!(world.emulating.bill()["creates"], 1);
+    assert_eq!(world.creates(), 1);
 }
 
 #[test]
 fn a_batch_is_retrieved_in_the_format_of_another_provider() {
-    let world = World::new();
+    let world = world();
     let created = world.at(&["create", "in.jsonl", "-m", "openai/m"]);
     let batch = String::from_utf8(created.stdout).unwrap().trim().to_owned();
     let status = ["retrieve", &batch, "-p", "openai", "--doubt-wait", "5s"];
@@ -125,14 +82,14 @@ fn a_batch_is_retrieved_in_the_format_of_another_provider() {
         retrieved = read();
     }
     assert_says(&retrieved, 3, &[]);
-    let rows = lines(&String::from_utf8(retrieved.stdout).unwrap());
+    let rows = objects(&retrieved.stdout);
     assert_eq!(rows.len(), 3);
     assert!(rows.iter().all(|row| row["result"]["type"].is_string()));
 }
 
 #[test]
 fn options_that_a_providers_lines_cannot_represent_are_refused_before_anything_is_sent() {
-    let world = World::new();
+    let world = world();
     for (more, words) in [
         (&["--keep", "id"][..], &["--keep", "cannot represent"][..]),
         (&["--raw"], &["--raw", "leave out --raw"]),
@@ -140,7 +97,7 @@ fn options_that_a_providers_lines_cannot_represent_are_refused_before_anything_i
         let format = ["-o", "out.jsonl", "--output-format", "openai"];
         assert_says(&world.run(&[&format[..], more].concat()), 2, words);
     }
-    assert_eq!(world.emulating.bill()["creates"], 0);
+    assert_eq!(world.creates(), 0);
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test waits for a real program")]

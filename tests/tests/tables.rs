@@ -2,44 +2,30 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
-use std::path::Path;
-use std::process::Output;
+use std::ops::Deref;
 
-use lmbatch_tests::{Emulating, lines, said};
+use lmbatch_tests::{Scene, assert_says, lines, said};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-struct World {
-    emulating: Emulating,
-    home: TempDir,
+struct World(Scene);
+
+impl Deref for World {
+    type Target = Scene;
+
+    fn deref(&self) -> &Scene {
+        &self.0
+    }
 }
 
 impl World {
     fn new() -> Self {
-        Self {
-            emulating: Emulating::start(),
-            home: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn path(&self) -> &Path {
-        self.home.path()
+        Self(Scene::new([""; 0]))
     }
 
     fn put(&self, name: &str, text: &str) {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn at(&self, args: &[&str]) -> Output {
-        let mut command = self.emulating.command_at("openai", self.path());
-        command.env_remove("LMBATCH_LOG").args(args);
-        command.output().unwrap()
-    }
-
-    fn creates(&self) -> u64 {
-        self.emulating.bill()["creates"].as_u64().unwrap()
+        self.write(name, text);
     }
 
     /// Returns id, text and metadata of each line of an output.
@@ -48,15 +34,6 @@ impl World {
         lines
             .map(|line| json!([line["id"], line["text"], line["metadata"]]))
             .collect()
-    }
-}
-
-#[track_caller]
-fn assert_says(output: &Output, code: i32, parts: &[&str]) {
-    let said = said(output);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    for part in parts {
-        assert!(said.contains(part), "{part:?} is not in: {said}");
     }
 }
 
@@ -91,6 +68,52 @@ fn a_csv_and_a_template_become_requests_and_answers() {
             json!(["t-2", "echo: 李: plain", {"note": "", "customer": "李"}]),
         ]
     );
+}
+
+#[test]
+fn a_null_is_the_word_null_in_a_template_with_one_warning_and_no_prompt_of_its_own() {
+    let world = World::new();
+    world.put(
+        "in.jsonl",
+        "{\"id\":1,\"text\":null}\n{\"id\":2,\"text\":\"a\"}\n{\"id\":3,\"text\":null}\n",
+    );
+    world.put("in.csv", "id,text\n1,\n2,a\n");
+    let run = |input: &str, more: &[&str]| {
+        let run = ["run", input, "-m", MODEL, "--emulate", "--force", "--new"];
+        world.at(&[&run[..], &["-o", "out.jsonl"], more].concat())
+    };
+    let texts = || -> Vec<Value> {
+        let lines = lines(&world.path().join("out.jsonl")).into_iter();
+        lines.map(|line| line["text"].clone()).collect()
+    };
+    let printed = ["--prompt", "<{{ text }}>"];
+    let warned = run("in.jsonl", &printed);
+    assert_says(&warned, 0, &["warning: 2 rows have no value where"]);
+    assert_eq!(said(&warned).matches("no value where").count(), 1);
+    assert_eq!(texts(), ["echo: <null>", "echo: <a>", "echo: <null>"]);
+    let chosen = ["--prompt", "<{{ text if text is not none else '' }}>"];
+    let silent = run("in.jsonl", &chosen);
+    assert_says(&silent, 0, &[]);
+    assert!(!said(&silent).contains("no value"), "{}", said(&silent));
+    assert_eq!(texts(), ["echo: <>", "echo: <a>", "echo: <>"]);
+    // An empty cell is the empty text.
+    let empty = run("in.csv", &printed);
+    assert!(!said(&empty).contains("no value"), "{}", said(&empty));
+    assert_eq!(texts(), ["echo: <>", "echo: <a>"]);
+    // A prompt that is null is an error of its row, which may be left out.
+    let field = ["--prompt-field", "text"];
+    let words = "the column \"text\", which holds the prompt, is null";
+    assert_says(&run("in.jsonl", &field), 2, &[words, "line 1", "line 3"]);
+    let skipping = [&field[..], &["--skip-invalid", "bad.jsonl"]].concat();
+    assert_says(
+        &run("in.jsonl", &skipping),
+        0,
+        &["2 invalid rows were left out"],
+    );
+    assert_eq!(texts(), ["echo: a"]);
+    let estimate = ["estimate", "in.jsonl", "-m", MODEL, "-m", "openai/n"];
+    let estimated = world.at(&[&estimate[..], &printed].concat());
+    assert_eq!(said(&estimated).matches("no value where").count(), 1);
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use lmbatch_tests::said;
+use lmbatch_tests::{errors, object, said};
 use serde_json::json;
 
-use crate::pilot::{World, assert_exit, errors, object};
+use crate::pilot::{World, assert_exit};
 
 #[test]
 fn commands_without_a_run_name_a_pilot_that_awaits_its_decision() {

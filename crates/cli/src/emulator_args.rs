@@ -77,11 +77,9 @@ enum Answers {
 
 impl Answers {
     fn read(path: &Path) -> Result<Self, Failure> {
-        let bad =
-            |reason: String| Failure::usage(format!("--answers: {} {reason}", path.display()));
-        let text =
-            text_file::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
-        Self::parse(&text).map_err(bad)
+        let text = text_file::of_option("--answers", path)?;
+        Self::parse(&text)
+            .map_err(|reason| Failure::usage(format!("--answers: {} {reason}", path.display())))
     }
 
     /// Reads a JSON object or a text. A text that begins with a brace and is no JSON is refused: it is a broken object

@@ -58,6 +58,7 @@ mod target;
 mod terminal;
 mod text_arg;
 mod text_file;
+mod typed_columns;
 mod watching_args;
 mod whole_path;
 mod wrapped;

@@ -26,9 +26,7 @@ impl PricesArgs {
         let Some(path) = named.filter(|path| !path.as_os_str().is_empty()) else {
             return Ok(PriceTable::bundled());
         };
-        let bad = |why: String| Failure::usage(format!("--prices: {} {why}", path.display()));
-        let text =
-            text_file::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+        let text = text_file::of_option("--prices", path)?;
         PriceTable::from_json(&text).map_err(|error| {
             Failure::usage(format!("--prices: {}: {error}", path.display()))
                 .hint("nothing was sent; fix the table, or leave it out to use the built-in one")

@@ -559,15 +559,36 @@ mod tests {
             (cents(80), None, 84, None),
             (cents(80), None, 83, Some("by --max-batch-requests 7, or")),
             (cents(80), Some(7), 83, None),
-            (cents(80), Some(8), 83, Some("by --max-batch-requests 7, or")),
-            (cents(80), Some(9), 28, Some("by --max-batch-requests 1, or")),
-            (cents(80), Some(1), 27, Some("largest cost of its requests fits")),
+            (
+                cents(80),
+                Some(8),
+                83,
+                Some("by --max-batch-requests 7, or"),
+            ),
+            (
+                cents(80),
+                Some(9),
+                28,
+                Some("by --max-batch-requests 1, or"),
+            ),
+            (
+                cents(80),
+                Some(1),
+                27,
+                Some("largest cost of its requests fits"),
+            ),
             (cents(80), None, 19, Some("may not suffice for about $0.20")),
         ] {
             pilot.reserving(bound, batch);
             let found = pilot.over(cents(limit));
-            let is_said = found.as_ref().is_some_and(|found| found.contains(said.unwrap_or("")));
-            assert_eq!(is_said, said.is_some(), "{bound:?}, {batch:?}, {limit}: {found:?}");
+            let is_said = found
+                .as_ref()
+                .is_some_and(|found| found.contains(said.unwrap_or("")));
+            assert_eq!(
+                is_said,
+                said.is_some(),
+                "{bound:?}, {batch:?}, {limit}: {found:?}"
+            );
         }
         pilot.reserving(cents(80), None);
         assert_eq!(pilot.over(None), None);

@@ -180,8 +180,7 @@ fn read(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
     let schema = match &args.schema {
         Some(path) => {
             let bad = |why: String| Failure::usage(format!("--schema: {} {why}", path.display()));
-            let text =
-                text_file::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+            let text = text_file::of_option("--schema", path)?;
             serde_json::from_str::<&RawValue>(&text)
                 .map_err(|error| bad(format!("is not JSON: {error}")))?;
             let value = lmbatch::adapter::exact_value(&text)

@@ -361,7 +361,8 @@ impl Summary {
     /// Formats the problems of succeeded outcomes, such as `2 truncated, 1 refused`.
     fn problems(&self) -> String {
         let problems = self.problems.iter();
-        let each = problems.map(|(problem, count)| format!("{} {}", number(*count), problem.as_str()));
+        let each =
+            problems.map(|(problem, count)| format!("{} {}", number(*count), problem.as_str()));
         each.collect::<Vec<_>>().join(", ")
     }
 

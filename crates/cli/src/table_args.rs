@@ -8,9 +8,9 @@ use lmbatch_lines::{InputFormat, KeptColumns, Sample, TableOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
-use crate::format;
 use crate::text_arg::TextArg;
 use crate::whole_path::whole_path;
+use crate::{format, remote};
 
 /// Columns, templates, files and samples of a table. They are kept with a run, so that later commands read its input
 /// in the same way.
@@ -182,6 +182,19 @@ impl TableArgs {
             options.system = system.transpose()?;
         }
         Ok(options)
+    }
+
+    /// Refuses URLs where `--files` takes files of a folder on this machine.
+    ///
+    /// # Errors
+    /// Usage, with the URL.
+    pub(crate) fn check_files(&self, input: &Path) -> Result<(), Failure> {
+        match &self.files {
+            Some(pattern) => [input, Path::new(pattern)]
+                .into_iter()
+                .try_for_each(|path| remote::local("--files", path)),
+            None => Ok(()),
+        }
     }
 
     fn kept(&self) -> KeptColumns {

@@ -67,12 +67,7 @@ impl TextArg {
         match (&self.text, self.file()) {
             (Some(text), _) => Ok(text.into()),
             (None, None) => Ok((&*self.given).into()),
-            (None, Some(path)) => text_file::read(path).map(Cow::Owned).map_err(|error| {
-                Failure::usage(format!(
-                    "{flag}: {} cannot be read: {error}",
-                    path.display()
-                ))
-            }),
+            (None, Some(path)) => text_file::of_option(flag, path).map(Cow::Owned),
         }
     }
 

@@ -1,7 +1,12 @@
 //! Text files that arguments name.
 
 use std::path::Path;
-use std::{fmt, fs, io};
+use std::{fs, io};
+
+use lmbatch_lines::not_text;
+
+use crate::exit::Failure;
+use crate::remote;
 
 /// Byte order mark that some editors put before text.
 const MARK: &str = "\u{feff}";
@@ -9,9 +14,13 @@ const MARK: &str = "\u{feff}";
 /// Reads the text of a file, without its byte order mark.
 ///
 /// # Errors
-/// Those of the file, and [`io::ErrorKind::InvalidData`] with the line that is not text in UTF-8.
+/// Those of the system; for a file that is not text, the format that it shows or the place that is not UTF-8.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
-    text(fs::read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    let bytes = fs::read(path)?;
+    if let Some(why) = not_text(&bytes) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    text(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// Returns bytes as text, without a byte order mark.
@@ -47,17 +56,19 @@ pub(crate) struct NotText {
     pub(crate) line: usize,
 }
 
-impl fmt::Display for NotText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "line {} is not UTF-8; save the file as text in UTF-8",
-            self.line
-        )
-    }
+/// Reads the text of a file that an option names.
+///
+/// # Errors
+/// Usage, with the option and the file, for a URL and for a file that cannot be read.
+pub(crate) fn of_option(option: &str, path: &Path) -> Result<String, Failure> {
+    remote::local(option, path)?;
+    read(path).map_err(|error| {
+        Failure::usage(format!(
+            "{option}: {} cannot be read: {error}",
+            path.display()
+        ))
+    })
 }
-
-impl std::error::Error for NotText {}
 
 #[cfg(test)]
 mod tests {
@@ -77,5 +88,35 @@ mod tests {
             let found = found.as_deref().map_err(|wrong| wrong.line);
             assert_eq!(found, expected, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_not_text_is_refused_by_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("schema.json");
+        for (bytes, expected) in [
+            (&b"\x1f\x8b\x08\0"[..], "it is compressed with gzip"),
+            (b"{\"title\": \"na\xefve\"}", "byte 14 of line 1"),
+            (b"\x1b\x07\x00\xf8\xa5", "brotli"),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let failure = of_option("--schema", &path).unwrap_err();
+            let begin = format!("--schema: {} cannot be read: ", path.display());
+            assert!(failure.message.starts_with(&begin), "{}", failure.message);
+            assert!(failure.message.contains(expected), "{}", failure.message);
+        }
+        fs::write(&path, "\u{feff}{}").unwrap();
+        assert_eq!(of_option("--schema", &path).unwrap(), "{}");
+    }
+
+    #[test]
+    fn a_url_is_refused_where_an_option_takes_a_local_file() {
+        let path = Path::new("s3://bucket/schema.json?sig=canary");
+        let failure = of_option("--schema", path).unwrap_err();
+        assert_eq!(
+            failure.message,
+            "--schema: s3://bucket/schema.json is a URL, and this option takes a path on this machine"
+        );
+        assert!(failure.hint.unwrap().contains("download it first"));
     }
 }

@@ -3,6 +3,8 @@
 use csv_core::Writer;
 use lmbatch_core::Cost;
 
+use crate::column_type::ColumnType;
+
 /// Values of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -11,6 +13,8 @@ pub(crate) enum Kind {
     /// Exact amount in US dollars.
     Dollars,
     Flag,
+    /// Values of a type that the input declares, as texts.
+    Typed(ColumnType),
 }
 
 /// Writer of the cells of a row, one after another.

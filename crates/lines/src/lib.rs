@@ -32,6 +32,7 @@ mod anthropic;
 mod anthropic_parts;
 mod batch_line;
 mod cells;
+mod column_type;
 mod content;
 mod context;
 mod format;
@@ -56,8 +57,9 @@ mod table;
 mod translated;
 mod values;
 
+pub use column_type::{ColumnType, TimeUnit};
 pub use context::InputContext;
-pub use format::NOT_JSON_LINES;
+pub use format::{NOT_JSON_LINES, not_text};
 pub use line::NO_FOLDER;
 pub use outcome_table::OutcomeTable;
 pub use output::{LineOrigin, write_failure, write_item, write_outcome};

@@ -12,6 +12,7 @@ use lmbatch_core::{
 use serde_json::value::RawValue;
 
 use crate::cells::{CellWriter, DelimitedRow, Kind};
+use crate::column_type::ColumnType;
 use crate::packed::{PackedRow, write_columns};
 
 /// Columns before those of the schema.
@@ -137,6 +138,27 @@ impl OutcomeTable {
             columns,
             is_emulated: false,
         }
+    }
+
+    /// Gives the kept columns, in their order, the types that the input declares for them. Only Parquet has types;
+    /// columns without one are texts.
+    ///
+    /// ```
+    /// use lmbatch_lines::{ColumnType, OutcomeTable};
+    /// let table = OutcomeTable::parquet(["ticket".to_owned()], []);
+    /// let table = table.with_kept_types([ColumnType::Int64]);
+    /// assert!(table.is_parquet());
+    /// ```
+    pub fn with_kept_types(mut self, types: impl IntoIterator<Item = ColumnType>) -> Self {
+        // The kept columns follow the id.
+        let kept = self.columns.iter_mut().skip(1).take(self.kept.len());
+        for ((_, kind), of_input) in kept.zip(types) {
+            *kind = match of_input {
+                ColumnType::Text => Kind::Text,
+                of_input => Kind::Typed(of_input),
+            };
+        }
+        self
     }
 
     /// Adds the column `emulated` at the end, which tells the table of an emulated run from that of a paid one.

@@ -52,12 +52,21 @@ const KINDS: [(u8, Kind); 4] = [
     (b'f', Kind::Flag),
 ];
 
-/// Appends the columns of a table: their number, and for each the letter of its kind and its name.
+/// Letter of columns whose type the input declares.
+const TYPED: u8 = b'i';
+
+/// Appends the columns of a table: their number, and for each the letter of its kind, the type that the input declares,
+/// if it does, and its name.
 pub(crate) fn write_columns(columns: &[(String, Kind)], out: &mut Vec<u8>) {
     out.extend_from_slice(&(columns.len() as u64).to_le_bytes());
     for (name, kind) in columns {
-        let letter = KINDS.iter().find(|(_, known)| known == kind);
-        out.extend(letter.map(|(letter, _)| letter));
+        if let Kind::Typed(of_input) = kind {
+            out.push(TYPED);
+            PackedRow::new(out).text(&serde_json::to_string(of_input).unwrap_or_default());
+        } else {
+            let letter = KINDS.iter().find(|(_, known)| known == kind);
+            out.extend(letter.map(|(letter, _)| letter));
+        }
         PackedRow::new(out).text(name);
     }
 }
@@ -96,10 +105,12 @@ impl<'a> Packed<'a> {
         let count = self.number()?;
         let mut columns = Vec::new();
         for _ in 0..count {
-            let letter = self.take(1)?[0];
-            let (_, kind) = KINDS.iter().find(|(known, _)| *known == letter)?;
+            let kind = match self.take(1)?[0] {
+                TYPED => Kind::Typed(serde_json::from_slice(self.cell()??).ok()?),
+                letter => KINDS.iter().find(|(known, _)| *known == letter)?.1,
+            };
             let name = std::str::from_utf8(self.cell()??).ok()?;
-            columns.push((name.to_owned(), *kind));
+            columns.push((name.to_owned(), kind));
         }
         Some(columns)
     }

@@ -1,5 +1,7 @@
 //! Writing of outcomes as Parquet.
 
+mod typed;
+
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::{fmt, mem};
@@ -14,6 +16,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use self::typed::Typed;
 use crate::cells::Kind;
 use crate::packed::Packed;
 
@@ -37,8 +40,9 @@ const DISTINCT: [&str; 2] = ["id", "text"];
 
 /// Writer of the rows of an [`OutcomeTable`](crate::OutcomeTable) for Parquet, compressed with zstd.
 ///
-/// Counts of tokens are `UInt64`, costs `Decimal128(38, 12)` in US dollars, `emulated` is a boolean, and all other
-/// columns are strings. Each may be null. The rows of about 8 MiB are in memory, for any number of rows. The same
+/// Counts of tokens are `UInt64`, costs `Decimal128(38, 12)` in US dollars, `emulated` is a boolean, kept columns have the
+/// types of [`OutcomeTable::with_kept_types`](crate::OutcomeTable::with_kept_types), and all other columns are strings.
+/// Each may be null. The rows of about 8 MiB are in memory, for any number of rows. The same
 /// rows give the same bytes.
 ///
 /// ```
@@ -103,6 +107,7 @@ enum Column {
     Count(UInt64Builder),
     Dollars(Decimal128Builder),
     Flag(BooleanBuilder),
+    Typed(Box<dyn Typed>),
 }
 
 impl<W: Write + Send> fmt::Debug for ParquetWriter<W> {
@@ -124,7 +129,8 @@ impl<W: Write + Send> ParquetWriter<W> {
     /// Writes whole rows of an [`OutcomeTable`](crate::OutcomeTable) for Parquet; its header is the first of them.
     ///
     /// # Errors
-    /// Those of the file; [`io::ErrorKind::InvalidData`] for bytes of any other origin. The writer is unusable then.
+    /// Those of the file; [`io::ErrorKind::InvalidData`] for bytes of any other origin, and for a kept column with a value
+    /// that is not of its type. The writer is unusable then.
     pub fn write(&mut self, rows: &[u8]) -> io::Result<()> {
         let mut packed = Packed::new(rows);
         let mut open = match mem::replace(&mut self.0, State::Broken) {
@@ -196,9 +202,13 @@ impl<W: Write + Send> Rows<W> {
     /// Takes one row.
     fn take(&mut self, packed: &mut Packed<'_>) -> io::Result<()> {
         let before = packed.len();
-        for column in &mut self.columns {
+        for (column, field) in self.columns.iter_mut().zip(self.schema.fields()) {
             let cell = packed.cell().ok_or_else(unknown_rows)?;
-            column.take(cell).ok_or_else(unknown_rows)?;
+            let taken = column.take(cell);
+            taken.ok_or_else(|| match column {
+                Column::Typed(_) => unfit(field.name()),
+                _ => unknown_rows(),
+            })?;
         }
         self.count += 1;
         self.bytes += before - packed.len();
@@ -231,6 +241,7 @@ impl Column {
                 Self::Dollars(Decimal128Builder::new().with_data_type(data_type(kind)))
             }
             Kind::Flag => Self::Flag(BooleanBuilder::new()),
+            Kind::Typed(of_input) => Self::Typed(typed::column(of_input)),
         }
     }
 
@@ -248,6 +259,8 @@ impl Column {
                 values.append_value(i128::try_from(picodollars).ok()?);
             }
             (Self::Flag(values), Some(flag)) => values.append_value(flag == [1]),
+            (Self::Typed(values), Some(text)) => values.take(std::str::from_utf8(text).ok()?)?,
+            (Self::Typed(values), None) => values.take_null(),
             (Self::Text(values), None) => values.append_null(),
             (Self::Count(values), None) => values.append_null(),
             (Self::Dollars(values), None) => values.append_null(),
@@ -263,6 +276,7 @@ impl Column {
             Self::Count(values) => Arc::new(values.finish()),
             Self::Dollars(values) => Arc::new(values.finish()),
             Self::Flag(values) => Arc::new(values.finish()),
+            Self::Typed(values) => values.finish(),
         }
     }
 }
@@ -273,6 +287,7 @@ fn data_type(kind: Kind) -> DataType {
         Kind::Count => DataType::UInt64,
         Kind::Dollars => DataType::Decimal128(DOLLARS.0, DOLLARS.1),
         Kind::Flag => DataType::Boolean,
+        Kind::Typed(of_input) => typed::data_type(of_input),
     }
 }
 
@@ -285,6 +300,16 @@ fn unwritable(error: ParquetError) -> io::Error {
         },
         error => io::Error::other(error),
     }
+}
+
+/// Returns the error for a value that is not of the type of its column, which the input has declared.
+fn unfit(column: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!(
+            "the kept column {column:?} has a value that is not of the type that the input declares; write JSON Lines or CSV"
+        ),
+    )
 }
 
 fn unknown_rows() -> io::Error {

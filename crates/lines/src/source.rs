@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::BufRead;
 
-use lmbatch_core::{Error, Outline, RequestError, RequestSource, Sourced};
+use lmbatch_core::{Error, Outline, RequestSource, Sourced};
 
 use crate::context::{InputContext, bad};
 use crate::lines::Lines;
@@ -100,7 +100,7 @@ fn read_line(
     }
     match simdutf8::basic::from_utf8(bytes) {
         Ok(text) => line::read(text, number, context, outline, visit),
-        Err(_) => refuse(RequestError::invalid_input("the line is not UTF-8")),
+        Err(_) => refuse(bad(format!("the line {}", format::not_utf8(bytes)))),
     }
     true
 }

@@ -14,6 +14,7 @@ use super::{connect, default_output, known, state, warning};
 use crate::args::{AdoptArgs, ReportArgs};
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
+use crate::typed_columns::TypedColumns;
 use crate::{format, hints, input, model, output_format, settings, target, terminal};
 
 /// Label or batches that the arguments name.
@@ -130,6 +131,7 @@ pub(crate) async fn adopt(session: &Session, mut args: Box<AdoptArgs>) -> Result
         None => engine.plan_again(Box::new(source), wanted.clone()).await,
     };
     input::report_skipped(&facts, &args.settings);
+    input::report_nulls(&facts);
     let mut plan = plan.map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;
     if let Some(requests) = args.pilot {
         let pilot = engine.pilot_again(&plan, requests, wanted).await;
@@ -144,13 +146,14 @@ pub(crate) async fn adopt(session: &Session, mut args: Box<AdoptArgs>) -> Result
         output: path,
         settings: Some(args.settings.clone()),
         emulated: false,
-        keep: facts.kept().to_vec(),
+        keep: TypedColumns::of(&facts),
         raw: false,
         format,
         properties,
         connection: args.connection.clone(),
         kept: Kept::said(None, &ReportArgs::default(), args.limit.clone()),
     };
+    notes.keep.warn(format);
     let mut noted = notes.write();
     if args.pilot.is_some()
         && let Ok(words) = serde_json::to_string(&next_words(&args))

@@ -232,8 +232,9 @@ pub(crate) async fn confirm(
     }
     match is_confirmed(question).await? {
         true => Ok(()),
-        false => Err(Failure::usage("not confirmed; nothing was sent")
-            .hint("-y answers yes, and --confirm-above sets the cost above which the command asks")),
+        false => Err(Failure::usage("not confirmed; nothing was sent").hint(
+            "-y answers yes, and --confirm-above sets the cost above which the command asks",
+        )),
     }
 }
 

@@ -41,11 +41,7 @@ pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
             "--handle: the handle needs a file; standard output receives the batch id",
         ));
     }
-    if remote::url(&handle).is_some() {
-        return Err(Failure::usage(
-            "--handle: the handle needs a file on this machine",
-        ));
-    }
+    remote::local("--handle", &handle)?;
     let target = handle_target(&handle, args.force)?;
     let Target::File { path: file, .. } = &target else {
         return Err(Failure::usage(format!(

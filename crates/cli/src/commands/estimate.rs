@@ -13,7 +13,7 @@ use crate::estimator::Estimator;
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
 use crate::table::{Cell, Column, Table, column};
-use crate::terminal;
+use crate::{input, terminal};
 
 /// Estimate of one model.
 struct Estimated {
@@ -40,12 +40,16 @@ pub(crate) fn estimate(args: &EstimateArgs) -> Result<Exit, Failure> {
         let expected = args.options.expect_output;
         let provider = model.provider.id();
         let mut estimator = Estimator::new(table.clone(), provider, at, expected);
-        let checked = validate::checked_each(
+        let (checked, facts) = validate::checked_each(
             &args.input,
             &settings,
             BatchLimit::default(),
             &mut |request| estimator.add(request),
         )?;
+        // Each model reads the same rows.
+        if all.is_empty() {
+            input::report_nulls(&facts);
+        }
         if checked.requests == 0 {
             return Err(empty_input(&args.input));
         }

@@ -6,11 +6,12 @@ use lmbatch::durable::StateFolder;
 
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
-use crate::terminal;
+use crate::{remote, terminal};
 
 /// Creates a state folder in a folder, for commands that run there and below.
 pub(crate) async fn init(session: &Session, folder: Option<PathBuf>) -> Result<Exit, Failure> {
     let parent = folder.unwrap_or_else(|| PathBuf::from("."));
+    remote::local("FOLDER", &parent)?;
     let parent = std::path::absolute(&parent).unwrap_or(parent);
     let state = StateFolder::init(&parent)?;
     session.opened(state.ledger().await?);

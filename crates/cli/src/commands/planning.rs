@@ -12,6 +12,7 @@ use super::{clock, empty_input};
 use crate::args::SettingsArgs;
 use crate::exit::{Exit, Failure};
 use crate::signals::Handling;
+use crate::typed_columns::TypedColumns;
 use crate::{input, model, settings, terminal};
 
 /// Maximum wait after a signal for reading to end, for example if a disk does not respond.
@@ -31,8 +32,8 @@ pub(crate) async fn plan(
 /// Plan of an input, with the columns that it keeps.
 pub(super) struct Planned {
     pub(super) plan: Plan,
-    /// Names of the kept columns, in order.
-    pub(super) keep: Vec<String>,
+    /// Kept columns, in order.
+    pub(super) keep: TypedColumns,
 }
 
 /// Reason why there is no plan.
@@ -121,9 +122,10 @@ pub(super) async fn plan_unless_empty(
         }
     };
     input::report_skipped(&facts, args);
+    input::report_nulls(&facts);
     let planned = planned.map(|plan| Planned {
         plan,
-        keep: facts.kept().to_vec(),
+        keep: TypedColumns::of(&facts),
     });
     planned.map_err(|error| {
         if facts.skipped() > 0

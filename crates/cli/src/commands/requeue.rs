@@ -17,7 +17,7 @@ use super::{deleted_answers, dry_run, planning, state};
 use crate::args::{Only, RequeueArgs, SettingsArgs};
 use crate::exit::{Exit, Failure};
 use crate::session::Session;
-use crate::{emulation, format, model, settings, target, terminal};
+use crate::{emulation, format, model, settings, target, terminal, text_file};
 
 /// Outcomes whose requests are sent again by default.
 const USUAL: [Only; 4] = [Only::Errored, Only::Expired, Only::Cancelled, Only::Missing];
@@ -247,9 +247,7 @@ async fn selected(
 ) -> Result<(HashSet<u32>, BTreeMap<OutcomeKind, u64>), Failure> {
     let ids = match &args.ids {
         Some(path) => {
-            let text = crate::text_file::read(path).map_err(|error| {
-                Failure::usage(format!("--ids: {} cannot be read: {error}", path.display()))
-            })?;
+            let text = text_file::of_option("--ids", path)?;
             let lines = text.lines().filter(|line| !line.is_empty());
             Some(lines.map(str::to_owned).collect())
         }

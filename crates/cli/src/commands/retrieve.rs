@@ -41,8 +41,7 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
     let handle = match &args.handle {
         Some(path) => {
             let bad = |why: String| Failure::usage(format!("--handle: {} {why}", path.display()));
-            let text =
-                text_file::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+            let text = text_file::of_option("--handle", path)?;
             let handle: BatchHandle = serde_json::from_str(&text)
                 .map_err(|error| bad(format!("is not a handle: {error}")))?;
             if handle.provider.as_str() != provider.id() {

@@ -32,6 +32,7 @@ use crate::signals::Handling;
 use crate::sink::Place;
 use crate::summary::Summary;
 use crate::target::{self, Target};
+use crate::typed_columns::TypedColumns;
 use crate::{remote, settings, terminal};
 
 pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Result<Exit, Failure> {
@@ -49,7 +50,7 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
         input: args.input.clone(),
         output: path.clone(),
         settings: Some(args.settings.clone()),
-        keep: Vec::new(),
+        keep: TypedColumns::default(),
         raw: args.raw,
         format: output_format::rows(&path, args.format.output_format)?,
         properties: Vec::new(),
@@ -66,6 +67,7 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
                 .hint("an emulated run is answered on this machine; leave out one of them"),
         );
     }
+    args.settings.table.check_files(&args.input)?;
     // A wrong path is reported before anything is read or sent.
     if remote::input(&args.input)?.is_none() && args.input != Path::new("-") {
         std::fs::metadata(&args.input).map_err(|error| {
@@ -144,6 +146,7 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
     let Some(Planned { plan, keep }) = planned(&args, &engine, adding).await? else {
         return empty(&context, &engine);
     };
+    keep.warn(context.notes.format);
     context.notes.keep = keep;
     if run_options.repairs > 0
         && let Err(error) = engine.check_repairs(&plan)

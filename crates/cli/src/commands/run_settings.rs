@@ -16,6 +16,7 @@ use crate::output_format::Rows;
 use crate::providers::{Provider, Route};
 use crate::remote::url;
 use crate::rendering::OutcomeForm;
+use crate::typed_columns::TypedColumns;
 
 /// Returns an absolute path, which is valid in any folder; `-` and URLs stay unchanged.
 pub(crate) fn absolute_path(path: &Path) -> String {
@@ -74,8 +75,8 @@ pub(crate) struct RunSettings {
     pub(crate) output: PathBuf,
     /// Settings that apply to every request; an update with a changed input needs them.
     pub(crate) settings: Option<SettingsArgs>,
-    /// Names of the columns that the metadata of each request holds, in order.
-    pub(crate) keep: Vec<String>,
+    /// Columns that the metadata of each request holds, in order.
+    pub(crate) keep: TypedColumns,
     pub(crate) raw: bool,
     /// Rows of the output.
     pub(crate) format: Rows,
@@ -96,9 +97,9 @@ impl RunSettings {
         }
         let table = self
             .format
-            .table(&self.keep, &self.properties, self.emulated);
+            .table(&self.keep.names, &self.properties, self.emulated);
         match table {
-            Some(table) => OutcomeForm::Table(Box::new(table)),
+            Some(table) => OutcomeForm::Table(Box::new(self.keep.typed(table))),
             None => OutcomeForm::Lines(LineOrigin {
                 provider: self.provider.id().to_owned(),
                 emulated: self.emulated,
@@ -117,8 +118,6 @@ impl RunSettings {
         let of_requests = of_requests.and_then(|settings| serde_json::to_string(&settings).ok());
         let properties = Some(&self.properties).filter(|names| !names.is_empty());
         let properties = properties.and_then(|names| serde_json::to_string(names).ok());
-        let keep = serde_json::to_string(&self.keep).ok();
-        let keep = keep.filter(|_| !self.keep.is_empty());
         for (name, value) in [
             ("provider", Some(self.provider.id())),
             ("model", Some(self.model.as_str())),
@@ -128,7 +127,6 @@ impl RunSettings {
             ("output", Some(output.as_str())),
             ("settings", settings.as_deref()),
             (REQUEST_SETTINGS, of_requests.as_deref()),
-            ("keep", keep.as_deref()),
             ("raw", self.raw.then_some("yes")),
             ("format", Some(self.format.as_str())),
             ("properties", properties.as_deref()),
@@ -139,6 +137,9 @@ impl RunSettings {
             if let Some(value) = value {
                 notes.insert(name.into(), value.into());
             }
+        }
+        for (name, value) in self.keep.notes() {
+            notes.insert(name.into(), value.into());
         }
         self.kept.write(&mut notes);
         notes
@@ -166,9 +167,7 @@ impl RunSettings {
             input: note("input").unwrap_or_else(|| "-".to_owned()).into(),
             output: note("output").unwrap_or_else(|| "-".to_owned()).into(),
             settings: note("settings").and_then(|text| serde_json::from_str(&text).ok()),
-            keep: note("keep")
-                .and_then(|text| serde_json::from_str(&text).ok())
-                .unwrap_or_default(),
+            keep: TypedColumns::read(run),
             raw: note("raw").is_some(),
             format: note("format")
                 .and_then(|name| Rows::from_str(&name, false).ok())

@@ -15,7 +15,7 @@ use crate::cost_args::usual_table;
 use crate::exit::{Exit, Failure};
 use crate::live::LiveReader;
 use crate::session::Session;
-use crate::{hints, terminal};
+use crate::{hints, remote, terminal};
 
 const LEDGER: &str = "ledger.db";
 
@@ -33,6 +33,7 @@ struct Chosen {
 fn choose(args: &StateArgs) -> Result<Chosen, Failure> {
     let named = args.state_dir.as_ref();
     if let Some(named) = named.filter(|folder| !folder.as_os_str().is_empty()) {
+        remote::local("--state-dir", named)?;
         let path = std::path::absolute(named).unwrap_or_else(|_| named.clone());
         return Ok(Chosen {
             path,

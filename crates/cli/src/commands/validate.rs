@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lmbatch::BatchLimit;
 use lmbatch::engine::{Checked, PlannedRequest};
+use lmbatch_lines::TableFacts;
 
 use super::empty_input;
 use super::planning::nothing_left;
@@ -43,7 +44,8 @@ pub(super) fn checked_noting(
     limit: BatchLimit,
     visit: &mut dyn FnMut(&PlannedRequest<'_>),
 ) -> Result<Checked, Failure> {
-    let checked = checked_each(path, settings, limit, visit)?;
+    let (checked, facts) = checked_each(path, settings, limit, visit)?;
+    input::report_nulls(&facts);
     if !checked.schema_notes.is_empty() {
         terminal::message(&schema_note(&checked.schema_notes));
     }
@@ -53,14 +55,14 @@ pub(super) fn checked_noting(
     Ok(checked)
 }
 
-/// Reads and encodes an input as a run would, and passes each request to `visit`. Prints nothing, and needs no
-/// key.
+/// Reads and encodes an input as a run would, and passes each request to `visit`. Returns the facts about a table as
+/// well. Prints only the number of rows that are left out, and needs no key.
 pub(super) fn checked_each(
     path: &Path,
     settings: &SettingsArgs,
     limit: BatchLimit,
     visit: &mut dyn FnMut(&PlannedRequest<'_>),
-) -> Result<Checked, Failure> {
+) -> Result<(Checked, Arc<TableFacts>), Failure> {
     let model = model::parse(&settings.model)?;
     let route = model::route(model.provider, settings.route.as_deref())?;
     let codec = model.provider.codec(route);
@@ -76,5 +78,5 @@ pub(super) fn checked_each(
     if checked.requests == 0 && facts.skipped() > 0 {
         return Err(nothing_left(path));
     }
-    Ok(checked)
+    Ok((checked, facts))
 }

@@ -37,6 +37,10 @@ pub(crate) fn open(
     // An input at a URL has no folder of attachments.
     let has_folder = !is_stdin && remote::url(input).is_none();
     let attachments = settings.attachments.as_deref();
+    if let Some(folder) = attachments {
+        remote::local("--attachments", folder)?;
+    }
+    settings.table.check_files(input)?;
     if let Some(folder) = attachments.filter(|folder| !folder.is_dir()) {
         return Err(Failure::usage(format!(
             "--attachments: {} is not a folder",
@@ -126,6 +130,16 @@ pub(crate) fn report_skipped(facts: &TableFacts, settings: &SettingsArgs) {
             "{} left out; see {}",
             format::count(count, "invalid row was", "invalid rows were"),
             path.display()
+        ));
+    }
+}
+
+/// Warns of prompts and system messages in which a null value stands as the word `null`.
+pub(crate) fn report_nulls(facts: &TableFacts) {
+    if let count @ 1.. = facts.rows_with_nulls() {
+        terminal::warn(&format!(
+            "{} no value where a template prints one, and the text has the word null there; {{{{ COLUMN if COLUMN is not none else '' }}}} prints nothing",
+            format::count(count, "row has", "rows have"),
         ));
     }
 }

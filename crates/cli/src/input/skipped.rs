@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Write};
 use std::path::Path;
 
 use crate::exit::Failure;
+use crate::remote;
 
 /// Beginning of a file that lmbatch wrote, and may overwrite.
 const BEGINNING: &[u8] = b"{\"line\":";
@@ -15,6 +16,7 @@ pub(super) struct SkippedFile(File);
 impl SkippedFile {
     /// Creates the file. An earlier file of invalid rows is overwritten, and any other file is refused.
     pub(super) fn open(path: &Path, input: &Path) -> Result<Self, Failure> {
+        remote::local("--skip-invalid", path)?;
         let refused =
             |why: String| Failure::usage(format!("--skip-invalid: {} {why}", path.display()));
         let real = |path: &Path| fs::canonicalize(path).ok();

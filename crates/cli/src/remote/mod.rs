@@ -36,6 +36,21 @@ pub(crate) fn input(path: &Path) -> Result<Option<Address>, Failure> {
     }
 }
 
+/// Refuses a URL for an option that takes a path on this machine.
+///
+/// # Errors
+/// Usage, with the option and the URL, for a URL of any scheme.
+pub(crate) fn local(option: &str, path: &Path) -> Result<(), Failure> {
+    match url(path) {
+        Some(text) => Err(Failure::usage(format!(
+            "{option}: {} is a URL, and this option takes a path on this machine",
+            address::shown(text)
+        ))
+        .hint("nothing was sent; name a path on this machine; to read the file there, download it first")),
+        None => Ok(()),
+    }
+}
+
 /// Returns the address of an output; `None` for a path.
 ///
 /// # Errors

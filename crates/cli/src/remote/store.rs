@@ -54,7 +54,7 @@ impl Object {
         // The stores' client takes the cryptography of the process, which is that of the providers' clients as well.
         // An error says that one is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let store = connect(address).map_err(|error| reason(&error))?;
+        let store = connect(address)?;
         let key = match address.scheme.is_store() {
             true => Key::parse(address.key()),
             false => Key::from_url_path(address.key()),
@@ -64,7 +64,7 @@ impl Object {
     }
 }
 
-fn connect(address: &Address) -> Result<Box<dyn ObjectStore>, Error> {
+fn connect(address: &Address) -> Result<Box<dyn ObjectStore>, String> {
     let retry = RetryConfig {
         max_retries: 4,
         retry_timeout: Duration::from_secs(60),
@@ -72,26 +72,35 @@ fn connect(address: &Address) -> Result<Box<dyn ObjectStore>, Error> {
     };
     let (silence, request) = (ClientConfigKey::ReadTimeout, ClientConfigKey::Timeout);
     let root = address.root();
+    let unusable = |error: Error| reason(&error);
     Ok(match address.scheme {
         Scheme::S3 => {
             let builder = AmazonS3Builder::from_env().with_url(root).with_retry(retry);
             let builder = builder.with_config(AmazonS3ConfigKey::Client(silence), SILENCE);
             let builder = builder.with_config(AmazonS3ConfigKey::Client(request), REQUEST);
-            Box::new(builder.build()?)
+            let allowed = AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp);
+            let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+            let allowed = builder.get_config_value(&allowed);
+            check_plain(endpoint.as_deref(), allowed.as_deref(), "AWS_ALLOW_HTTP")?;
+            Box::new(builder.build().map_err(unusable)?)
         }
         Scheme::Gs => {
             let builder = GoogleCloudStorageBuilder::from_env().with_url(root);
             let builder = builder.with_retry(retry);
             let builder = builder.with_config(GoogleConfigKey::Client(silence), SILENCE);
             let builder = builder.with_config(GoogleConfigKey::Client(request), REQUEST);
-            Box::new(builder.build()?)
+            Box::new(builder.build().map_err(unusable)?)
         }
         Scheme::Az => {
             let builder = MicrosoftAzureBuilder::from_env().with_url(root);
             let builder = builder.with_retry(retry);
             let builder = builder.with_config(AzureConfigKey::Client(silence), SILENCE);
             let builder = builder.with_config(AzureConfigKey::Client(request), REQUEST);
-            Box::new(builder.build()?)
+            let allowed = AzureConfigKey::Client(ClientConfigKey::AllowHttp);
+            let endpoint = builder.get_config_value(&AzureConfigKey::Endpoint);
+            let allowed = builder.get_config_value(&allowed);
+            check_plain(endpoint.as_deref(), allowed.as_deref(), "AZURE_ALLOW_HTTP")?;
+            Box::new(builder.build().map_err(unusable)?)
         }
         // A redirect from https to http is refused, since only https is allowed then; more than ten are refused.
         Scheme::Https | Scheme::Http => {
@@ -99,9 +108,30 @@ fn connect(address: &Address) -> Result<Box<dyn ObjectStore>, Error> {
             let is_plain = (address.scheme == Scheme::Http).to_string();
             let builder = builder.with_config(ClientConfigKey::AllowHttp, is_plain);
             let builder = builder.with_config(silence, SILENCE);
-            Box::new(builder.with_config(request, REQUEST).build()?)
+            Box::new(
+                builder
+                    .with_config(request, REQUEST)
+                    .build()
+                    .map_err(unusable)?,
+            )
         }
     })
+}
+
+/// Refuses an endpoint without TLS that is not allowed, of which the client says only that it cannot be used.
+fn check_plain(
+    endpoint: Option<&str>,
+    allowed: Option<&str>,
+    variable: &str,
+) -> Result<(), String> {
+    let is_plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let is_refused = is_plain && matches!(allowed, None | Some("false"));
+    match is_refused {
+        true => Err(format!(
+            "the endpoint is at http://, which is used only if {variable}=true is set"
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Writes the object to a file. Returns its size in bytes.
@@ -152,6 +182,11 @@ pub(super) fn probe(address: &Address) -> Result<(), String> {
     wait(async {
         let begun = object.store.put_multipart(&object.key).await;
         let mut begun = begun.map_err(|error| unwritten(&error))?;
+        if address.scheme == Scheme::Az {
+            // Azure learns of an upload by its first block, and keeps blocks that no upload completes for a week at most.
+            let sent = begun.put_part(PutPayload::from_static(b"lmbatch")).await;
+            sent.map_err(|error| unwritten(&error))?;
+        }
         // An account may lack the permission to abandon uploads. An upload without parts holds nothing.
         let _ = begun.abort().await;
         Ok(())
@@ -280,6 +315,25 @@ fn legible(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_without_tls_is_refused_with_the_variable_that_allows_it() {
+        for (endpoint, allowed, is_used) in [
+            (None, None, true),
+            (Some("https://h"), Some("false"), true),
+            (Some("http://h"), Some("true"), true),
+            (Some("http://h"), Some("false"), false),
+            (Some("http://h"), None, false),
+        ] {
+            let found = check_plain(endpoint, allowed, "AWS_ALLOW_HTTP");
+            assert_eq!(found.is_ok(), is_used, "{endpoint:?} {allowed:?}");
+            let why = found.err().unwrap_or_default();
+            assert!(
+                is_used || why.ends_with("AWS_ALLOW_HTTP=true is set"),
+                "{why}"
+            );
+        }
+    }
 
     #[test]
     fn the_reason_of_an_error_holds_neither_a_body_nor_a_query() {

@@ -1,12 +1,15 @@
 //! Inputs and outputs at URLs, over a store on this machine.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod moto;
 mod store;
 
 use std::fs;
 use std::io::Read as _;
+use std::ops::Deref;
 use std::process::{Command, Output};
 
+use lmbatch_tests::{assert_says, said};
 use tempfile::TempDir;
 
 use crate::store::Store;
@@ -21,22 +24,40 @@ const KEYS: [(&str, &str); 3] = [
     ("AWS_SESSION_TOKEN", "canary-session-token-0123456789"),
 ];
 
+/// A folder for commands whose S3 is a store on this machine.
 struct World {
-    store: Store,
+    endpoint: String,
     home: TempDir,
 }
 
-impl World {
+/// A folder, and the store that its commands use.
+struct WithStore {
+    world: World,
+    store: Store,
+}
+
+impl Deref for WithStore {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl WithStore {
     fn new() -> Self {
-        let world = Self {
-            store: Store::start(),
-            home: tempfile::tempdir().unwrap(),
-        };
-        fs::create_dir(world.home.path().join("tmp")).unwrap();
-        world
-            .store
-            .put("/data/in.csv", "id,prompt\na,Hi\nb,\"x, y\"\n");
-        world
+        let store = Store::start();
+        store.put("/data/in.csv", "id,prompt\na,Hi\nb,\"x, y\"\n");
+        let world = World::at_store(format!("http://{}", store.address));
+        Self { world, store }
+    }
+}
+
+impl World {
+    fn at_store(endpoint: String) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("tmp")).unwrap();
+        Self { endpoint, home }
     }
 
     fn at(&self, args: &[&str]) -> Output {
@@ -47,7 +68,7 @@ impl World {
             .current_dir(home)
             .env_clear()
             .envs(KEYS)
-            .env("AWS_ENDPOINT_URL", format!("http://{}", self.store.address))
+            .env("AWS_ENDPOINT_URL", &self.endpoint)
             .env("AWS_ALLOW_HTTP", "true")
             .env("AWS_REGION", "us-east-1")
             .env("LMBATCH_STATE_DIR", home.join("state"))
@@ -73,20 +94,6 @@ impl World {
     }
 }
 
-fn said(output: &Output) -> String {
-    let texts = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-    texts.join("\n")
-}
-
-#[track_caller]
-fn assert_says(output: &Output, code: i32, words: &[&str]) {
-    let all = said(output);
-    assert_eq!(output.status.code(), Some(code), "{all}");
-    for expected in words {
-        assert!(all.contains(expected), "{expected:?} is not in: {all}");
-    }
-}
-
 fn unzipped(bytes: &[u8]) -> String {
     let mut text = String::new();
     let mut decoder = flate2::read::GzDecoder::new(bytes);
@@ -96,7 +103,7 @@ fn unzipped(bytes: &[u8]) -> String {
 
 #[test]
 fn a_run_reads_an_object_and_writes_one_and_repeating_it_sends_nothing() {
-    let world = World::new();
+    let world = WithStore::new();
     let (input, output) = ("s3://data/in.csv", "s3://data/out/a.jsonl.gz");
     assert_says(
         &world.run(input, &["-o", output]),
@@ -135,7 +142,7 @@ fn a_run_reads_an_object_and_writes_one_and_repeating_it_sends_nothing() {
 
 #[test]
 fn an_object_that_has_changed_is_not_sent_again_without_being_asked() {
-    let world = World::new();
+    let world = WithStore::new();
     let args = ["-o", "s3://data/out.jsonl"];
     assert_says(&world.run("s3://data/in.csv", &args), 0, &[]);
     world
@@ -155,7 +162,7 @@ fn an_object_that_has_changed_is_not_sent_again_without_being_asked() {
 
 #[test]
 fn an_input_of_a_web_server_has_its_output_in_the_working_directory() {
-    let world = World::new();
+    let world = WithStore::new();
     world
         .store
         .put("/data/in%20put.jsonl", "{\"id\":\"a\",\"prompt\":\"Hi\"}\n");
@@ -168,7 +175,7 @@ fn an_input_of_a_web_server_has_its_output_in_the_working_directory() {
 
 #[test]
 fn a_large_output_is_uploaded_in_parts_and_appears_whole() {
-    let world = World::new();
+    let world = WithStore::new();
     let text = "many words ".repeat(400);
     let rows = (0..2_500).map(|id| format!("{{\"id\":{id},\"prompt\":\"{text}\"}}\n"));
     world.store.put("/data/in.jsonl", rows.collect::<String>());
@@ -190,7 +197,7 @@ fn a_large_output_is_uploaded_in_parts_and_appears_whole() {
 
 #[test]
 fn an_output_that_cannot_be_uploaded_is_kept_and_named() {
-    let world = World::new();
+    let world = WithStore::new();
     let args = ["-o", "s3://data/out.jsonl"];
     world.store.refuse("PUT /data/out.jsonl", 403);
     let refused = world.run("s3://data/in.csv", &args);
@@ -221,7 +228,7 @@ fn an_output_that_cannot_be_uploaded_is_kept_and_named() {
 
 #[test]
 fn a_url_that_cannot_be_used_ends_the_command_before_anything_is_sent() {
-    let world = World::new();
+    let world = WithStore::new();
     world.store.put("/data/there.jsonl", "mine");
     let refusing = |call: &str| world.store.refuse(call, 403);
     let input = "s3://data/in.csv";

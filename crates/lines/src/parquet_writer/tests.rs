@@ -10,7 +10,7 @@ use crate::OutcomeTable;
 use crate::outcome_table::tests::{answered, text};
 
 /// Returns the header and the rows of outcomes.
-fn rows(table: &OutcomeTable, outcomes: &[AnsweredRequest<'_>]) -> Vec<u8> {
+pub(super) fn rows(table: &OutcomeTable, outcomes: &[AnsweredRequest<'_>]) -> Vec<u8> {
     let mut rows = Vec::new();
     table.write_header(&mut rows);
     for outcome in outcomes {
@@ -19,13 +19,13 @@ fn rows(table: &OutcomeTable, outcomes: &[AnsweredRequest<'_>]) -> Vec<u8> {
     rows
 }
 
-fn file(rows: &[u8]) -> Vec<u8> {
+pub(super) fn file(rows: &[u8]) -> Vec<u8> {
     let mut writer = ParquetWriter::new(Vec::new());
     writer.write(rows).unwrap();
     writer.finish().unwrap()
 }
 
-fn read(file: Vec<u8>) -> Vec<RecordBatch> {
+pub(super) fn read(file: Vec<u8>) -> Vec<RecordBatch> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(file)).unwrap();
     reader.build().unwrap().map(Result::unwrap).collect()
 }

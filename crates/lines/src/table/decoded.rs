@@ -14,8 +14,8 @@ pub(super) type Input = Box<dyn BufRead + Send>;
 /// Size of the buffer of decompressed bytes.
 const BUFFER: usize = 64 << 10;
 
-/// Number of bytes from which a format is recognised.
-const HEAD: usize = 16;
+/// Number of bytes from which a format is recognised, or that an input is binary.
+const HEAD: usize = 1 << 10;
 
 /// Largest window of zstd that is accepted, as a power of two: 128 MiB, as the tool `zstd -d` accepts.
 const WINDOW_LOG: u32 = 27;
@@ -57,7 +57,7 @@ pub(super) fn decoded(input: Input) -> Result<Input, Error> {
 
 /// Refuses bytes that begin another format than text.
 fn refuse(head: &[u8]) -> Result<(), Error> {
-    match format::other_than_text(head) {
+    match format::other_than_plain(head) {
         Some(found) => Err(Error::invalid_input(format!(
             "the input cannot be read: {found}"
         ))),

@@ -208,6 +208,9 @@ impl TableInput {
                 }
                 _ => {}
             }
+            if let (Some(columns), Some(declared)) = (rows.columns(), rows.declared()) {
+                self.facts.declare(columns, &declared);
+            }
             writer = Some(requests);
         }
         let reading = Reading::new(rows, writer, &self.options, self.skipped.is_some());
@@ -271,13 +274,22 @@ impl RequestSource for TableInput {
         let (context, outline) = (&self.context, &mut self.outline);
         let has_one = match &mut self.state {
             State::Lines(lines) => return lines.next(visit),
-            State::Rows(reading) => reading.next(&self.facts, |place, text| {
-                pass_on(place, text, context, outline, visit);
-            })?,
+            State::Rows(reading) => {
+                let has_one = reading.next(&self.facts, |place, text| {
+                    pass_on(place, text, context, outline, visit);
+                })?;
+                if has_one && reading.prints_null {
+                    self.facts.count_with_nulls();
+                }
+                has_one
+            }
             State::Sample(drawn) => match drawn.next() {
                 Some(row) => {
                     if let Some(skipped) = &mut self.skipped {
                         skipped.original = row.original;
+                    }
+                    if row.prints_null {
+                        self.facts.count_with_nulls();
                     }
                     match row.text {
                         Ok(text) => pass_on(row.place, Ok(&text), context, outline, visit),

@@ -26,11 +26,14 @@ pub(super) struct Reading {
     line: Vec<u8>,
     /// The current row as JSON.
     pub(super) original: Vec<u8>,
+    /// True if a template prints a null value for the current row.
+    pub(super) prints_null: bool,
 }
 
 /// Row of a sample.
 pub(super) struct Drawn {
     pub(super) place: u64,
+    pub(super) prints_null: bool,
     pub(super) text: Result<String, RequestError>,
     pub(super) original: Vec<u8>,
 }
@@ -50,6 +53,7 @@ impl Reading {
             copies,
             line: Vec::new(),
             original: Vec::new(),
+            prints_null: false,
         }
     }
 
@@ -74,7 +78,9 @@ impl Reading {
         }
         self.line.clear();
         self.original.clear();
+        self.prints_null = false;
         let (line, original, requests) = (&mut self.line, &mut self.original, &mut self.requests);
+        let prints_null = &mut self.prints_null;
         let (copies, keeps_all) = (self.copies, self.keeps_all);
         let mut show = Some(show);
         let has_one = self.rows.next(&mut |found: Found<'_>| {
@@ -92,7 +98,11 @@ impl Reading {
                 facts.keep(row.columns());
             }
             let text = match (requests.as_mut(), row.own_form) {
-                (Some(requests), _) => text_of(requests, &row, line),
+                (Some(requests), _) => {
+                    let text = text_of(requests, &row, line);
+                    *prints_null = text.is_ok() && requests.has_printed_null();
+                    text
+                }
                 (None, Some(text)) => Ok(text),
                 (None, None) => Err(bad("the row is no request")),
             };
@@ -135,6 +145,7 @@ impl Reading {
             };
             let row = Drawn {
                 place,
+                prints_null: self.prints_null,
                 text,
                 original: self.original.clone(),
             };

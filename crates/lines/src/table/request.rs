@@ -154,6 +154,16 @@ impl RequestWriter {
         self.unseen.clear();
     }
 
+    /// Reports whether a template has printed a null value in the last request.
+    pub(super) fn has_printed_null(&self) -> bool {
+        let prompt = match &self.prompt {
+            Prompt::Template(template) => Some(&**template),
+            Prompt::Column(_) => None,
+        };
+        let mut templates = [prompt, self.system.as_ref()].into_iter().flatten();
+        templates.any(Template::has_printed_null)
+    }
+
     /// Writes the request of a row as one line.
     pub(super) fn write(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
         if !self.unseen.is_empty() {

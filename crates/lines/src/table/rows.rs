@@ -7,6 +7,7 @@ use lmbatch_core::{Error, RequestError};
 use super::decoded::{Input, peeked, unreadable};
 use super::delimited::Records;
 use super::row::{Cell, Row, members};
+use crate::column_type::Declared;
 use crate::context::bad;
 use crate::format;
 use crate::lines::Lines;
@@ -49,6 +50,11 @@ pub(super) struct Needed {
 pub(super) trait Rows: Send {
     /// Returns the names of the columns, if they are known before the first row.
     fn columns(&self) -> Option<&[String]>;
+
+    /// Returns the types of the columns, in their order, where the format declares them.
+    fn declared(&self) -> Option<Vec<Declared>> {
+        None
+    }
 
     /// Receives the needed columns before the first row, for formats that read columns one by one.
     ///
@@ -117,7 +123,8 @@ fn header(records: &Records) -> Result<Vec<String>, Error> {
     for (place, field) in records.fields().enumerate() {
         let number = place + 1;
         let name = std::str::from_utf8(field).map_err(|_| {
-            Error::invalid_input(format!("the header: column {number} {NOT_UTF_8}"))
+            let why = format::not_utf8(field);
+            Error::invalid_input(format!("the header: column {number} {why}"))
         })?;
         let name = name.trim();
         if name.is_empty() {
@@ -135,9 +142,6 @@ fn header(records: &Records) -> Result<Vec<String>, Error> {
     }
     Ok(columns)
 }
-
-const NOT_UTF_8: &str =
-    "is not UTF-8; convert the file, for example with: iconv -f LATIN1 -t UTF-8";
 
 impl Rows for DelimitedRows {
     fn columns(&self) -> Option<&[String]> {
@@ -185,7 +189,7 @@ fn cells<'a>(
     let mut cells = Vec::with_capacity(columns.len());
     for (name, field) in columns.iter().zip(records.fields()) {
         let text = simdutf8::basic::from_utf8(field)
-            .map_err(|_| bad(format!("the column {name:?} {NOT_UTF_8}")))?;
+            .map_err(|_| bad(format!("the column {name:?} {}", format::not_utf8(field))))?;
         cells.push((Cow::Borrowed(name.as_str()), Cell::Text(text)));
     }
     Ok(cells)
@@ -234,7 +238,7 @@ fn line_text(number: u64, bytes: &[u8]) -> Option<Result<&str, RequestError>> {
         return Some(Err(bad(found)));
     }
     let text = simdutf8::basic::from_utf8(bytes);
-    Some(text.map_err(|_| RequestError::invalid_input("the line is not UTF-8")))
+    Some(text.map_err(|_| bad(format!("the line {}", format::not_utf8(bytes)))))
 }
 
 /// Lines of lmbatch's own form or of a provider, which are requests already.

@@ -1,11 +1,13 @@
 //! Templates of prompts and system messages, over the columns of a row.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lmbatch_core::{Error, RequestError};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, ValueKind};
-use minijinja::{Environment, ErrorKind, Output, State, UndefinedBehavior, Value};
+use minijinja::{Environment, ErrorKind, Output, UndefinedBehavior, Value};
 
 use super::row::{Cell, Row, missing};
 use crate::context::bad;
@@ -32,6 +34,8 @@ pub(super) struct Template {
     functions: Vec<String>,
     /// True if the template reads the variable `row`.
     reads_row: bool,
+    /// True if a null value was printed for the last row.
+    prints_null: Arc<AtomicBool>,
 }
 
 impl Template {
@@ -46,7 +50,14 @@ impl Template {
         environment.set_syntax(syntax()?);
         environment.set_fuel(Some(FUEL));
         environment.set_debug(true);
-        environment.set_formatter(format);
+        let prints_null = Arc::new(AtomicBool::new(false));
+        let printed = Arc::clone(&prints_null);
+        environment.set_formatter(move |out, _, value| {
+            if value.is_none() {
+                printed.store(true, Ordering::Relaxed);
+            }
+            format(out, value)
+        });
         // It would print the state of the program into a prompt.
         environment.remove_global("debug");
         let globals: Vec<String> = environment
@@ -71,6 +82,7 @@ impl Template {
             columns,
             functions,
             reads_row,
+            prints_null,
         })
     }
 
@@ -82,6 +94,11 @@ impl Template {
     /// Reports whether the template reads the variable `row`.
     pub(super) fn reads_row(&self) -> bool {
         self.reads_row
+    }
+
+    /// Reports whether a null value was printed for the last row.
+    pub(super) fn has_printed_null(&self) -> bool {
+        self.prints_null.load(Ordering::Relaxed)
     }
 
     /// Refuses a template that reads columns which do not exist.
@@ -138,6 +155,7 @@ impl Template {
             }
             values.insert(WHOLE_ROW, Value::from(Serde(whole)));
         }
+        self.prints_null.store(false, Ordering::Relaxed);
         let template = self.environment.get_template(self.role);
         let rendered = template.and_then(|template| template.render(Value::from(values)));
         rendered.map_err(|error| {
@@ -171,11 +189,7 @@ fn exact(name: &str, json: &str) -> Result<serde_json::Value, RequestError> {
 }
 
 /// Writes a value in the spelling of JSON; a string as it is.
-fn format(
-    out: &mut Output<'_>,
-    _: &mut State<'_, '_>,
-    value: &Value,
-) -> Result<(), minijinja::Error> {
+fn format(out: &mut Output<'_>, value: &Value) -> Result<(), minijinja::Error> {
     let failed = |error: std::fmt::Error| {
         minijinja::Error::new(ErrorKind::WriteFailure, "the text cannot be written")
             .with_source(error)
@@ -265,6 +279,7 @@ mod tests {
             ("{{ t and i == 3 }}", "true"),
             ("{% for n in range(2) %}{{ loop.index }}{% endfor %}", "12"),
             ("{{ o.gone|default('none') }}", "none"),
+            ("{{ n if n is not none else '' }}", ""),
         ] {
             assert_eq!(
                 rendered(template, row).as_deref(),
@@ -282,6 +297,30 @@ mod tests {
             ("{{ dict }} {{ namespace }} {{ debug }}", "2 null true"),
         ] {
             assert_eq!(rendered(template, row).as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_null_that_is_printed_by_itself_is_noticed_for_its_row_alone() {
+        let template = |text: &str| Template::new(text, "the prompt").unwrap();
+        for (text, row, expected) in [
+            ("{{ n }}", r#"{"n":null}"#, true),
+            ("{{ n }}", r#"{"n":"null"}"#, false),
+            ("{{ row.n }}", r#"{"n":null}"#, true),
+            ("{{ n }}", r#"{"n":[null]}"#, false),
+            ("{{ n if n is not none else '' }}", r#"{"n":null}"#, false),
+            ("{% if n %}{{ n }}{% endif %}", r#"{"n":null}"#, false),
+        ] {
+            let template = template(text);
+            for (row, expected) in [(row, expected), (r#"{"n":1}"#, false)] {
+                let cells = super::super::row::members(row).unwrap();
+                let row = Row {
+                    cells,
+                    ..Row::default()
+                };
+                template.render(&row).unwrap();
+                assert_eq!(template.has_printed_null(), expected, "{text}");
+            }
         }
     }
 

@@ -197,6 +197,13 @@ fn another_format_is_refused_by_its_name() {
         (b"<!DOCTYPE html><html>", "HTML"),
         (b"\xfd7zXZ\0", "xz"),
         (b"BZh91AY", "bzip2"),
+        (b"\x04\x22\x4d\x18\x64", "LZ4"),
+        (b"\xff\x06\0\0sNaPpY", "Snappy"),
+        (b"7z\xbc\xaf\x27\x1c", "7z"),
+        (
+            b"\x1b\xda\x06\xa0\x9d",
+            "invalid UTF-8 at byte 2 of line 1); if the file is compressed with brotli",
+        ),
         (b"%PDF-1.7", "PDF"),
         (b"[{\"id\":1}]", "JSON"),
         (b"{\"id\":1}", "JSON"),
@@ -257,7 +264,7 @@ fn a_row_with_other_cells_than_the_header_is_an_error_of_its_line() {
     assert_eq!(found[3], "7 4: c");
     let latin = rows(&b"prompt\nna\xefve\nb\n"[..], options(|_| {}));
     assert!(
-        latin[0].starts_with("2 the column \"prompt\" is not UTF-8"),
+        latin[0].starts_with("2 the column \"prompt\" is not UTF-8 at byte 3; convert"),
         "{latin:?}"
     );
     assert_eq!(latin[1], "3 2: b");

@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit as ArrowUnit};
 use lmbatch_core::Error;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::{ConvertedType, LogicalType};
 use parquet::schema::types::Type;
 
 use super::file::{Shared, Source, guarded};
+use crate::column_type::{ColumnType, Declared, TimeUnit};
 
 /// Column of a table.
 pub(super) struct Column {
     pub(super) name: String,
     pub(super) kind: Kind,
+    /// Type of the file.
+    pub(super) declared: Declared,
 }
 
 /// Values of a column.
@@ -61,9 +64,15 @@ pub(super) fn read(source: &Arc<Source>) -> Result<(ArrowReaderMetadata, Vec<Col
             Ok(data_type) => with_type(field, data_type.clone()),
             Err(_) => Arc::clone(field),
         });
+        let declared = match (kind, &data_type) {
+            (Kind::Uuid, _) => Declared::Other("UUIDs"),
+            (_, Ok(data_type)) => declared(data_type),
+            (_, Err(what)) => Declared::Other(what),
+        };
         columns.push(Column {
             name: name.clone(),
             kind: data_type.map_or_else(Kind::Unreadable, |_| kind),
+            declared,
         });
     }
     let schema: SchemaRef = Arc::new(Schema::new(fields));
@@ -71,6 +80,59 @@ pub(super) fn read(source: &Arc<Source>) -> Result<(ArrowReaderMetadata, Vec<Col
     let of_file = Arc::clone(metadata.metadata());
     let metadata = guarded(|| ArrowReaderMetadata::try_new(of_file, options))?;
     Ok((metadata, columns))
+}
+
+/// Returns the type that a column of an output has if it repeats one that is decoded as `data_type`.
+fn declared(data_type: &DataType) -> Declared {
+    let unit = |unit: &ArrowUnit| match unit {
+        ArrowUnit::Millisecond => Some(TimeUnit::Milliseconds),
+        ArrowUnit::Microsecond => Some(TimeUnit::Microseconds),
+        ArrowUnit::Nanosecond => Some(TimeUnit::Nanoseconds),
+        // Parquet counts no seconds.
+        ArrowUnit::Second => None,
+    };
+    let found = match data_type {
+        DataType::Utf8View => Some(ColumnType::Text),
+        DataType::Boolean => Some(ColumnType::Boolean),
+        DataType::Int8 => Some(ColumnType::Int8),
+        DataType::Int16 => Some(ColumnType::Int16),
+        DataType::Int32 => Some(ColumnType::Int32),
+        DataType::Int64 => Some(ColumnType::Int64),
+        DataType::UInt8 => Some(ColumnType::UInt8),
+        DataType::UInt16 => Some(ColumnType::UInt16),
+        DataType::UInt32 => Some(ColumnType::UInt32),
+        DataType::UInt64 => Some(ColumnType::UInt64),
+        DataType::Float16 => Some(ColumnType::Float16),
+        DataType::Float32 => Some(ColumnType::Float32),
+        DataType::Float64 => Some(ColumnType::Float64),
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            Some(ColumnType::Decimal {
+                precision: *precision,
+                scale: *scale,
+            })
+        }
+        DataType::Date32 => Some(ColumnType::Date),
+        DataType::Time32(of) | DataType::Time64(of) => {
+            unit(of).map(|unit| ColumnType::Time { unit })
+        }
+        DataType::Timestamp(of, zone) => unit(of).map(|unit| ColumnType::Timestamp {
+            unit,
+            utc: zone.is_some(),
+        }),
+        _ => None,
+    };
+    found.map_or_else(|| Declared::Other(name(data_type)), Declared::Type)
+}
+
+/// Returns the name of values that an output has as texts.
+fn name(data_type: &DataType) -> &'static str {
+    match data_type {
+        DataType::List(_) => "lists",
+        DataType::Struct(_) => "structs",
+        DataType::Map(..) => "maps",
+        DataType::Null => "nulls only",
+        _ => "another type",
+    }
 }
 
 /// Reports whether a column holds UUIDs.

@@ -21,6 +21,7 @@ use self::columns::{Column, Kind};
 use self::file::Source;
 use super::row::{Cell, Row};
 use super::rows::{Found, Invalid, Needed, Rows, Written};
+use crate::column_type::Declared;
 use crate::context::bad;
 
 /// Maximum number of rows that are decoded at once.
@@ -111,6 +112,10 @@ impl ParquetRows {
 impl Rows for ParquetRows {
     fn columns(&self) -> Option<&[String]> {
         Some(&self.names)
+    }
+
+    fn declared(&self) -> Option<Vec<Declared>> {
+        Some(self.columns.iter().map(|column| column.declared).collect())
     }
 
     fn select(&mut self, needed: &Needed) -> Result<(), Error> {
