@@ -119,6 +119,52 @@ fn a_grown_input_with_another_output_is_refused_and_can_be_updated() {
 }
 
 #[test]
+fn other_columns_or_rows_of_a_sent_input_are_refused_and_can_be_updated() {
+    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+    let table = "id,text,num\n1,a,7\n2,b,8\n3,c,9\n";
+    std::fs::write(folder.path().join("in.csv"), table).unwrap();
+    let run = ["run", "in.csv", "--prompt", "{{ text }}"];
+    let at = |more: &[&str], code, part: &str| {
+        let args = [&run[..], &QUICK[2..], more].concat();
+        check(&emulating, folder.path(), &args, code, part);
+    };
+    at(&["-o", "one.csv", "--limit", "2"], 0, "");
+    for (more, part) in [
+        (&["--keep", "num"][..], "2 unchanged, 0 changed, 1 new"),
+        (&["--limit", "2", "--keep", "num"], "sends nothing"),
+        (&["--id", "num"], "0 unchanged, 0 changed, 3 new, 2 gone"),
+        (&["--pilot", "1", "--keep", "num"], "1 new"),
+    ] {
+        at(&[more, &["-o", "two.csv"]].concat(), 2, part);
+    }
+    let before = batches(&emulating);
+    let update = ["--limit", "2", "--keep", "num", "-o", "two.csv", "--update"];
+    at(&update, 0, "2 unchanged, 0 changed, 0 new");
+    assert_eq!(batches(&emulating), before);
+    let kept = std::fs::read_to_string(folder.path().join("two.csv")).unwrap();
+    assert!(kept.starts_with("id,num,"), "{kept}");
+}
+
+#[test]
+fn a_grown_input_without_the_name_of_its_run_is_sent_with_a_warning() {
+    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+    let line = |id: &str| json!({"id": id, "prompt": "x"});
+    let at = |more: &[&str], part: &str| {
+        let args = [&QUICK[..], more].concat();
+        check(&emulating, folder.path(), &args, 0, part);
+    };
+    write_input(folder.path(), [line("a")]);
+    at(&["-o", "one.jsonl", "--run", "mine"], "");
+    write_input(folder.path(), [line("a"), line("b")]);
+    let warning = "another version of this input was sent to the same model by run r-";
+    at(&["-o", "two.jsonl"], warning);
+    at(
+        &["-o", "one.jsonl", "--run", "mine", "--update"],
+        "1 unchanged, 0 changed, 1 new, 0 gone",
+    );
+}
+
+#[test]
 fn wrong_names_limits_and_numbers_are_refused_before_anything_is_sent() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     write_input(folder.path(), [json!({"id": "a", "prompt": "x"})]);
