@@ -158,7 +158,9 @@ impl Page {
         }
         for (command, expected) in commands {
             let output = self.sh(&format!("exec 2>&1\n{command}"));
-            let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+            // Commands that are printed repeat the option of the script above.
+            let printed =
+                String::from_utf8_lossy(&output.stdout).replace(" --poll-interval 20ms", "");
             let fits = fits(&expected, &printed);
             if !fits {
                 return Err(format!(

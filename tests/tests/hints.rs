@@ -134,7 +134,7 @@ fn the_same_requests_under_another_name_cause_one_warning() {
     };
     assert_eq!(warning(&world.run(&["-o", "1"])), 0);
     let named = world.run(&["--run", "mine", "-o", "2"]);
-    assert_says(&named, 0, &["which has no name"]);
+    assert_says(&named, 0, &["without a name"]);
     assert_eq!(warning(&named), 1, "{}", said(&named));
     // No warning for a known run, a requeue, other requests or another model.
     assert_eq!(warning(&world.run(&["--run", "mine", "-o", "2"])), 0);

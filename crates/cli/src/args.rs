@@ -298,10 +298,11 @@ pub(crate) enum Only {
 pub(crate) struct RequeueArgs {
     /// Id or name of the run, or at least the first 4 characters of its id.
     pub(crate) run: String,
-    /// Send only requests whose outcome has one of these statuses or problems [default: errored, expired, cancelled
+    /// Send only requests whose outcome has one of these statuses or problems, separated by commas, or repeated. With
+    /// --repair, answers that do not fit their schema are chosen in place of it [default: errored, expired, cancelled
     /// and missing]. What was or may have been paid for is sent again only if it is named: errors of the kinds
     /// malformed_answer and doubt, and missing ones where the provider counts answers that it has not delivered.
-    #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',')]
+    #[arg(long, value_name = "STATUS|PROBLEM", value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<Only>,
     /// Send only requests whose ids are in this file, one per line.
     #[arg(long, value_name = "FILE")]
@@ -352,7 +353,7 @@ pub(crate) struct ReportArgs {
     /// Overwrite an existing output file.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Count outputs with these problems as usable. Kept with the run.
+    /// Count outputs with these problems as usable; separated by commas, or repeated. Kept with the run.
     #[arg(long, value_name = "PROBLEM", value_delimiter = ',', value_parser = problems())]
     pub(crate) accept: Vec<Problem>,
     /// Data to delete at the provider once the output is written [default: inputs]. Kept with the run.
@@ -385,7 +386,7 @@ pub(crate) struct ResumeArgs {
     #[arg(long, requires = "all", conflicts_with = "once")]
     pub(crate) watch: bool,
     /// Create batches that are due, poll each batch once, fetch ended batches, and exit: with 0 or 3, or with 4
-    /// if the run is still in progress. For cron and schedulers.
+    /// if the run is still running. For cron and schedulers.
     #[arg(long)]
     pub(crate) once: bool,
     #[command(flatten)]
@@ -441,12 +442,12 @@ pub(crate) struct ShowArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("runs").required(true).args(["run", "older_than"]))]
 pub(crate) struct PurgeArgs {
     /// Id or name of the run, or at least the first 4 characters of its id.
-    #[arg(required_unless_present = "older_than")]
     pub(crate) run: Option<String>,
     /// Delete every finished run that started at least this long ago, such as 30d.
-    #[arg(long, value_name = "DUR", conflicts_with = "run", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) older_than: Option<Duration>,
     /// Delete the inputs and results of the runs at the provider.
     #[arg(long)]
@@ -474,6 +475,7 @@ pub(crate) struct PurgeArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct CancelArgs {
     /// Run, by its id, its name or the beginning of its id; with -p, the id of a batch.
+    #[arg(value_name = "RUN|BATCH")]
     pub(crate) batch: String,
     /// Provider of the batch; not needed for a run.
     #[arg(short, long)]
@@ -537,7 +539,7 @@ pub(crate) struct ListArgs {
 /// Model, parameters and files that apply to every request.
 #[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 pub(crate) struct SettingsArgs {
-    /// Model that answers the requests, such as openai/gpt-5.4-mini.
+    /// Model that answers the requests, such as openai/gpt-5.4-mini [default: `model` of lmbatch.toml].
     #[arg(short, long, value_name = "PROVIDER/MODEL")]
     pub(crate) model: String,
     /// System message for every request; @FILE reads it from a file. For a table it is a template, as --prompt is.
@@ -639,6 +641,7 @@ impl SettingsArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct BatchArgs {
     /// Run, by its id, its name or the beginning of its id; with -p, the id of a batch.
+    #[arg(value_name = "RUN|BATCH")]
     pub(crate) batch: String,
     /// Provider of the batch; not needed for a run.
     #[arg(short, long)]

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 /// State folder in which runs are recorded.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct StateArgs {
-    /// State folder, in which runs are recorded [default: the nearest .lmbatch made by `lmbatch init`, in this folder
-    /// or above it; else the user's own].
+    /// State folder, in which runs are recorded [default: `state` of the nearest lmbatch.toml; else the nearest
+    /// .lmbatch made by `lmbatch init`, in this folder or above it; else `state` of the user's own lmbatch.toml; else
+    /// the user's own].
     #[arg(long, value_name = "FOLDER", env = "LMBATCH_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
 }

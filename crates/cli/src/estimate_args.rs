@@ -20,7 +20,7 @@ impl<S: clap::Args> clap::Args for EachModel<S> {
     fn augment_args(command: Command) -> Command {
         S::augment_args(command).mut_arg(MODEL, |arg| {
             arg.action(ArgAction::Append)
-                .help("Model to estimate, such as openai/gpt-5.4-mini; may be repeated")
+                .help("Model to estimate, such as openai/gpt-5.4-mini; may be repeated [default: `model` of lmbatch.toml]")
         })
     }
 

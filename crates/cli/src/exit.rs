@@ -170,7 +170,7 @@ impl Failure {
                     .is_some_and(|message| message.starts_with(lmbatch_lines::NO_PROMPT));
                 let hint = match has_no_prompt {
                     true => {
-                        "nothing was sent; --prompt 'Summarize: {{ COLUMN }}' makes a prompt from columns, and --prompt-field COLUMN takes one as it is"
+                        "nothing was sent; --prompt 'Summarise: {{ COLUMN }}' makes a prompt from columns, and --prompt-field COLUMN takes one as it is"
                     }
                     false => "nothing was sent",
                 };

@@ -13,8 +13,7 @@ pub(crate) struct RepairArgs {
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct ContinuingRepairArgs {
     /// Send each answer that does not fit its schema back to be corrected, with the place and the reason, up to N times
-    /// beyond --max-attempts; each repair is billed. With requeue these answers are chosen, in place of --only [default:
-    /// the run's own setting, or 0].
+    /// beyond --max-attempts; each repair is billed [default: the run's own setting, or 0].
     #[arg(long = "repair", value_name = "N")]
     pub(crate) repairs: Option<u32>,
 }

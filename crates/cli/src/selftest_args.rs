@@ -11,9 +11,10 @@ use crate::paying_args::PricesArgs;
 
 /// Subject of a self-test, its limits, and its report.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("subject").required(true).multiple(true).args(["provider", "model"]))]
 pub(crate) struct SelftestArgs {
     /// Provider to test, such as openai; not needed with -m.
-    #[arg(short, long, required_unless_present = "model")]
+    #[arg(short, long)]
     pub(crate) provider: Option<String>,
     /// Model that answers the requests, such as openai/gpt-5.4-mini [default: the provider's cheapest model that has a
     /// known batch price and has not retired].

@@ -17,7 +17,7 @@ use crate::{format, remote};
 #[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct TableArgs {
-    /// Template of the prompt, such as 'Summarize: {{ text }}', over the columns of CSV, TSV, Parquet or JSON Lines;
+    /// Template of the prompt, such as 'Summarise: {{ text }}', over the columns of CSV, TSV, Parquet or JSON Lines;
     /// @FILE reads it from a file. See "Tables" in the guide.
     #[arg(
         long,

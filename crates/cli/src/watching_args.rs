@@ -9,6 +9,7 @@ use crate::connection_args::{ConnectionArgs, StateArgs};
 pub(crate) struct StatusArgs {
     /// Run, by its id, its name or the beginning of its id; with -p, the id of a batch [default: every unfinished
     /// run].
+    #[arg(value_name = "RUN|BATCH")]
     pub(crate) batch: Option<String>,
     /// Provider of the batch; not needed for a run.
     #[arg(short, long, requires = "batch")]

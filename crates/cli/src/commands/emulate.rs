@@ -13,8 +13,10 @@ pub(crate) async fn emulate(addr: SocketAddr, options: &EmulatorArgs) -> Result<
     // The server runs until a signal ends it.
     let mut handling = Handling::new();
     let emulator = builder.start().await;
-    let mut emulator =
-        emulator.map_err(|error| Failure::failed(format!("cannot listen on {addr}: {error}")))?;
+    let mut emulator = emulator.map_err(|error| {
+        Failure::failed(format!("cannot listen on {addr}: {error}"))
+            .hint("--addr 127.0.0.1:0 listens on a free port")
+    })?;
     for (name, value) in emulator.environment() {
         terminal::out(&format!("export {name}={value}"));
     }

@@ -189,7 +189,7 @@ pub(super) async fn warn_of_duplicate(
     };
     let named = match &run.name {
         Some(name) => format!("run {} ({name:?})", run.id),
-        None => format!("run {}, which has no name", run.id),
+        None => format!("run {} without a name", run.id),
     };
     if *run.digest != *plan.digest() {
         let name = run.name.as_deref().unwrap_or_default();

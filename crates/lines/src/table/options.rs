@@ -110,7 +110,7 @@ pub struct Sample {
 /// use lmbatch_lines::{InputFormat, TableOptions};
 /// let mut options = TableOptions::default();
 /// options.format = InputFormat::Csv;
-/// options.prompt = Some("Summarize: {{ text }}".to_owned());
+/// options.prompt = Some("Summarise: {{ text }}".to_owned());
 /// assert!(options.has_headers);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

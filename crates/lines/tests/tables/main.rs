@@ -653,7 +653,7 @@ fn memory_is_independent_of_the_number_of_rows() {
         let mut found = 0;
         let info = allocation_counter::measure(|| {
             let options = options(|options| {
-                options.prompt = Some("Summarize: {{ text }}".to_owned());
+                options.prompt = Some("Summarise: {{ text }}".to_owned());
                 options.keep = KeptColumns::Named(vec!["note".to_owned()]);
             });
             let mut table = TableInput::new(Cursor::new(bytes), options, context());
