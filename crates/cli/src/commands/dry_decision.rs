@@ -158,12 +158,7 @@ pub(super) async fn decided(
     examined: &Examined,
     plan: &Plan,
 ) -> Result<Decision, Failure> {
-    if notes.kept.repairs() > 0 {
-        examined
-            .engine
-            .check_repairs(plan)
-            .map_err(|error| Failure::usage(error.to_string()).hint("leave out --repair"))?;
-    }
+    run::check_repairs(&examined.engine, plan, notes.kept.repairs())?;
     let first = run::first_requests(args, plan.requests());
     let engine = run::priced(args, examined.engine.clone(), notes, first.is_some())?;
     if first.is_some() {

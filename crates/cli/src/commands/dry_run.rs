@@ -159,6 +159,7 @@ pub(super) async fn run(
     let planned = plan_unless_empty(&args.input, &args.settings, examined.engine(), visit).await;
     let plan = match planned {
         Ok(Planned { plan, keep }) => {
+            keep.warn(notes.format);
             notes.keep = keep;
             Some(plan)
         }

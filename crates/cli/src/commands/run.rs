@@ -140,14 +140,9 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
     };
     keep.warn(context.notes.format);
     context.notes.keep = keep;
-    if run_options.repairs > 0
-        && let Err(error) = engine.check_repairs(&plan)
-    {
+    if let Err(failure) = check_repairs(&engine, &plan, run_options.repairs) {
         plan.discard();
-        return Err(match error.kind() {
-            ErrorKind::InvalidInput => dry_run::without_schema(),
-            _ => Failure::usage(error.to_string()).hint("leave out --repair"),
-        });
+        return Err(failure);
     }
     let first = pilot::first(&args, &engine, &plan, first_estimating).await?;
     if has_pilot && first.is_none() {
@@ -314,6 +309,19 @@ pub(super) fn priced(
     engine = cost.limiting(engine);
     notes.kept = std::mem::take(&mut notes.kept).with_cost(cost);
     Ok(engine)
+}
+
+/// Checks that answers to the requests of a plan can be repaired, if the options ask for repairs.
+pub(super) fn check_repairs(engine: &Engine, plan: &Plan, repairs: u32) -> Result<(), Failure> {
+    if repairs == 0 {
+        return Ok(());
+    }
+    engine
+        .check_repairs(plan)
+        .map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput => dry_run::without_schema(),
+            _ => Failure::usage(error.to_string()).hint("leave out --repair"),
+        })
 }
 
 /// Returns the number of requests of a pilot, if the options ask for one and the input has more.

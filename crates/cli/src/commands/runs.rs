@@ -261,12 +261,12 @@ mod tests {
         };
         let at_80 = "\
 run       name              state     requests  failed  done  eta      started
-r-b7h0xn  night…-summaries  running      5,000      23    8%  unknown  3 min ago
+r-b7h0xn  nigh…y-summaries  running      5,000      23    8%  unknown  3 min ago
 r-zbkrkq  -                 finished     5,000      23  100%  -        3 min ago";
         assert_eq!(shown(80), at_80);
         let at_120 = "\
 run       name              state     requests  failed  done  eta      started    model             output
-r-b7h0xn  night…-summaries  running      5,000      23    8%  unknown  3 min ago  openai/gpt-5.4-…  ….gpt-5.4-mini.jsonl
+r-b7h0xn  nigh…y-summaries  running      5,000      23    8%  unknown  3 min ago  openai/gpt-5.4-…  ….gpt-5.4-mini.jsonl
 r-zbkrkq  -                 finished     5,000      23  100%  -        3 min ago  openai/gpt-5.4-…  ….gpt-5.4-mini.jsonl";
         assert_eq!(shown(120), at_120);
         let output = "/home/user/projects/tickets/tickets.openai.gpt-5.4-mini.jsonl";
@@ -301,9 +301,9 @@ r-b7h0xn  tickets-2026-11-26  finished     5,000      23  100%  3 min ago
 r-b7h0xn  tickets-2026-11-27  finished     5,000      23  100%  3 min ago";
         assert_eq!(text(&mut RunTable::new(), None), at_80);
         let sized = "\
-run       name                state     requests  failed  size      started
-r-b7h0xn  tickets-2026-11-26  finished     5,000      23  512.0 MB  3 min ago
-r-b7h0xn  tickets-2026-11-27  finished     5,000      23  512.0 MB  3 min ago";
+run       name             state     requests  failed  done      size  started
+r-b7h0xn  tic…-2026-11-26  finished     5,000      23  100%  512.0 MB  3 min ago
+r-b7h0xn  tic…-2026-11-27  finished     5,000      23  100%  512.0 MB  3 min ago";
         assert_eq!(text(&mut RunTable::sized(), Some(512_000_000)), sized);
     }
 }
