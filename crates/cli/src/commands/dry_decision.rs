@@ -198,7 +198,7 @@ pub(super) async fn decided(
                 ));
             }
             if !args.emulate {
-                warn_of_duplicate(&engine, duplicate.as_deref()).await?;
+                warn_of_duplicate(&engine, plan, duplicate.as_deref()).await?;
             }
             Ok(Decision::New)
         }
