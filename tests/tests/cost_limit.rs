@@ -180,3 +180,23 @@ fn a_detached_run_reports_the_batches_that_its_limit_has_no_room_for() {
     );
     assert!(said(&left).contains("not created yet: 2 batches"));
 }
+
+#[test]
+fn a_limit_that_is_set_later_counts_and_shows_what_was_spent_before() {
+    let world = world(&["one", "lmb:truncate"]);
+    let first = run(&world, &["--max-tokens", "20"]);
+    assert_eq!(first.status.code(), Some(3), "{}", said(&first));
+    let answers = lines(&world.path().join("out.jsonl"));
+    let spent: Cost = answers.iter().map(cost_of).sum();
+    let requeue = ["requeue", "mine", "--only", "truncated", "--json"];
+    let refused = world.at(&[&requeue[..], &["--max-cost", "0.0001"]].concat());
+    assert_eq!(refused.status.code(), Some(5), "{}", said(&refused));
+    let shown = said(&world.at(&["show", "mine"]));
+    let line = format!("cost limit $0.0001, of which {spent} is spent or reserved");
+    assert!(shown.contains(&line), "{line}: {shown}");
+    let error = object(&refused)["error"]["message"].to_string();
+    let rounded = format!("{} of the limit of $0.0001 is spent", spent.rounded());
+    assert!(error.contains(&rounded), "{rounded}: {error}");
+    let settled = format!("1\t1\t\t{spent}\t\t");
+    assert!(shown.contains(&settled), "{settled}: {shown}");
+}

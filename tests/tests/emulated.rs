@@ -135,6 +135,31 @@ fn an_emulated_run_whose_command_was_killed_begins_anew() {
 }
 
 #[test]
+fn an_emulated_run_names_no_bill_and_nothing_that_a_provider_retains() {
+    let world = World::new(&["one", "two"]);
+    let pilot = world.run(&["--pilot", "1", "--run", "mine"]);
+    assert_says(&pilot, 4, &["pilot of run"]);
+    let refused = world.at(&["purge", "mine"]);
+    assert_says(
+        &refused,
+        2,
+        &["is a pilot whose other requests are not sent"],
+    );
+    let ended = world.run(&["--run", "mine", "--json"]);
+    assert_says(&ended, 0, &[]);
+    for output in [&pilot, &refused, &ended] {
+        let told = said(output);
+        assert!(
+            !told.contains("retained by") && !told.contains("are billed"),
+            "{told}"
+        );
+    }
+    let text = String::from_utf8_lossy(&ended.stdout);
+    let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(summary.get("remote"), None, "{summary}");
+}
+
+#[test]
 fn answers_come_from_a_file() {
     let world = World::new(&["Hi", "Bye"]);
     fs::write(world.path().join("answers.json"), r#"{"Hi": "Hello!"}"#).unwrap();

@@ -18,6 +18,7 @@ mod damage;
 mod descriptors;
 mod disk;
 mod emulated;
+mod dry_runs;
 mod ends;
 mod faults;
 mod handles;

@@ -159,7 +159,8 @@ pub(crate) struct RunArgs {
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
-    /// Check everything that needs no key, and report what would be sent; nothing is sent.
+    /// Take every decision of the run that needs no key, also by the record and the limit on the cost, and report what
+    /// would be sent; nothing is sent or recorded.
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use lmbatch::engine::{BadInput, PlanError};
+use lmbatch::engine::{BadInput, NO_OUTPUT_MAXIMUM, PlanError};
 use lmbatch::{Error, ErrorKind, Retry};
 use serde_json::{Value, json};
 
@@ -218,6 +218,12 @@ pub(crate) fn is_awaited(error: &Error) -> bool {
         && error.retry() == Retry::Temporary
 }
 
+/// Reports whether an error says that a cost limit needs a maximum number of output tokens.
+fn lacks_maximum(error: &Error) -> bool {
+    let message = error.message();
+    message.is_some_and(|message| message.contains(NO_OUTPUT_MAXIMUM))
+}
+
 /// Returns the provider's message in an error, or in the error that caused it.
 fn said(error: &Error) -> Option<String> {
     let own = error.provider_message();
@@ -273,6 +279,9 @@ impl From<Error> for Failure {
                 "set the key of the account that was used, or send everything again under this key with --new",
             ),
             ErrorKind::Billing => Some("check the account's billing; existing batches continue"),
+            ErrorKind::InvalidInput if lacks_maximum(&error) => {
+                Some("--max-tokens N, --expect-output N or --pilot N")
+            }
             _ if exit == Exit::Busy => {
                 Some("wait for the other process to end, then run the command again")
             }

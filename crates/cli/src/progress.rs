@@ -123,7 +123,7 @@ impl Facts {
             line.done.saturating_sub(first_done),
         );
         (line.rate, line.left) = (None, None);
-        if more > 0 && spent >= 1.0 {
+        if more > 0 && spent >= 1.0 && line.done < line.total {
             let rate = more as f64 / spent;
             line.rate = Some(rate);
             let seconds = (line.total - line.done) as f64 / rate;
@@ -478,7 +478,7 @@ impl Observer for Progress {
                 self.tell(&format!(
                     "read {}, {} to send",
                     format::count(*requests, "request", "requests"),
-                    size(*bytes)
+                    format::bytes(*bytes)
                 ));
             }
             Event::SchemaChanged { notes } if !matches!(self.show, Show::Nothing) => {
@@ -486,7 +486,7 @@ impl Observer for Progress {
             }
             Event::Staging { bytes, .. } => {
                 self.phase(Phase::Uploading(*bytes));
-                self.line("uploading", &format!("uploading {}", size(*bytes)));
+                self.line("uploading", &format!("uploading {}", format::bytes(*bytes)));
             }
             Event::Creating { .. } => {
                 self.phase(Phase::Creating);
@@ -537,12 +537,4 @@ fn short(error: &Error) -> String {
 /// Returns one line about the changes that sending makes to schemas.
 pub(crate) fn schema_note(notes: &[String]) -> String {
     plain(&format!("schema: {}", notes.join("; ")))
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1000 => format!("{bytes} B"),
-        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
-    }
 }

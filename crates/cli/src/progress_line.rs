@@ -124,11 +124,12 @@ impl Line {
                 add(5, format!(" · {}", rate_text(rate)));
             }
             if matches!(self.phase, Phase::Waiting(_)) {
-                let left = self.left.map(format::coarse);
-                add(
-                    2,
-                    format!(" · ETA {}", left.as_deref().unwrap_or("unknown")),
-                );
+                let end = match self.left {
+                    Some(Duration::ZERO) => "overdue".to_owned(),
+                    Some(left) => format!("ETA {}", format::coarse(left)),
+                    None => "ETA unknown".to_owned(),
+                };
+                add(2, format!(" · {end}"));
             }
         }
         if let Some(run) = &self.run {
@@ -196,6 +197,14 @@ mod tests {
             "waiting: in progress 437/5,000 8%"
         );
         assert_eq!(waiting.within(10, elapsed), "waiting:…");
+        let late = Line {
+            left: Some(Duration::ZERO),
+            ..waiting
+        };
+        assert_eq!(
+            late.within(78, elapsed),
+            "waiting: in progress █░░░░░░░░░░░░░░░ 437/5,000 8% · 3 failed · 12/s · overdue"
+        );
     }
 
     #[test]

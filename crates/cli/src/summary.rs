@@ -1,6 +1,7 @@
 //! Counts of a finished run.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use lmbatch::adapter::format_time;
@@ -8,8 +9,9 @@ use lmbatch::engine::{BatchAccount, RemainingData, undelivered};
 use lmbatch::{
     BatchSnapshot, BatchStatus, Costs, Engine, OutcomeStatus, Problem, RequestCounts, TokenUsage,
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use crate::commands::run_settings::absolute_path;
 use crate::cost_summary::CostSummary;
 use crate::counts::Counts;
 use crate::exit::Exit;
@@ -49,6 +51,8 @@ pub(crate) struct Summary {
     /// State folder in which the run is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     state_dir: Option<String>,
+    /// Path of the output as the command names it; absolute for programs.
+    #[serde(serialize_with = "absolute")]
     pub(crate) output: String,
     elapsed_seconds: f64,
     emulated: bool,
@@ -164,6 +168,11 @@ impl FailedBatch {
     }
 }
 
+/// Writes the path of an output, which is valid in any folder; `-` and URLs stay unchanged.
+fn absolute<S: Serializer>(output: &str, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&absolute_path(Path::new(output)))
+}
+
 #[derive(Debug, Serialize)]
 struct Remote {
     inputs: u64,
@@ -222,7 +231,11 @@ impl Summary {
         self
     }
 
+    /// Adds the data that stays at the provider. An emulator keeps nothing.
     pub(crate) fn leave(&mut self, left: &RemainingData) {
+        if self.emulated {
+            return;
+        }
         self.remote = Some(Remote {
             inputs: left.inputs,
             batches: left.batches,

@@ -121,6 +121,8 @@ enum Cut {
     End(usize),
     /// The beginning, down to a width: of a path, whose end tells more.
     Start(usize),
+    /// The middle, down to a width: of a name, whose end may be a day.
+    Middle(usize),
 }
 
 /// Column of a table.
@@ -154,6 +156,12 @@ impl Column {
         self
     }
 
+    /// Allows that cells lose their middle, down to a width.
+    pub(crate) const fn cut_middle(mut self, least: usize) -> Self {
+        self.cut = Cut::Middle(least);
+        self
+    }
+
     /// Allows that the column is left out on a narrow terminal, before those with a lower rank.
     pub(crate) const fn rank(mut self, rank: u8) -> Self {
         self.leave_out = rank;
@@ -163,7 +171,9 @@ impl Column {
     fn least(&self, natural: usize) -> usize {
         match self.cut {
             Cut::Never => natural,
-            Cut::End(least) | Cut::Start(least) => natural.min(least.max(self.name.len())),
+            Cut::End(least) | Cut::Start(least) | Cut::Middle(least) => {
+                natural.min(least.max(self.name.len()))
+            }
         }
     }
 
@@ -174,6 +184,7 @@ impl Column {
         }
         match self.cut {
             Cut::Start(_) => cut_start(text, width),
+            Cut::Middle(_) => cut_middle(text, width),
             _ => cut_end(text, width),
         }
     }
@@ -209,6 +220,15 @@ fn cut_start(text: &str, width: usize) -> String {
         kept.push(c);
     }
     std::iter::once(CUT).chain(kept.into_iter().rev()).collect()
+}
+
+/// Returns the first quarter of a text and its end, which fit into a width, with `…` in place of the rest.
+fn cut_middle(text: &str, width: usize) -> String {
+    let mut kept = cut_end(text, width / 4 + 1);
+    // Its last sign stands for the rest.
+    kept.pop();
+    let rest = width.saturating_sub(measure_text_width(&kept));
+    kept + &cut_start(text, rest)
 }
 
 /// Rows of cells under named columns.
@@ -336,6 +356,14 @@ impl Table {
             let kept = widths.iter().flatten();
             kept.clone().sum::<usize>() + GAP * kept.count().saturating_sub(1)
         };
+        // Columns without a value tell nothing.
+        if total(&widths) > most && !self.rows.is_empty() {
+            for (at, width) in widths.iter_mut().enumerate() {
+                if self.rows.iter().all(|row| row[at] == Cell::Empty) {
+                    *width = None;
+                }
+            }
+        }
         // Columns are left out until the shortest form of the others fits.
         loop {
             let least: Vec<Option<usize>> = widths

@@ -110,10 +110,10 @@ impl Target {
         }
         let folder = folder(path);
         if !folder.is_dir() {
-            return Err(Failure::usage(format!(
-                "there is no folder {}",
-                folder.display()
-            )));
+            return Err(
+                Failure::usage(format!("there is no folder {}", folder.display()))
+                    .hint("create it, or choose another path with -o"),
+            );
         }
         Ok(Self::File {
             path: path.to_path_buf(),

@@ -12,6 +12,10 @@ use serde::Serialize;
 /// Longest time from a create to the end of its batch. Prices may change in it, and the higher one is reserved.
 const WINDOW: Duration = Duration::from_secs(24 * 3600);
 
+/// Words in the error of a [cost limit](crate::Engine::with_cost_limit) about a request whose output is not limited, by
+/// which a program recognises that error.
+pub const NO_OUTPUT_MAXIMUM: &str = "sets no maximum number of output tokens";
+
 /// Limit on the cost of a run.
 ///
 /// Before each create, the largest cost of the batch is reserved: at most one input token for each byte of a request,
@@ -148,7 +152,9 @@ impl Pricer {
             return Err("has content whose tokens cannot be bounded, such as a document, a file or a tool at the provider; leave out the cost limit, or the content".to_owned());
         };
         let Some(each) = bounds.output.or(expected_output) else {
-            return Err("sets no maximum number of output tokens; set one, or an expected number of output tokens".to_owned());
+            return Err(format!(
+                "{NO_OUTPUT_MAXIMUM}; set one, or an expected number of output tokens"
+            ));
         };
         let Some(model) = bounds.model.as_deref().or(of_batch) else {
             return Err("names no model".to_owned());

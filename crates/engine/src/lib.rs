@@ -40,7 +40,7 @@ pub use client::requests::{IntoRequests, Requests, form};
 pub use client::run::{Run, RunOutput};
 pub use client::wait::Wait;
 pub use clock::{SystemClock, SystemRng};
-pub use cost::{CostLimit, Costs};
+pub use cost::{CostLimit, Costs, NO_OUTPUT_MAXIMUM};
 pub use engine::Engine;
 pub use event::{Event, Observer};
 pub use memory::MemoryLedger;

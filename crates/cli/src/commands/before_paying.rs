@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lmbatch::engine::PlannedRequest;
+use lmbatch::engine::{Plan, PlannedRequest};
 use lmbatch::{Cost, CostRange};
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -52,6 +52,25 @@ pub(crate) struct Sizes {
     pub(crate) requests: u64,
     pub(crate) batches: u64,
     pub(crate) bytes: u64,
+}
+
+impl Sizes {
+    pub(crate) fn of(plan: &Plan) -> Self {
+        Self {
+            requests: plan.requests(),
+            batches: u64::from(plan.batches()),
+            bytes: plan.bytes(),
+        }
+    }
+
+    /// Returns the sizes of an input without requests.
+    pub(crate) fn none() -> Self {
+        Self {
+            requests: 0,
+            batches: 0,
+            bytes: 0,
+        }
+    }
 }
 
 /// Estimated price of a run, for programs.
@@ -151,6 +170,13 @@ pub(crate) fn print(
     for warning in retiring(estimator, notes.provider.id()) {
         terminal::warn(&warning);
     }
+}
+
+/// Prints the price of all requests, of which only some would be sent.
+pub(crate) fn print_bound(estimator: &Estimator, notes: &RunSettings) {
+    let price = price(estimator, notes);
+    let line = format!("price of all requests, at most: {price}");
+    terminal::message(&terminal::plain(&line));
 }
 
 /// Returns the note on estimates of requests with attachments.

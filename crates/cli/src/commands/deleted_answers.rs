@@ -9,7 +9,7 @@ use lmbatch::{BatchId, Engine};
 use serde_json::json;
 
 use super::run_context::RunContext;
-use super::run_settings::RunSettings;
+use super::run_settings::{RunSettings, absolute_path};
 use crate::exit::{Exit, Failure};
 use crate::on_finish::{self, Ended};
 use crate::sink::Place;
@@ -182,7 +182,7 @@ pub(super) async fn again(
         "state_dir": context.session.folder(), "requests": requests,
         "usable": requests.saturating_sub(unusable), "unusable": unusable,
         "provider": notes.provider.id(), "model": notes.model, "batch": batches.first(), "batches": batches,
-        "emulated": context.emulated, "output": output,
+        "emulated": context.emulated, "output": absolute_path(Path::new(&output)),
         "answers_deleted_at": run.answers_deleted_at.map(format_time),
     });
     if context.report.json {

@@ -1,18 +1,22 @@
 //! `--dry-run`: report of the requests that would be sent, for people and for programs.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lmbatch::BatchLimit;
-use lmbatch::engine::{Checked, PlannedRequest};
+use lmbatch::engine::{Checked, Plan, PlannedRequest};
 use serde::Serialize;
 
 use super::before_paying::{self, Estimating, Price, Sizes};
+use super::dry_decision::{Decision, Examined, decided};
+use super::planning::{Planned, Unplanned, plan_unless_empty};
 use super::run_settings::{RunSettings, absolute_path};
-use super::{empty_input, state, validate};
+use super::{empty_input, run, state, validate};
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::paying_args::PayingArgs;
 use crate::pretty::pretty;
+use crate::session::Session;
 use crate::{format, terminal};
 
 /// Requests that would be sent. The value of `format` changes whenever the fields do.
@@ -24,7 +28,7 @@ pub(crate) struct DryRun<'a> {
     provider: &'a str,
     model: &'a str,
     input: &'a Path,
-    output: &'a Path,
+    output: String,
     requests: u64,
     batches: Option<u64>,
     bytes: Option<u64>,
@@ -47,18 +51,18 @@ struct Shown {
 }
 
 /// Requests that the options select, in the order of the input.
-struct Selection<'a> {
+struct Selection {
     first: u64,
-    ids: &'a [String],
+    ids: Vec<String>,
     seen: u64,
     shown: Vec<Shown>,
 }
 
-impl<'a> Selection<'a> {
-    fn new(args: &'a PayingArgs) -> Self {
+impl Selection {
+    fn new(args: &PayingArgs) -> Self {
         Self {
             first: args.show.unwrap_or(0),
-            ids: &args.show_id,
+            ids: args.show_id.clone(),
             seen: 0,
             shown: Vec::new(),
         }
@@ -81,14 +85,14 @@ impl<'a> Selection<'a> {
     ///
     /// # Errors
     /// Usage, if the input has no request with a selected id.
-    fn finish(self, input: &Path) -> Result<Vec<Shown>, Failure> {
+    fn finish(&mut self, input: &Path) -> Result<Vec<Shown>, Failure> {
         let is_missing = |id: &&String| self.shown.iter().all(|shown| shown.id != **id);
         match self.ids.iter().find(is_missing) {
             Some(id) => Err(Failure::usage(format!(
                 "--show-id: {} has no request {id:?}",
                 input.display()
             ))),
-            None => Ok(self.shown),
+            None => Ok(std::mem::take(&mut self.shown)),
         }
     }
 }
@@ -103,7 +107,7 @@ impl<'a> DryRun<'a> {
             provider: notes.provider.id(),
             model: &notes.model,
             input: &notes.input,
-            output: &notes.output,
+            output: absolute_path(&notes.output),
             requests,
             batches: None,
             bytes: None,
@@ -132,58 +136,83 @@ impl<'a> DryRun<'a> {
     }
 }
 
-/// Reports the requests that `run` would send; nothing is sent.
-pub(super) fn run(args: &RunArgs, notes: &RunSettings) -> Result<Exit, Failure> {
-    let estimating = Estimating::new(&args.paying, notes)?;
-    let mut selection = Selection::new(&args.paying);
+/// Reports the requests that `run` would send, after the decisions that `run` would take by the record. Nothing is sent,
+/// and nothing is recorded: the plan is kept in a temporary file without a name.
+pub(super) async fn run(
+    session: &Session,
+    args: &RunArgs,
+    mut notes: RunSettings,
+) -> Result<Exit, Failure> {
+    if !args.emulate {
+        args.emulator.refuse()?;
+    }
+    let estimating = Estimating::new(&args.paying, &notes)?;
+    let selection = Arc::new(Mutex::new(Selection::new(&args.paying)));
     let mut add = estimating.adding();
-    let checked = validate::checked_noting(
-        &args.input,
-        &args.settings,
-        args.limit.limit(),
-        &mut |request| {
-            add(request);
-            selection.see(request);
-        },
-    )?;
-    if checked.requests == 0 && !args.allow_empty {
-        return Err(empty_input(&args.input).hint("--allow-empty writes an empty output"));
-    }
-    if !checked.has_schema && args.repair.repairs.is_some_and(|repairs| repairs > 0) {
-        return Err(without_schema());
-    }
-    let shown = selection.finish(&args.input)?;
-    let state = state::folder(&args.state)?;
-    let estimator = estimating.lock();
-    let sizes = Sizes {
-        requests: checked.requests,
-        batches: checked.batches,
-        bytes: checked.bytes,
+    let seen = Arc::clone(&selection);
+    let visit = move |request: &PlannedRequest<'_>| {
+        add(request);
+        let mut selection = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        selection.see(request);
     };
-    // Emulated runs are not recorded.
-    let state = Some(state.as_path()).filter(|_| !args.emulate);
-    before_paying::print(&estimator, notes, sizes, state, args.emulate);
-    if let Some(first) = args
-        .pilot
-        .pilot
-        .filter(|first| u64::from(*first) < checked.requests)
-    {
+    let examined = Examined::new(args, &notes)?;
+    let planned = plan_unless_empty(&args.input, &args.settings, examined.engine(), visit).await;
+    let plan = match planned {
+        Ok(Planned { plan, keep }) => {
+            keep.warn(notes.format);
+            notes.keep = keep;
+            Some(plan)
+        }
+        Err(Unplanned::Empty) if args.allow_empty => None,
+        Err(Unplanned::Empty) => {
+            return Err(empty_input(&args.input).hint("--allow-empty writes an empty output"));
+        }
+        Err(unplanned) => return Err(unplanned.failure(&args.input)),
+    };
+    let mut selection = selection.lock().unwrap_or_else(PoisonError::into_inner);
+    let shown = selection.finish(&args.input)?;
+    drop(selection);
+    let decision = match &plan {
+        Some(plan) => decided(session, args, &mut notes, &examined, plan).await?,
+        None => Decision::New,
+    };
+    let folder = state::folder(&args.state)?;
+    // Emulated runs are recorded apart.
+    let folder = Some(folder.as_path()).filter(|_| !args.emulate);
+    let estimator = estimating.lock();
+    let sizes = plan.as_ref().map_or_else(Sizes::none, Sizes::of);
+    match &decision {
+        Decision::New => before_paying::print(&estimator, &notes, sizes, folder, args.emulate),
+        Decision::Update { .. } | Decision::Pilot { .. } if !args.emulate => {
+            before_paying::print_bound(&estimator, &notes);
+        }
+        _ => {}
+    }
+    let is_new = matches!(decision, Decision::New);
+    if is_new && let Some(first) = run::first_requests(args, sizes.requests) {
         terminal::message(&format!(
             "pilot: the first {} would be sent before the others",
-            format::count(u64::from(first), "request", "requests")
+            format::count(first, "request", "requests")
         ));
     }
     if args.report.json {
-        let plan = DryRun::new(notes, None, checked.requests).with_notes_of(&checked);
+        let requests = decision.requests(sizes.requests);
+        let sent = |all| match requests {
+            0 => Some(0),
+            _ => Some(all).filter(|_| is_new),
+        };
+        let told = examined.told();
         terminal::json(&DryRun {
-            batches: Some(checked.batches),
-            bytes: Some(checked.bytes),
+            batches: sent(sizes.batches),
+            bytes: sent(sizes.bytes),
             endpoints: estimator.estimate().endpoints.iter().cloned().collect(),
-            state_dir: state.map(absolute_path),
-            price: Some(Price::of(&estimator)),
+            state_dir: folder.map(absolute_path),
+            price: Some(Price::of(&estimator)).filter(|_| requests > 0 || is_new),
             retiring: before_paying::retiring(&estimator, notes.provider.id()),
             shown: &shown,
-            ..plan
+            schema_notes: plan.as_ref().map_or(&[][..], Plan::schema_notes),
+            warning: told.as_deref(),
+            ..DryRun::new(&notes, decision.run(), requests)
         });
     } else {
         for one in &shown {
@@ -195,12 +224,9 @@ pub(super) fn run(args: &RunArgs, notes: &RunSettings) -> Result<Exit, Failure> 
             ));
         }
     }
-    terminal::message(&format!(
-        "{} would be sent in {}, {} in all; nothing was sent",
-        format::count(checked.requests, "request", "requests"),
-        format::count(checked.batches, "batch", "batches"),
-        format::count(checked.bytes, "byte", "bytes")
-    ));
+    for line in decision.lines(sizes) {
+        terminal::message(&line);
+    }
     Ok(Exit::Usable)
 }
 

@@ -184,7 +184,7 @@ pub(crate) fn in_progress(context: &RunContext, run: &RunRecord, shards: &[Shard
         terminal::json(&json!({
             "format": 1, "run": run.id, "name": run.name, "state": "running",
             "state_dir": context.session.folder(), "requests": requests, "done": done, "batches": batches,
-            "uncreated_batches": uncreated, "output": context.notes.output, "next": next, "hint": hint,
+            "uncreated_batches": uncreated, "output": absolute_path(&context.notes.output), "next": next, "hint": hint,
         }));
     }
     if context.patience == Patience::Detach {

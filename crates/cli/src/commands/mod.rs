@@ -10,6 +10,7 @@ pub(crate) mod continuing;
 pub(crate) mod create;
 pub(crate) mod deleted_answers;
 pub(crate) mod doctor;
+pub(crate) mod dry_decision;
 pub(crate) mod dry_run;
 pub(crate) mod emulate;
 pub(crate) mod end;

@@ -40,10 +40,14 @@ fn awaits_decision(run: &RunRecord) -> bool {
 
 /// Returns the failure for a run that has not ended.
 pub(super) fn not_ended(run: &RunRecord) -> Failure {
+    // Emulated answers are not billed.
+    let is_paid = !run.notes.contains_key("emulated");
+    let cost = |text: &'static str| if is_paid { text } else { "" };
     if awaits_decision(run) && run.finished {
         return Failure::usage(format!(
-            "the run {} is a pilot whose other requests are not sent: its answers are billed, and would be paid for again",
-            run.id
+            "the run {} is a pilot whose other requests are not sent{}",
+            run.id,
+            cost(": its answers are billed, and would be paid for again")
         ))
         .hint(format!(
             "end it ({}), or purge it anyway with --force",
@@ -51,8 +55,9 @@ pub(super) fn not_ended(run: &RunRecord) -> Failure {
         ));
     }
     Failure::usage(format!(
-        "the run {} has not ended: answers of its batches are billed",
-        run.id
+        "the run {} has not ended{}",
+        run.id,
+        cost(": answers of its batches are billed")
     ))
     .hint(format!(
         "cancel it and fetch its outcomes ({}; {}), or purge it anyway with --force",

@@ -80,7 +80,7 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
     target::distinct(&target, &read)?;
     target.keep_stdout();
     if args.dry_run {
-        return dry_run::run(&args, &notes);
+        return Box::pin(dry_run::run(session, &args, notes)).await;
     }
     // Invalid options are reported before a key is needed and before the input is read.
     let options = settings::options(&args.settings, &*model.provider.codec(route), &model.name)?;
@@ -92,16 +92,8 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
         notes.connection.base_url = Some(emulation.base_url().to_owned());
     }
     let mut engine = engine(&args, provider, &clock, &progress);
-    // Emulated answers are not billed.
-    if !args.emulate || args.cost.max_cost.is_some() {
-        engine = engine.with_prices(Arc::new(args.paying.prices.table()?));
-    }
-    // Until a pilot has shown how long answers are, their length is assumed where nothing limits it.
-    let assumed = args.pilot.pilot.map(|_| ASSUMED_OUTPUT);
-    let cost = args.cost.clone().priced_by(&engine);
-    let cost = cost.expecting_of_pilot(assumed);
-    engine = cost.limiting(engine);
-    notes.kept = notes.kept.with_cost(cost);
+    let has_pilot = args.pilot.pilot.is_some();
+    engine = priced(&args, engine, &mut notes, has_pilot)?;
     let engine = emulation::recorded(engine, &notes);
     let mut context = RunContext {
         session: Arc::clone(session),
@@ -148,17 +140,12 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
     };
     keep.warn(context.notes.format);
     context.notes.keep = keep;
-    if run_options.repairs > 0
-        && let Err(error) = engine.check_repairs(&plan)
-    {
+    if let Err(failure) = check_repairs(&engine, &plan, run_options.repairs) {
         plan.discard();
-        return Err(match error.kind() {
-            ErrorKind::InvalidInput => dry_run::without_schema(),
-            _ => Failure::usage(error.to_string()).hint("leave out --repair"),
-        });
+        return Err(failure);
     }
     let first = pilot::first(&args, &engine, &plan, first_estimating).await?;
-    if assumed.is_some() && first.is_none() {
+    if has_pilot && first.is_none() {
         let kept = std::mem::take(&mut context.notes.kept);
         let cost = kept.cost().clone().expecting_of_pilot(None);
         engine = cost.limiting(engine);
@@ -304,8 +291,47 @@ async fn decided(
     }
 }
 
+/// Returns an engine with the prices and the limit on the cost of a command, and notes the limit.
+pub(super) fn priced(
+    args: &RunArgs,
+    mut engine: Engine,
+    notes: &mut RunSettings,
+    has_pilot: bool,
+) -> Result<Engine, Failure> {
+    // Emulated answers are not billed.
+    if !args.emulate || args.cost.max_cost.is_some() {
+        engine = engine.with_prices(Arc::new(args.paying.prices.table()?));
+    }
+    // Until a pilot has shown how long answers are, their length is assumed where nothing limits it.
+    let assumed = has_pilot.then_some(ASSUMED_OUTPUT);
+    let cost = args.cost.clone().priced_by(&engine);
+    let cost = cost.expecting_of_pilot(assumed);
+    engine = cost.limiting(engine);
+    notes.kept = std::mem::take(&mut notes.kept).with_cost(cost);
+    Ok(engine)
+}
+
+/// Checks that answers to the requests of a plan can be repaired, if the options ask for repairs.
+pub(super) fn check_repairs(engine: &Engine, plan: &Plan, repairs: u32) -> Result<(), Failure> {
+    if repairs == 0 {
+        return Ok(());
+    }
+    engine
+        .check_repairs(plan)
+        .map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput => dry_run::without_schema(),
+            _ => Failure::usage(error.to_string()).hint("leave out --repair"),
+        })
+}
+
+/// Returns the number of requests of a pilot, if the options ask for one and the input has more.
+pub(super) fn first_requests(args: &RunArgs, all: u64) -> Option<u64> {
+    let first = args.pilot.pilot.map(u64::from);
+    first.filter(|first| *first < all)
+}
+
 /// Returns the failure for an update, with a pilot, of a run whose requests were all sent.
-fn not_a_pilot(run: &RunRecord) -> Failure {
+pub(super) fn not_a_pilot(run: &RunRecord) -> Failure {
     let message = format!(
         "all requests of run {} were sent before, so that its update has no pilot",
         run.id
@@ -328,12 +354,7 @@ async fn ready(
 
 /// Prints a plan whose state folder was printed when it was opened.
 fn print_plan(estimating: &Estimating, notes: &RunSettings, plan: &Plan, emulated: bool) {
-    let sizes = Sizes {
-        requests: plan.requests(),
-        batches: u64::from(plan.batches()),
-        bytes: plan.bytes(),
-    };
-    before_paying::print(&estimating.lock(), notes, sizes, None, emulated);
+    before_paying::print(&estimating.lock(), notes, Sizes::of(plan), None, emulated);
 }
 
 /// Reads the input; `None` if it has no requests and `--allow-empty` is set.

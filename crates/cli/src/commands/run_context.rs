@@ -117,7 +117,16 @@ pub(crate) fn place(
     run: &RunRecord,
     will_change: bool,
 ) -> Result<Place, Failure> {
-    let (notes, force) = (&context.notes, context.report.force);
+    place_of(&context.notes, context.report.force, run, will_change)
+}
+
+/// Returns the place of a run's outcomes as [`place`] does, for a command with these settings.
+pub(crate) fn place_of(
+    notes: &RunSettings,
+    force: bool,
+    run: &RunRecord,
+    will_change: bool,
+) -> Result<Place, Failure> {
     let target = Target::of(&notes.output)?;
     target::distinct(&target, &read_by(notes))?;
     target.keep_stdout();

@@ -98,7 +98,7 @@ pub(super) struct RunTable {
 
 const RUN: [Column; 11] = [
     column("run"),
-    column("name").cut_end(10).rank(4),
+    column("name").cut_middle(14).rank(4),
     column("state"),
     column("requests"),
     column("answered").rank(7),
@@ -121,6 +121,9 @@ impl RunTable {
     /// Returns a table with the size of each run on this disk, in place of the expected end.
     fn sized() -> Self {
         let mut columns = RUN;
+        // The size of a run tells little without its name.
+        columns[1] = columns[1].rank(0);
+        columns[6] = columns[6].rank(4);
         columns[7] = column("size");
         Self {
             table: Table::new(columns),
@@ -258,12 +261,12 @@ mod tests {
         };
         let at_80 = "\
 run       name              state     requests  failed  done  eta      started
-r-b7h0xn  nightly-summari…  running      5,000      23    8%  unknown  3 min ago
+r-b7h0xn  nigh…y-summaries  running      5,000      23    8%  unknown  3 min ago
 r-zbkrkq  -                 finished     5,000      23  100%  -        3 min ago";
         assert_eq!(shown(80), at_80);
         let at_120 = "\
 run       name              state     requests  failed  done  eta      started    model             output
-r-b7h0xn  nightly-summari…  running      5,000      23    8%  unknown  3 min ago  openai/gpt-5.4-…  ….gpt-5.4-mini.jsonl
+r-b7h0xn  nigh…y-summaries  running      5,000      23    8%  unknown  3 min ago  openai/gpt-5.4-…  ….gpt-5.4-mini.jsonl
 r-zbkrkq  -                 finished     5,000      23  100%  -        3 min ago  openai/gpt-5.4-…  ….gpt-5.4-mini.jsonl";
         assert_eq!(shown(120), at_120);
         let output = "/home/user/projects/tickets/tickets.openai.gpt-5.4-mini.jsonl";
@@ -273,5 +276,34 @@ r-b7h0xn\tnightly-summaries\trunning\t5000\t414\t23\t8\tunknown\t1970-01-01T00:1
 r-zbkrkq\t\tfinished\t5000\t4977\t23\t100\t\t1970-01-01T00:16:40Z\topenai/gpt-5.4-mini\t{output}"
         );
         assert_eq!(table.within(Look::Pipe), in_a_pipe);
+    }
+
+    #[test]
+    fn names_that_end_in_a_day_stay_apart_at_eighty_columns() {
+        let days = ["tickets-2026-11-26", "tickets-2026-11-27"];
+        let look = Look::Terminal {
+            columns: 80,
+            colour: false,
+            now: at(1_000 + 200),
+        };
+        let text = |table: &mut RunTable, bytes| {
+            for day in days {
+                let run = run("r-b7h0xn", Some(day));
+                let finished = live(RunState::Finished, 4_977);
+                table.add(&run, &Shown::of(&run), &finished, bytes);
+            }
+            table.within(look)
+        };
+        // No run has an expected end, so that its column is not there.
+        let at_80 = "\
+run       name                state     requests  failed  done  started
+r-b7h0xn  tickets-2026-11-26  finished     5,000      23  100%  3 min ago
+r-b7h0xn  tickets-2026-11-27  finished     5,000      23  100%  3 min ago";
+        assert_eq!(text(&mut RunTable::new(), None), at_80);
+        let sized = "\
+run       name             state     requests  failed  done      size  started
+r-b7h0xn  tic…-2026-11-26  finished     5,000      23  100%  512.0 MB  3 min ago
+r-b7h0xn  tic…-2026-11-27  finished     5,000      23  100%  512.0 MB  3 min ago";
+        assert_eq!(text(&mut RunTable::sized(), Some(512_000_000)), sized);
     }
 }

@@ -1,9 +1,11 @@
 //! `lmbatch show`: prints one run with its batches, from its record.
 
+use std::collections::BTreeMap;
+
 use lmbatch::adapter::{Certainty, format_time};
 use lmbatch::durable::LiveCounts;
 use lmbatch::engine::{RunState, ShardPhase, has_failed, is_refused};
-use lmbatch::record::{Closed, RunRecord, ShardRecord, ShardState};
+use lmbatch::record::{Closed, RunRecord, ShardCost, ShardRecord, ShardState};
 use lmbatch::{BatchId, BatchSnapshot};
 use serde_json::{Value, json};
 
@@ -14,7 +16,7 @@ use lmbatch::Cost;
 use super::kept::Kept;
 use super::run_settings::Shown;
 use super::{pilot_facts, state};
-use crate::args::ShowArgs;
+use crate::args::{ShowArgs, StateArgs};
 use crate::exit::{Exit, Failure};
 use crate::live::{self, Live};
 use crate::session::Session;
@@ -47,9 +49,13 @@ pub(crate) async fn show(session: &Session, mut args: ShowArgs) -> Result<Exit, 
         terminal::out(&facts(&run, &live).to_string());
     }
     batches(&shards, noted.as_ref()).print();
-    if let Some((line, costs)) = costs(&run, &shards) {
+    if let Some(max) = Kept::read(&run).cost().max_cost {
+        let counted = counted(session, &args.run.state, &run).await;
+        let (line, costs) = costs(max, &shards, counted.as_ref());
         terminal::out(&line);
-        costs.print();
+        if !costs.is_empty() {
+            costs.print();
+        }
     } else if is_billed(&run, &shards) {
         let audit = hints::on_runs(["audit", &run.id]);
         terminal::message(&format!("cost: {audit} adds it up"));
@@ -224,28 +230,64 @@ fn is_billed(run: &RunRecord, shards: &[ShardRecord]) -> bool {
             .any(|shard| matches!(shard.state, ShardState::Sealed { .. }))
 }
 
-/// Returns the cost limit of a run with its use, and the table of what each batch has cost or may cost; `None` for a run
-/// without a limit.
-fn costs(run: &RunRecord, shards: &[ShardRecord]) -> Option<(String, Table)> {
-    let max = Kept::read(run).cost().max_cost?;
+/// Returns what each batch of a run counts against its cost limit, as the next create counts it; `None` where the files of
+/// the run or the program's provider are gone.
+async fn counted(
+    session: &Session,
+    args: &StateArgs,
+    run: &RunRecord,
+) -> Option<BTreeMap<u32, Cost>> {
+    let (run, notes, engine) = state::recorded(session, &run.id, args).await.ok()?;
+    let engine = notes.kept.cost().limiting(engine);
+    engine.counted_costs(&run).await.ok()
+}
+
+/// Returns the cost limit of a run with its use, and the table of what each batch has cost or may cost. Without `counted`,
+/// batches that were created before the run had a limit are not counted.
+fn costs(
+    max: Cost,
+    shards: &[ShardRecord],
+    counted: Option<&BTreeMap<u32, Cost>>,
+) -> (String, Table) {
     let mut table = Table::new(COST);
     let mut sum = Cost::ZERO;
+    let mut is_whole = true;
     for shard in shards {
-        let Some(cost) = &shard.cost else {
-            continue;
-        };
-        sum = sum.saturating_add(cost.most());
-        table.row([
-            (shard.key.shard + 1).into(),
-            attempt(shard.attempt, shard.repair),
-            cost.reserved.to_string().into(),
-            cost.settled.map(|cost| cost.to_string()).into(),
-            cost.doubted().to_string().into(),
-            cost.prices_as_of.to_string().into(),
-        ]);
+        let own = shard.cost.as_ref();
+        let known = counted.and_then(|counted| counted.get(&shard.key.shard));
+        is_whole &= known.is_some() || own.is_some() || shard.state.batch().is_none();
+        let cost = known.copied().or_else(|| own.map(ShardCost::most));
+        let cost = cost.unwrap_or(Cost::ZERO);
+        sum = sum.saturating_add(cost);
+        let (number, attempt) = (shard.key.shard + 1, attempt(shard.attempt, shard.repair));
+        let is_sealed = matches!(shard.state, ShardState::Sealed { .. });
+        match own {
+            Some(own) => table.row([
+                number.into(),
+                attempt,
+                own.reserved.to_string().into(),
+                own.settled.map(|cost| cost.to_string()).into(),
+                own.doubted().to_string().into(),
+                own.prices_as_of.to_string().into(),
+            ]),
+            // The batch was created before the run had a limit.
+            None if cost > Cost::ZERO => {
+                let told = |is_told: bool| Cell::from(is_told.then(|| cost.to_string()));
+                table.row([
+                    number.into(),
+                    attempt,
+                    told(!is_sealed),
+                    told(is_sealed),
+                    Cell::Empty,
+                    Cell::Empty,
+                ]);
+            }
+            None => {}
+        }
     }
-    let line = format!("cost limit {max}, of which {sum} is spent or reserved");
-    Some((line, table))
+    let least = if is_whole { "" } else { "at least " };
+    let line = format!("cost limit {max}, of which {least}{sum} is spent or reserved");
+    (line, table)
 }
 
 #[cfg(test)]

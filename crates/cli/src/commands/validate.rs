@@ -23,7 +23,7 @@ pub(crate) async fn validate(args: Box<ValidateArgs>) -> Result<Exit, Failure> {
     terminal::message(&format!(
         "{name}: {} valid, {} to send",
         format::count(checked.requests, "request is", "requests are"),
-        format::count(checked.bytes, "byte", "bytes")
+        format::bytes(checked.bytes)
     ));
     Ok(Exit::Usable)
 }
@@ -34,17 +34,7 @@ pub(super) fn checked(
     settings: &SettingsArgs,
     limit: BatchLimit,
 ) -> Result<Checked, Failure> {
-    checked_noting(path, settings, limit, &mut |_| {})
-}
-
-/// Checks an input as [`checked`] does, and passes each request to `visit`.
-pub(super) fn checked_noting(
-    path: &Path,
-    settings: &SettingsArgs,
-    limit: BatchLimit,
-    visit: &mut dyn FnMut(&PlannedRequest<'_>),
-) -> Result<Checked, Failure> {
-    let (checked, facts) = checked_each(path, settings, limit, visit)?;
+    let (checked, facts) = checked_each(path, settings, limit, &mut |_| {})?;
     input::report_nulls(&facts);
     if !checked.schema_notes.is_empty() {
         terminal::message(&schema_note(&checked.schema_notes));

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use lmbatch_core::{BatchCodec, Cost, Error, Result};
+use lmbatch_core::{BatchClass, BatchCodec, Cost, Error, Result};
 
 use crate::cost::Pricer;
 use crate::plan::planned::PlannedShard;
@@ -47,19 +47,41 @@ impl Largest<'_> {
             bodies
                 .read_into(&mut body, row.length as usize)
                 .map_err(spooled)?;
-            let bounds = self.codec.token_bounds(class, &body);
-            let model = class.model.as_deref();
-            let largest = self
-                .pricer
-                .largest(&bounds, model, self.now, self.expected_output);
-            let largest = largest.map_err(|why| {
-                Error::invalid_input(format!(
-                    "the cost limit needs the largest cost of each request, but request {} {why}",
-                    u64::from(row.ordinal) + 1
-                ))
-            })?;
-            sum = sum.saturating_add(largest);
+            let each = EachLargest {
+                codec: self.codec,
+                pricer: self.pricer,
+                expected_output: self.expected_output,
+                now: self.now,
+            };
+            sum = sum.saturating_add(each.cost(class, &body, u64::from(row.ordinal) + 1)?);
         }
         Ok(sum)
+    }
+}
+
+/// Parts that are needed to bound the cost of one encoded request.
+pub(crate) struct EachLargest<'a> {
+    pub(crate) codec: &'a dyn BatchCodec,
+    pub(crate) pricer: &'a Pricer,
+    pub(crate) expected_output: Option<u64>,
+    pub(crate) now: SystemTime,
+}
+
+impl EachLargest<'_> {
+    /// Returns the largest cost of a request with a number, from 1.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput), naming the request, where it has no bound.
+    pub(crate) fn cost(&self, class: &BatchClass, body: &[u8], number: u64) -> Result<Cost> {
+        let bounds = self.codec.token_bounds(class, body);
+        let model = class.model.as_deref();
+        let largest = self
+            .pricer
+            .largest(&bounds, model, self.now, self.expected_output);
+        largest.map_err(|why| {
+            Error::invalid_input(format!(
+                "the cost limit needs the largest cost of each request, but request {number} {why}"
+            ))
+        })
     }
 }

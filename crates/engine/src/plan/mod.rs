@@ -33,7 +33,7 @@ use crate::plan::error::PlanError;
 use crate::plan::former::Converted;
 use crate::plan::handle_parts::HandleParts;
 use crate::plan::handles::{RunHandles, read_ids};
-use crate::plan::ids::{IdChoice, run_id};
+use crate::plan::ids::{IdChoice, label, run_id};
 use crate::plan::planned::{PlannedShard, planned};
 use crate::plan::planned_request::{PlannedRequest, Visit};
 use crate::plan::shards::WrittenShard;
@@ -226,9 +226,13 @@ pub fn check_each(
         limit,
         visit,
     )?;
+    let bytes = drafted.shards.iter().map(|shard| {
+        let frame = codec.frame(&shard.class, &label(&nonce, shard.number));
+        shard.bytes + (frame.prefix.len() + frame.suffix.len()) as u64
+    });
     Ok(Checked {
         requests: u64::from(drafted.requests),
-        bytes: drafted.shards.iter().map(|shard| shard.bytes).sum(),
+        bytes: bytes.sum(),
         batches: drafted.shards.len() as u64,
         schema_notes: drafted.schema_notes,
         has_schema: drafted.has_schema,

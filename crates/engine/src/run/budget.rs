@@ -16,10 +16,11 @@ use crate::blocking::blocking;
 use crate::context::Context;
 use crate::cost::{CostLimit, Pricer};
 use crate::plan::Plan;
-use crate::plan::largest::Largest;
+use crate::plan::largest::{EachLargest, Largest};
 use crate::plan::planned::PlannedShard;
 use crate::results::id_map::IdMap;
 use crate::results::settle::EndedBatch;
+use crate::run::compare::{Changes, compare, known_requests};
 use crate::spool::Files;
 
 /// Budget of a run that is being driven.
@@ -145,12 +146,39 @@ impl Context {
             Ok(())
         };
         let checked: Result<()> = blocking(checked).await?;
-        checked.map_err(|error| match error.kind() {
-            ErrorKind::InvalidInput => {
-                let message = error.message().unwrap_or_default();
-                Error::invalid_input(format!("{message}; nothing was sent"))
+        checked.map_err(unsent)
+    }
+
+    /// Returns what each shard of a run has cost or may cost, by its number from 0, as a create counts it.
+    pub(crate) async fn spent(&self, run: &RunRecord) -> Result<BTreeMap<u32, Cost>> {
+        let budget = self
+            .budget()
+            .ok_or_else(|| Error::invalid_input("the engine has no cost limit"))?;
+        let (run, plan) = self.restored(run).await?;
+        Ok(budget.read(self, &plan, &run.id).await?.costs)
+    }
+
+    /// Compares a plan with a run as an update does, and checks that what the update would send has a bound.
+    pub(crate) async fn check_update(&self, run: &RunRecord, plan: &Plan) -> Result<Changes> {
+        let job = self.job(run).await?;
+        let known = known_requests(&job.plan)?;
+        let limit = self.cost_limit();
+        let limit = limit.as_ref().map(|(limit, pricer)| EachLargest {
+            codec: self.provider.codec(),
+            pricer,
+            expected_output: limit.expected_output,
+            now: self.clock.now(),
+        });
+        let mut number = 0;
+        compare(plan, &known, |request| {
+            number += 1;
+            match (&limit, request.unchanged) {
+                (Some(limit), None) => {
+                    let cost = limit.cost(request.class, request.row, number);
+                    cost.map(drop).map_err(unsent)
+                }
+                _ => Ok(()),
             }
-            _ => error,
         })
     }
 }
@@ -176,6 +204,17 @@ impl Context {
             costs.sum::<Result<Cost>>()
         };
         blocking(sum).await?.map(Some)
+    }
+}
+
+/// Adds to the error of a request without a bound that nothing was sent.
+fn unsent(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::InvalidInput => {
+            let message = error.message().unwrap_or_default();
+            Error::invalid_input(format!("{message}; nothing was sent"))
+        }
+        _ => error,
     }
 }
 

@@ -79,7 +79,7 @@ impl Context {
     }
 
     /// Checks that the cost of what is still to be created has a bound, where there is a cost limit.
-    async fn check_open(&self, run: &RunRecord, plan: &Plan) -> Result<()> {
+    pub(crate) async fn check_open(&self, run: &RunRecord, plan: &Plan) -> Result<()> {
         if self.cost_limit.is_none() {
             return Ok(());
         }
