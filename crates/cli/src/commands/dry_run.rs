@@ -169,9 +169,10 @@ pub(super) async fn run(
         }
         Err(unplanned) => return Err(unplanned.failure(&args.input)),
     };
-    let mut selection = selection.lock().unwrap_or_else(PoisonError::into_inner);
-    let shown = selection.finish(&args.input)?;
-    drop(selection);
+    let shown = {
+        let mut selection = selection.lock().unwrap_or_else(PoisonError::into_inner);
+        selection.finish(&args.input)?
+    };
     let decision = match &plan {
         Some(plan) => decided(session, args, &mut notes, &examined, plan).await?,
         None => Decision::New,
