@@ -48,8 +48,8 @@ pub(crate) fn other_than_text(head: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Returns the reason why the bytes of a file are not text, if they are not: the format that they show, or the first
-/// byte that is not UTF-8.
+/// Returns the reason why the bytes of a file are not UTF-8, if they are not: the format that they show, or the first
+/// invalid byte. A text may begin like another format, such as HTML.
 ///
 /// ```
 /// use lmbatch_lines::not_text;
@@ -58,6 +58,7 @@ pub(crate) fn other_than_text(head: &[u8]) -> Option<&'static str> {
 /// assert!(not_text(b"one\ntw\xef").is_some_and(|why| why.contains("byte 3 of line 2")));
 /// ```
 pub fn not_text(bytes: &[u8]) -> Option<String> {
+    let at = std::str::from_utf8(bytes).err()?.valid_up_to();
     let shown = match bytes {
         [0x1f, 0x8b, ..] => Some("it is compressed with gzip; decompress it"),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("it is compressed with zstd; decompress it"),
@@ -66,7 +67,6 @@ pub fn not_text(bytes: &[u8]) -> Option<String> {
     if let Some(shown) = shown.or_else(|| other_than_text(bytes)) {
         return Some(shown.to_owned());
     }
-    let at = std::str::from_utf8(bytes).err()?.valid_up_to();
     Some(match is_binary(bytes) {
         true => binary(bytes, at),
         false => format!("it is not UTF-8 at {}; {CONVERT}", place(bytes, at)),
@@ -187,12 +187,18 @@ mod tests {
             ),
             (b"a\nb\x01\xff", "invalid UTF-8 at byte 3 of line 2"),
         ] {
-            let (whole, head) = (not_text(bytes), other_than_plain(bytes));
+            let (whole, head) = (
+                not_text(&[bytes, b"\xff"].concat()),
+                other_than_plain(bytes),
+            );
             assert!(
                 whole.is_some_and(|why| why.contains(expected)),
                 "{expected}"
             );
             assert!(head.is_some_and(|why| why.contains(expected)), "{expected}");
+        }
+        for text in ["<html>{{ text }}</html>", "%PDF is a prefix", "BZh", "PAR1"] {
+            assert_eq!(not_text(text.as_bytes()), None);
         }
         // Text in another encoding is an error of its line, and a character may be cut at the end of the first bytes.
         let latin = not_text(b"na\xefve").unwrap_or_default();
