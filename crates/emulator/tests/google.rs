@@ -404,6 +404,10 @@ async fn one_request_is_answered_in_real_time_and_models_are_listed() {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "bytes on their way to a socket are waited for"
+)]
 async fn two_calls_of_one_upload_never_mix_their_bytes() {
     let sdk = sdk(Pace::INSTANT, Limits::default()).await;
     let text = json!({"key": "a", "request": request("a")}).to_string() + "\n";
