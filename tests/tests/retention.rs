@@ -230,6 +230,42 @@ fn answers_are_kept_unless_their_output_is_there_unchanged() {
 }
 
 #[test]
+fn answers_are_kept_where_the_format_of_the_output_cannot_represent_all_of_them() {
+    for (prompt, output, more, part, kept) in [
+        (
+            "lmb:tool",
+            "out.csv",
+            &[][..],
+            "tool_call of 1 outcome",
+            true,
+        ),
+        ("fine", "out.csv", &[], "", false),
+        ("lmb:tool", "out.jsonl", &[], "", false),
+        (
+            "fine",
+            "out.jsonl",
+            &["--output-format", "anthropic"],
+            "the format of the output cannot represent",
+            true,
+        ),
+    ] {
+        let scene = Scene::new([json!({"id": "a", "prompt": prompt})]);
+        let usual = ["-o", output, "--run", "mine", "--accept", "truncated"];
+        let args = [&usual[..], more, &["--delete-answers-after", "0s"]].concat();
+        assert_says(&scene.run(&args), 0, &[part]);
+        let deleted = object(&scene.at(&["show", "mine", "--json"]))["answers_deleted_at"].clone();
+        assert_eq!(deleted.is_null(), kept, "{prompt}, {output}: {deleted}");
+        let purged = scene.at(&["purge", "mine", "--answers"]);
+        assert_eq!(
+            purged.status.code(),
+            Some(if kept { 2 } else { 0 }),
+            "{}",
+            said(&purged)
+        );
+    }
+}
+
+#[test]
 fn runs_that_have_not_ended_or_wrote_to_a_pipe_or_are_held_are_kept() {
     let world = World::new();
     let usual = [

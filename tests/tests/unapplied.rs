@@ -190,6 +190,10 @@ fn wrong_names_limits_and_numbers_are_refused_before_anything_is_sent() {
             "set one parameter",
         ),
         (
+            &["--top-p", "0.5", "--set", "top_p=0.3"],
+            "set one parameter",
+        ),
+        (
             &["--emulate", "--base-url", "http://127.0.0.1:1"],
             "exclude each other",
         ),

@@ -290,6 +290,26 @@ fn the_hook_runs_at_the_end_and_its_failure_is_a_warning() {
 }
 
 #[test]
+fn the_hook_runs_where_the_output_cannot_be_written() {
+    let (emulating, folder) = world(&["1"]);
+    let (to, hook) = ("/dev/full", "printf %s \"$LMBATCH_EXIT\" > told");
+    let run = [
+        "run",
+        "in.jsonl",
+        "-m",
+        "openai/m",
+        "-o",
+        to,
+        "--on-finish",
+        hook,
+    ];
+    let ended = at(&emulating, folder.path(), &run);
+    assert_eq!(ended.status.code(), Some(1), "{}", said(&ended));
+    let told = fs::read_to_string(folder.path().join("told")).expect("the hook ran");
+    assert_eq!(told, "1");
+}
+
+#[test]
 fn progress_in_a_pipe_is_one_dated_line_for_each_phase() {
     let (emulating, folder) = world(&["1", "2"]);
     let ended = at(

@@ -444,7 +444,7 @@ mod tests {
             ),
             (
                 &["lmbatch", "requeue", "r", "--only", "truncatd"],
-                "invalid value 'truncatd' for '--only <KIND>' [possible values: errored, malformed_answer, doubt, expired, cancelled, missing, truncated, refused, content_filter, invalid_structured, empty, unrecognized]",
+                "invalid value 'truncatd' for '--only <STATUS|PROBLEM>' [possible values: errored, malformed_answer, doubt, expired, cancelled, missing, truncated, refused, content_filter, invalid_structured, empty, unrecognized]",
                 "a similar value exists: 'truncated'",
             ),
             (

@@ -407,8 +407,8 @@ impl Pilot {
             self.most_output_tokens,
         ) {
             (Some(input), Some(output), Some(most)) => format!(
-                "{} tokens in, {} out, at most {}",
-                number(input),
+                "{} in, {} out, at most {}",
+                format::count(input, "token", "tokens"),
                 number(output),
                 number(most)
             ),

@@ -61,7 +61,7 @@ impl OutcomeForm {
     fn write(&self, answered: &AnsweredRequest<'_>, out: &mut Vec<u8>, counts: &mut Counts) {
         match self {
             Self::Lines(origin) => lmbatch_lines::write_outcome(answered, origin, out),
-            Self::Table(table) => table.write_outcome(answered, out),
+            Self::Table(table) => counts.leave_out(table.write_outcome(answered, out)),
             Self::Provider(lines) => counts.leave_out(lines.write_outcome(answered, out)),
         }
     }

@@ -124,6 +124,9 @@ pub(crate) fn revise(settings: &mut SettingsArgs, max_tokens: Option<u32>, set: 
     if set.iter().any(|pair| key(pair) == "temperature") {
         settings.temperature = None;
     }
+    if set.iter().any(|pair| key(pair) == "top_p") {
+        settings.top_p = None;
+    }
     settings.max_tokens = max_tokens.or(settings.max_tokens);
     settings.set.extend(set.iter().cloned());
 }
@@ -144,6 +147,7 @@ fn read(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
         let option = match key {
             _ if args.max_tokens.is_some() && is_max_tokens(key) => Some("--max-tokens"),
             "temperature" if args.temperature.is_some() => Some("--temperature"),
+            "top_p" if args.top_p.is_some() => Some("--top-p"),
             _ => None,
         };
         if let Some(option) = option {

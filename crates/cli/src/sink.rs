@@ -180,6 +180,7 @@ impl Complete {
             version,
             at: None,
             unusable: None,
+            is_incomplete: false,
         })
     }
 

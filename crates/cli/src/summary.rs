@@ -337,6 +337,11 @@ impl Summary {
             .collect()
     }
 
+    /// Returns whether the format of the output could not represent a part of an outcome.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        !self.left_out.is_empty()
+    }
+
     /// Returns the warning about parts of outcomes that the format of the output cannot represent.
     fn incomplete(&self) -> Option<String> {
         if self.left_out.is_empty() {

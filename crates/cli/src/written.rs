@@ -35,6 +35,17 @@ pub(crate) struct Written {
     /// Number of outcomes that are not usable; `None` in records of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unusable: Option<u64>,
+    /// True if the format could not represent a part of an outcome: the file is then no copy of all that was paid for.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) is_incomplete: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Written {
@@ -97,7 +108,8 @@ pub(crate) fn noted(run: &RunRecord, new: Written) -> BTreeMap<Box<str>, Box<str
     notes
 }
 
-/// Returns the current outputs of a run that were written at least this long ago, newest first.
+/// Returns the current outputs of a run that were written at least this long ago and hold all of its outcomes, newest
+/// first.
 pub(crate) fn settled<'a>(
     outputs: &'a [Written],
     version: &str,
@@ -110,7 +122,9 @@ pub(crate) fn settled<'a>(
         let end = at.and_then(|at| at.checked_add(age));
         end.is_some_and(|end| end <= now)
     };
-    let current = outputs.iter().filter(|one| one.version == version);
+    let current = outputs
+        .iter()
+        .filter(|one| one.version == version && !one.is_incomplete);
     current.filter(is_old).collect()
 }
 
@@ -197,6 +211,7 @@ mod tests {
             version: version.to_owned(),
             at: None,
             unusable: None,
+            is_incomplete: false,
         };
         let outputs = [written("new\n", "1-0"), written("old\n", "0-0")];
         for (text, found) in [
@@ -220,6 +235,7 @@ mod tests {
             version: version.to_owned(),
             at,
             unusable: None,
+            is_incomplete: false,
         };
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
         for (output, age, wanted) in [
@@ -232,6 +248,15 @@ mod tests {
             // The clock was set back.
             (one("1-0", Some(2_000)), 0, false),
             (one("1-0", Some(u64::MAX)), 0, false),
+            // The only copy of a part of the outcomes is in the record.
+            (
+                Written {
+                    is_incomplete: true,
+                    ..one("1-0", Some(900))
+                },
+                0,
+                false,
+            ),
         ] {
             let outputs = [output.clone()];
             let found = settled(&outputs, "1-0", Duration::from_secs(age), now);

@@ -1,7 +1,7 @@
 //! Outcomes as rows of a table: CSV, TSV, Parquet.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use csv_core::{Writer, WriterBuilder};
@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use crate::cells::{CellWriter, DelimitedRow, Kind};
 use crate::column_type::ColumnType;
 use crate::packed::{PackedRow, write_columns};
+use crate::provider_lines::line::item_name;
 
 /// Columns before those of the schema.
 const FIRST: [&str; 3] = ["status", "problem", "text"];
@@ -188,7 +189,13 @@ impl OutcomeTable {
     }
 
     /// Appends the row of an outcome.
-    pub fn write_outcome(&self, answered: &AnsweredRequest<'_>, out: &mut Vec<u8>) {
+    ///
+    /// Returns the names of the items of the answer that no column holds, such as `tool_call` or `thinking`.
+    pub fn write_outcome(
+        &self,
+        answered: &AnsweredRequest<'_>,
+        out: &mut Vec<u8>,
+    ) -> BTreeSet<&'static str> {
         match &self.form {
             Form::Delimited(writer) => {
                 let mut row = DelimitedRow::new(writer, out);
@@ -197,6 +204,7 @@ impl OutcomeTable {
             }
             Form::Packed => self.write_cells(answered, &mut PackedRow::new(out)),
         }
+        left_out(&answered.answer)
     }
 
     fn write_cells(&self, answered: &AnsweredRequest<'_>, row: &mut impl CellWriter) {
@@ -227,6 +235,21 @@ impl OutcomeTable {
             row.flag(true);
         }
     }
+}
+
+/// Returns the names of the items that no column holds. Data about an answer, such as safety ratings, is not an item of
+/// its own.
+fn left_out(answer: &AnswerView<'_>) -> BTreeSet<&'static str> {
+    let AnswerView::Row {
+        outcome: OutcomeView::Succeeded(output),
+        ..
+    } = answer
+    else {
+        return BTreeSet::new();
+    };
+    let is_held =
+        |item: &&ItemView<'_>| !matches!(item, ItemView::Text(_) | ItemView::Detail { .. });
+    output.items.iter().filter(is_held).map(item_name).collect()
 }
 
 /// Returns the text of an answer.

@@ -81,8 +81,15 @@ pub(super) async fn stopped_short(
     engine: &Engine,
     error: Error,
 ) -> Result<Exit, Failure> {
-    let ended = stopped_at(context, engine, error).await;
-    if let (Err(failure), Some(command)) = (&ended, &context.report.on_finish.on_finish) {
+    match stopped_at(context, engine, error).await {
+        Err(failure) => Err(hooked(context, failure).await),
+        exit => exit,
+    }
+}
+
+/// Runs the hook of a command that fails, and returns the failure.
+async fn hooked(context: &RunContext, failure: Failure) -> Failure {
+    if let Some(command) = &context.report.on_finish.on_finish {
         let run = context.progress.run();
         let ended = Ended {
             run: run.as_deref(),
@@ -92,7 +99,7 @@ pub(super) async fn stopped_short(
         };
         on_finish::run(command, ended).await;
     }
-    ended
+    failure
 }
 
 async fn stopped_at(context: &RunContext, engine: &Engine, error: Error) -> Result<Exit, Failure> {
@@ -353,7 +360,10 @@ pub(crate) async fn outcomes(
     };
     let written = write(engine, finished, notes.form(), place, summary, accept).await;
     context.progress.finish();
-    let (mut summary, complete) = written.map_err(|failure| unwritten(failure, run.as_ref()))?;
+    let (mut summary, complete) = match written {
+        Ok(written) => written,
+        Err(failure) => return Err(hooked(context, unwritten(failure, run.as_ref())).await),
+    };
     // Recorded before the file appears: a later command refuses a file that is not recorded as the run's own.
     if let Some(run) = run.as_ref().filter(|_| finished.is_whole())
         && let Some(new) = complete.written(written::version(run, notes))
@@ -364,6 +374,7 @@ pub(crate) async fn outcomes(
             path: absolute_path(Path::new(&new.path)),
             at: format::seconds(engine.clock().now()),
             unusable: Some(summary.unusable_count()),
+            is_incomplete: summary.is_incomplete(),
             ..new
         };
         let mut noted = written::noted(run, new);
@@ -372,7 +383,9 @@ pub(crate) async fn outcomes(
         }
         engine.annotate(run, noted).await?;
     }
-    appear(complete).map_err(|failure| unwritten(failure, run.as_ref()))?;
+    if let Err(failure) = appear(complete) {
+        return Err(hooked(context, unwritten(failure, run.as_ref())).await);
+    }
     let accounts = match &run {
         Some(run) if run.attempt > 0 || run.order.is_some() => Some(engine.accounts(run).await?),
         _ => None,

@@ -113,6 +113,8 @@ async fn safe(run: &RunRecord, clock: &dyn Clock) -> Result<Result<String, Strin
     }
     match stored_in(run, &notes, Duration::ZERO, clock.now()).await? {
         Some(output) => Ok(Ok(output)),
-        None => kept("are in no output file that is there as it was written"),
+        None => kept(
+            "are in no output file that is there as it was written and holds all parts of them",
+        ),
     }
 }

@@ -68,14 +68,21 @@ impl Line<'_> {
 
     /// Notes an item that the line cannot represent.
     pub(super) fn leave_out(&mut self, item: &ItemView<'_>) {
-        self.left_out.insert(match item {
-            ItemView::ToolCall(_) => "tool_call",
-            ItemView::Thinking(_) => "thinking",
-            ItemView::Attachment(_) => "attachment",
-            ItemView::Commentary(_) => "commentary",
-            ItemView::Citation(_) => "citation",
-            ItemView::Detail { name, .. } => name,
-            _ => "other",
-        });
+        self.left_out.insert(item_name(item));
+    }
+}
+
+/// Returns the name of an item for a list of what an output cannot represent.
+pub(crate) fn item_name(item: &ItemView<'_>) -> &'static str {
+    match item {
+        ItemView::Text(_) => "text",
+        ItemView::ToolCall(_) => "tool_call",
+        ItemView::Thinking(_) => "thinking",
+        ItemView::Refusal(_) => "refusal",
+        ItemView::Attachment(_) => "attachment",
+        ItemView::Commentary(_) => "commentary",
+        ItemView::Citation(_) => "citation",
+        ItemView::Detail { name, .. } => name,
+        ItemView::Other(_) => "other",
     }
 }

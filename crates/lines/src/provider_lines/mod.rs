@@ -1,7 +1,7 @@
 //! Outcomes as the lines of a provider's result files, for tools that read those.
 
 mod anthropic;
-mod line;
+pub(crate) mod line;
 mod openai;
 
 use std::collections::BTreeSet;
