@@ -83,6 +83,6 @@ pub(crate) fn item_name(item: &ItemView<'_>) -> &'static str {
         ItemView::Commentary(_) => "commentary",
         ItemView::Citation(_) => "citation",
         ItemView::Detail { name, .. } => name,
-        ItemView::Other(_) => "other",
+        _ => "other",
     }
 }
