@@ -9,8 +9,9 @@ use lmbatch::{Changes, Engine, Event};
 use super::before_paying::Sizes;
 use super::kept::Kept;
 use super::known::{known, refusal, warn_of_duplicate};
+use super::run_checks::{check_repairs, first_requests, not_a_pilot, priced};
 use super::run_settings::RunSettings;
-use super::{deleted_answers, offline, run, run_context, state};
+use super::{deleted_answers, offline, run_context, state};
 use crate::args::RunArgs;
 use crate::exit::Failure;
 use crate::progress::schema_note;
@@ -158,9 +159,9 @@ pub(super) async fn decided(
     examined: &Examined,
     plan: &Plan,
 ) -> Result<Decision, Failure> {
-    run::check_repairs(&examined.engine, plan, notes.kept.repairs())?;
-    let first = run::first_requests(args, plan.requests());
-    let engine = run::priced(args, examined.engine.clone(), notes, first.is_some())?;
+    check_repairs(&examined.engine, plan, notes.kept.repairs())?;
+    let first = first_requests(args, plan.requests());
+    let engine = priced(args, examined.engine.clone(), notes, first.is_some())?;
     if first.is_some() {
         // Planning the pilot checks every request.
         engine.check_costs(plan).await?;
@@ -219,7 +220,7 @@ pub(super) async fn decided(
         }
         SameRun::Changed { run, .. } => {
             if first.is_some() && run.pilot_of.is_none() {
-                return Err(run::not_a_pilot(&run));
+                return Err(not_a_pilot(&run));
             }
             let engine = keeping(notes, engine, &run);
             deleted_answers::check(&engine, &run).await?;

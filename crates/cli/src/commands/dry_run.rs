@@ -10,8 +10,9 @@ use serde::Serialize;
 use super::before_paying::{self, Estimating, Price, Sizes};
 use super::dry_decision::{Decision, Examined, decided};
 use super::planning::{Planned, Unplanned, plan_unless_empty};
+use super::run_checks::first_requests;
 use super::run_settings::{RunSettings, absolute_path};
-use super::{empty_input, run, state, validate};
+use super::{empty_input, state, validate};
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::paying_args::PayingArgs;
@@ -190,7 +191,7 @@ pub(super) async fn run(
         _ => {}
     }
     let is_new = matches!(decision, Decision::New);
-    if is_new && let Some(first) = run::first_requests(args, sizes.requests) {
+    if is_new && let Some(first) = first_requests(args, sizes.requests) {
         terminal::message(&format!(
             "pilot: the first {} would be sent before the others",
             format::count(first, "request", "requests")
@@ -229,14 +230,6 @@ pub(super) async fn run(
         terminal::message(&line);
     }
     Ok(Exit::Usable)
-}
-
-/// Returns the failure for repairs of answers that no schema is checked for.
-pub(super) fn without_schema() -> Failure {
-    Failure::usage(
-        "--repair sends back answers that do not fit their schemas, and no request has a schema",
-    )
-    .hint("nothing was sent; --schema FILE checks every answer, or leave out --repair")
 }
 
 /// Checks an input that would be read again, without limits on batches.

@@ -33,6 +33,7 @@ pub(crate) mod requeue;
 pub(crate) mod resume;
 pub(crate) mod retrieve;
 pub(crate) mod run;
+mod run_checks;
 pub(crate) mod run_context;
 pub(crate) mod run_facts;
 pub(crate) mod run_settings;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lmbatch::adapter::BatchProvider;
 use lmbatch::engine::{Plan, PlannedRequest, RunOptions, SameRun};
 use lmbatch::record::{RunClaim, RunRecord};
-use lmbatch::{Clock, DoubtPolicy, Engine, ErrorKind, PollingPolicy};
+use lmbatch::{Clock, DoubtPolicy, Engine, PollingPolicy};
 
 use super::before_paying::{self, Estimating, Scope, Sizes};
 use super::end::until_stopped;
@@ -16,12 +16,12 @@ use super::kept::Kept;
 use super::known::{end_superseded, known, refusal, warn_of_duplicate};
 use super::pilot::{self, First, Piloted};
 use super::planning::{Planned, Unplanned, plan_unless_empty, stopped};
+use super::run_checks::{check_repairs, not_a_pilot, priced};
 use super::run_context::{Patience, RunContext};
 use super::run_settings::RunSettings;
 use super::{appear, clock, connect, continuing, default_output, dry_run, state, updating};
 use crate::args::RunArgs;
 use crate::emulation::{self, Emulation};
-use crate::estimator::ASSUMED_OUTPUT;
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
 use crate::output_failure::{self, Step};
@@ -289,55 +289,6 @@ async fn decided(
         }
         checked = Some((engine.claim_begin().await?, place));
     }
-}
-
-/// Returns an engine with the prices and the limit on the cost of a command, and notes the limit.
-pub(super) fn priced(
-    args: &RunArgs,
-    mut engine: Engine,
-    notes: &mut RunSettings,
-    has_pilot: bool,
-) -> Result<Engine, Failure> {
-    // Emulated answers are not billed.
-    if !args.emulate || args.cost.max_cost.is_some() {
-        engine = engine.with_prices(Arc::new(args.paying.prices.table()?));
-    }
-    // Until a pilot has shown how long answers are, their length is assumed where nothing limits it.
-    let assumed = has_pilot.then_some(ASSUMED_OUTPUT);
-    let cost = args.cost.clone().priced_by(&engine);
-    let cost = cost.expecting_of_pilot(assumed);
-    engine = cost.limiting(engine);
-    notes.kept = std::mem::take(&mut notes.kept).with_cost(cost);
-    Ok(engine)
-}
-
-/// Checks that answers to the requests of a plan can be repaired, if the options ask for repairs.
-pub(super) fn check_repairs(engine: &Engine, plan: &Plan, repairs: u32) -> Result<(), Failure> {
-    if repairs == 0 {
-        return Ok(());
-    }
-    engine
-        .check_repairs(plan)
-        .map_err(|error| match error.kind() {
-            ErrorKind::InvalidInput => dry_run::without_schema(),
-            _ => Failure::usage(error.to_string()).hint("leave out --repair"),
-        })
-}
-
-/// Returns the number of requests of a pilot, if the options ask for one and the input has more.
-pub(super) fn first_requests(args: &RunArgs, all: u64) -> Option<u64> {
-    let first = args.pilot.pilot.map(u64::from);
-    first.filter(|first| *first < all)
-}
-
-/// Returns the failure for an update, with a pilot, of a run whose requests were all sent.
-pub(super) fn not_a_pilot(run: &RunRecord) -> Failure {
-    let message = format!(
-        "all requests of run {} were sent before, so that its update has no pilot",
-        run.id
-    );
-    let hint = "leave out --pilot to send what is new or changed, or begin another run with --new";
-    Failure::usage(message).of_run(&run.id).hint(hint)
 }
 
 /// Performs the last checks before the run is recorded.

@@ -333,7 +333,7 @@ async fn a_changed_input_is_recognised_with_any_output() {
             let wanted = match (is_usual, on_known) {
                 (true, _) => wanted,
                 (false, Update) => "nothing to update",
-                // What both versions have is paid for again, of which the caller is told.
+                // What both versions have is paid for again, after a warning.
                 (false, Continue) if is_named && wanted == "changed input" => "paid again",
                 (false, _) => "new",
             };
