@@ -245,11 +245,14 @@ fn answers_are_kept_where_the_format_of_the_output_cannot_represent_all_of_them(
             "fine",
             "out.jsonl",
             &["--output-format", "anthropic"],
-            "the format of the output cannot represent",
+            "the format of the output cannot represent metadata of 1 outcome",
             true,
         ),
     ] {
-        let scene = Scene::new([json!({"id": "a", "prompt": prompt})]);
+        let tools = json!([{"name": "look", "parameters": {"type": "object", "properties": {}}}]);
+        let (id, metadata) = ("a", json!({"page": 7}));
+        let request = json!({"id": id, "prompt": prompt, "tools": tools, "metadata": metadata});
+        let scene = Scene::new([request]);
         let usual = ["-o", output, "--run", "mine", "--accept", "truncated"];
         let args = [&usual[..], more, &["--delete-answers-after", "0s"]].concat();
         assert_says(&scene.run(&args), 0, &[part]);
