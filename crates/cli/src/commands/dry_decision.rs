@@ -87,17 +87,11 @@ impl Decision {
                 }
             )],
             Self::Pilot { run, others } => vec![format!(
-                "run {run} is a pilot of these requests: once it has ended, and without a question that is answered with no, {} more would be sent; nothing was sent",
+                "run {run} is a pilot of these requests: once it has ended, {} more would be sent, unless a question is answered with no; nothing was sent",
                 requests(*others)
             )],
             Self::Update { run, changes } => vec![
-                format!(
-                    "{} unchanged, {} changed, {} new, {} gone",
-                    format::number(changes.unchanged),
-                    format::number(changes.changed),
-                    format::number(changes.new),
-                    format::number(changes.gone)
-                ),
+                format::changes(changes),
                 format!(
                     "update of run {run}: {}",
                     sent(changes.changed + changes.new)
