@@ -413,7 +413,7 @@ fn recorded(record: &ShardRecord) -> Option<Cost> {
         _ => true,
     };
     match &record.cost {
-        Some(cost) if !is_open || cost.reserved > Cost::ZERO => Some(cost.most()),
+        Some(cost) if !is_open || cost.reserved > Cost::ZERO => Some(cost.upper_bound()),
         None if !is_open && !record.sent_twice => Some(Cost::ZERO),
         _ => None,
     }
@@ -431,7 +431,7 @@ fn computed(
         state => source.settle(ids, planned, state)?,
     };
     let doubted = match &record.cost {
-        Some(cost) => cost.doubted(),
+        Some(cost) => cost.in_doubt(),
         None if record.sent_twice => source.bound(planned)?,
         None => Cost::ZERO,
     };
