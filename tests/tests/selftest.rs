@@ -280,7 +280,7 @@ fn each_fault_makes_exactly_its_check_differ() {
     let openai: &[&str] = &["-p", "openai"];
     let by_file: &[&str] = &["-p", "google", "--route", "file"];
     let by_inline: &[&str] = &["-p", "google", "--route", "inline"];
-    let spoil = FaultKind::damage;
+    let damage = FaultKind::damage;
     let deleted = FaultKind::Status {
         code: 200,
         body: FENCED.to_owned(),
@@ -347,7 +347,7 @@ fn each_fault_makes_exactly_its_check_differ() {
         (
             "a cancelled batch returns its answers",
             openai,
-            later(Content, 0, 1, spoil(Damage::OtherRows)),
+            later(Content, 0, 1, damage(Damage::OtherRows)),
         ),
         (
             "a cancel of an ended batch is not an error",
@@ -367,12 +367,12 @@ fn each_fault_makes_exactly_its_check_differ() {
         (
             "each request has one row under its own id",
             by_file,
-            later(Content, 1, 2, spoil(Damage::DroppedRow)),
+            later(Content, 1, 2, damage(Damage::DroppedRow)),
         ),
         (
             "results can be read twice",
             by_file,
-            later(Content, 2, 1, spoil(Damage::DroppedRow)),
+            later(Content, 2, 1, damage(Damage::DroppedRow)),
         ),
         (
             "usage is returned",

@@ -196,7 +196,7 @@ fn the_command_ends_with_4_while_results_are_corrupt_and_then_with_0() {
             _ => ("content", 0),
         };
         let fault = format!(
-            r#"{{"operation": "{operation}", "skip": {skip}, "times": 4294967295, "kind": {{"spoil": {{"how": "half"}}}}}}"#
+            r#"{{"operation": "{operation}", "skip": {skip}, "times": 4294967295, "kind": {{"damage": {{"how": "half"}}}}}}"#
         );
         emulating.post("/_emulator/faults", &fault);
         let model = format!("{}/{}", subject.provider, subject.model);
@@ -245,11 +245,11 @@ fn the_command_ends_with_4_while_results_are_corrupt_and_then_with_0() {
 async fn slow_results_are_read_completely() {
     for subject in SUBJECTS {
         let trial = Trial::start(subject).await;
-        let drip = FaultKind::SlowBody {
+        let slow = FaultKind::SlowBody {
             bytes_per_second: 20_000,
         };
         let (operation, _) = readings(subject)[0];
-        trial.emulator.add_fault(Fault::always(operation, drip));
+        trial.emulator.add_fault(Fault::always(operation, slow));
         let ended = trial.go().await;
         assert_eq!(trial.not_whole(&ended), None, "{}", subject.name);
         assert_eq!(trial.overpaid(), None, "{}", subject.name);

@@ -124,16 +124,16 @@ impl CostSummary {
         Self::new(as_of, &total, &Costs::default(), models, &attempts)
     }
 
-    /// Returns the cost of a run from the accounts of its batches.
-    pub(crate) fn of_batch_totals(as_of: &str, accounts: &[BatchTotals]) -> Self {
+    /// Returns the cost of a run from the totals of its batches.
+    pub(crate) fn of_batch_totals(as_of: &str, totals: &[BatchTotals]) -> Self {
         let (mut total, mut superseded) = (Costs::default(), Costs::default());
         let (mut models, mut attempts) = (BTreeMap::new(), BTreeMap::new());
-        for account in accounts {
-            total += account.answered.costs;
-            superseded += account.superseded.costs;
-            *attempts.entry(account.attempt).or_default() += account.answered.costs;
-            for (model, answers) in &account.models {
-                let asked = account.model.as_deref().unwrap_or_default();
+        for batch in totals {
+            total += batch.answered.costs;
+            superseded += batch.superseded.costs;
+            *attempts.entry(batch.attempt).or_default() += batch.answered.costs;
+            for (model, answers) in &batch.models {
+                let asked = batch.model.as_deref().unwrap_or_default();
                 let model = if model.is_empty() { asked } else { model };
                 let of: &mut Costs = models.entry(model.to_owned()).or_default();
                 *of += answers.costs;

@@ -88,13 +88,13 @@ pub(crate) struct Billed {
 }
 
 impl Billed {
-    pub(crate) fn of(accounts: &[BatchTotals]) -> Self {
+    pub(crate) fn of(totals: &[BatchTotals]) -> Self {
         let mut billed = Self::default();
-        for account in accounts {
-            billed.answers += account.answered.count;
-            billed.superseded += account.superseded.count;
-            billed.undelivered += account.undelivered();
-            billed.usage += account.answered.usage;
+        for batch in totals {
+            billed.answers += batch.answered.count;
+            billed.superseded += batch.superseded.count;
+            billed.undelivered += batch.undelivered();
+            billed.usage += batch.answered.usage;
         }
         billed
     }
@@ -258,10 +258,10 @@ impl Summary {
         self.delivered = counts.delivered;
     }
 
-    /// Adds the billed answers: from the accounts if requests were sent more than once, else from the outcomes.
-    pub(crate) fn bill(&mut self, accounts: Option<&[BatchTotals]>, batches: &[&BatchSnapshot]) {
-        self.billed = match accounts {
-            Some(accounts) => Billed::of(accounts),
+    /// Adds the billed answers: from the totals if requests were sent more than once, else from the outcomes.
+    pub(crate) fn bill(&mut self, totals: Option<&[BatchTotals]>, batches: &[&BatchSnapshot]) {
+        self.billed = match totals {
+            Some(totals) => Billed::of(totals),
             None => {
                 let of = |batch: &&BatchSnapshot| {
                     let delivered = self.delivered.get(batch.id.as_str());
@@ -280,14 +280,14 @@ impl Summary {
         };
     }
 
-    /// Adds the cost of the billed answers by the prices of an engine: from the accounts if requests were sent more than
+    /// Adds the cost of the billed answers by the prices of an engine: from the totals if requests were sent more than
     /// once, else from the outcomes.
-    pub(crate) fn price(&mut self, accounts: Option<&[BatchTotals]>, engine: &Engine) {
+    pub(crate) fn price(&mut self, totals: Option<&[BatchTotals]>, engine: &Engine) {
         let Some(prices) = engine.prices() else {
             return;
         };
-        self.cost = Some(match accounts {
-            Some(accounts) => CostSummary::of_batch_totals(prices.as_of(), accounts),
+        self.cost = Some(match totals {
+            Some(totals) => CostSummary::of_batch_totals(prices.as_of(), totals),
             None => CostSummary::of_models(prices.as_of(), &self.costs),
         });
     }

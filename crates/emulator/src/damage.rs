@@ -29,6 +29,7 @@ pub enum Damage {
     /// The body without the row in the middle.
     DroppedRow,
     /// Plain text instead of the body.
+    #[serde(alias = "words")]
     PlainText,
     /// An HTML page instead of the body.
     Page,

@@ -40,7 +40,7 @@ pub enum Operation {
 ///
 /// ```json
 /// {"operation": "create", "kind": "reset_after"}
-/// {"operation": "content", "times": 2, "skip": 1, "kind": {"spoil": {"how": "half"}}}
+/// {"operation": "content", "times": 2, "skip": 1, "kind": {"damage": {"how": "half"}}}
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
@@ -82,7 +82,7 @@ impl Fault {
     }
 }
 
-/// Effect of a fault on a call. "Performs the call" means that the provider acts on it before its response is spoilt.
+/// Effect of a fault on a call. "Performs the call" means that the provider acts on it before its response is damaged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
@@ -146,7 +146,8 @@ pub enum FaultKind {
         /// Number of bytes that are sent.
         bytes: usize,
     },
-    /// Performs the call, and spoils the body of its response in a way that its framing does not show.
+    /// Performs the call, and damages the body of its response in a way that its framing does not show.
+    #[serde(alias = "spoil")]
     Damage {
         /// Kind of damage.
         how: Damage,
@@ -175,6 +176,7 @@ pub enum FaultKind {
         milliseconds: u64,
     },
     /// Performs the call, and sends the body of its response slowly, in real time.
+    #[serde(alias = "drip")]
     SlowBody {
         /// Speed of the response; at least 1.
         bytes_per_second: u64,
@@ -224,7 +226,7 @@ impl FaultKind {
         }
     }
 
-    /// Creates a response with a spoilt body.
+    /// Creates a response with a damaged body.
     pub fn damage(how: Damage) -> Self {
         Self::Damage { how }
     }

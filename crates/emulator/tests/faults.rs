@@ -620,11 +620,11 @@ async fn every_fault_example_of_the_guide_parses() {
         "reset_before",
         "reset_after",
         "truncate",
-        "spoil",
+        "damage",
         "late",
         "rewrite",
         "latency",
-        "drip",
+        "slow_body",
         "several",
     ] {
         assert!(kinds.iter().any(|known| known == kind), "{kind}");
@@ -632,5 +632,24 @@ async fn every_fault_example_of_the_guide_parses() {
     for how in Damage::ALL {
         let word = serde_json::to_string(how).unwrap();
         assert!(guide.contains(word.trim_matches('"')), "{word}");
+    }
+}
+
+#[test]
+fn former_names_of_faults_are_read() {
+    for (former, kind) in [
+        (
+            json!({"spoil": {"how": "words"}}),
+            FaultKind::damage(Damage::PlainText),
+        ),
+        (
+            json!({"drip": {"bytes_per_second": 9}}),
+            FaultKind::SlowBody {
+                bytes_per_second: 9,
+            },
+        ),
+    ] {
+        let known: FaultKind = serde_json::from_value(former.clone()).unwrap();
+        assert_eq!(known, kind, "{former}");
     }
 }

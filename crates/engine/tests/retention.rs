@@ -100,10 +100,10 @@ async fn a_run_without_its_answers_is_known_and_sends_nothing() {
         engine.results(&run, RunOptions::default()).await,
         "answered",
     );
-    is_deleted(engine.recorded_results(&run).await, "sealed");
+    is_deleted(engine.recorded_results(&run).await, "results");
     is_deleted(engine.partial_results(&run).await, "partial results");
     is_deleted(engine.audit(&run).await, "audit");
-    is_deleted(engine.batch_totals(&run).await, "accounts");
+    is_deleted(engine.batch_totals(&run).await, "totals");
     is_deleted(
         engine.select(&run, &RequestFilter::default()).await,
         "select",

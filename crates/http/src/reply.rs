@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _};
 use lmbatch_core::{ByteStream, Chunk, Delivery, Error, ErrorKind, ProviderId, Retry, RowStream};
-use reqwest::Response;
 use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
 
@@ -21,7 +20,7 @@ const MAX_JSON: usize = 16 << 20;
 pub struct Response {
     status: u16,
     headers: HeaderMap,
-    response: Response,
+    response: reqwest::Response,
     operation: &'static str,
     provider: ProviderId,
     rules: Arc<Rules>,
@@ -33,7 +32,7 @@ pub struct Response {
 
 impl Response {
     pub(crate) fn new(
-        response: Response,
+        response: reqwest::Response,
         operation: &'static str,
         provider: ProviderId,
         rules: &Arc<Rules>,

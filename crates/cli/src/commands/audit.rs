@@ -149,8 +149,8 @@ impl Audit {
     }
 
     fn json(&self, run: &str, wrong: Option<&str>) -> Value {
-        let (numbers, accounts) = (&self.numbers, &self.numbers.batch_totals);
-        let models: BTreeMap<String, Value> = by_model(accounts)
+        let (numbers, totals) = (&self.numbers, &self.numbers.batch_totals);
+        let models: BTreeMap<String, Value> = by_model(totals)
             .into_iter()
             .map(|(model, answers)| (model, answers_json(&answers)))
             .collect();
@@ -163,7 +163,7 @@ impl Audit {
             },
             "usage": numbers.usage, "billed": self.billed, "cost": self.cost, "models": models,
             "output": {"lines": self.lines, "file": self.file()},
-            "batches": accounts.iter().map(batch_json).collect::<Vec<_>>(),
+            "batches": totals.iter().map(batch_json).collect::<Vec<_>>(),
         })
     }
 }
@@ -172,20 +172,20 @@ fn answers_json(answers: &Answers) -> Value {
     json!({"answers": answers.count, "usage": answers.usage, "cost": Amount::of(&answers.costs)})
 }
 
-fn batch_json(account: &BatchTotals) -> Value {
-    let models: BTreeMap<&str, Value> = account
+fn batch_json(batch: &BatchTotals) -> Value {
+    let models: BTreeMap<&str, Value> = batch
         .models
         .iter()
         .map(|(model, answers)| (&**model, answers_json(answers)))
         .collect();
     json!({
-        "number": account.shard + 1, "batch": account.batch, "attempt": account.attempt + 1,
-        "status": account.status, "requests": account.requests, "model": account.model,
-        "counted": account.counts, "rows": account.rows, "answers": account.answered.count,
-        "superseded": account.superseded.count, "errored": account.errored,
-        "undelivered": account.undelivered(), "usage": account.answered.usage, "models": models,
-        "cost": Amount::of(&account.answered.costs), "superseded_cost": Amount::of(&account.superseded.costs),
-        "repair": account.repair,
+        "number": batch.shard + 1, "batch": batch.batch, "attempt": batch.attempt + 1,
+        "status": batch.status, "requests": batch.requests, "model": batch.model,
+        "counted": batch.counts, "rows": batch.rows, "answers": batch.answered.count,
+        "superseded": batch.superseded.count, "errored": batch.errored,
+        "undelivered": batch.undelivered(), "usage": batch.answered.usage, "models": models,
+        "cost": Amount::of(&batch.answered.costs), "superseded_cost": Amount::of(&batch.superseded.costs),
+        "repair": batch.repair,
     })
 }
 
@@ -205,43 +205,43 @@ const BATCH: [Column; 12] = [
 ];
 
 /// Returns the table of a run's batches, one batch per row.
-fn batches(accounts: &[BatchTotals]) -> Table {
+fn batches(totals: &[BatchTotals]) -> Table {
     let mut table = Table::new(BATCH);
-    for account in accounts {
-        let usage = account.answered.usage;
+    for batch in totals {
+        let usage = batch.answered.usage;
         table.row([
-            (account.shard + 1).into(),
-            attempt(account.attempt, account.repair),
-            account.batch.as_ref().map(BatchId::as_str).into(),
-            Cell::state(&account.status.to_string()),
-            model(account).into(),
-            account.counts.succeeded.into(),
-            account.answered.count.into(),
-            account.superseded.count.into(),
-            account.undelivered().into(),
+            (batch.shard + 1).into(),
+            attempt(batch.attempt, batch.repair),
+            batch.batch.as_ref().map(BatchId::as_str).into(),
+            Cell::state(&batch.status.to_string()),
+            model(batch).into(),
+            batch.counts.succeeded.into(),
+            batch.answered.count.into(),
+            batch.superseded.count.into(),
+            batch.undelivered().into(),
             usage.input_tokens.into(),
             usage.output_tokens.into(),
-            Amount::of(&account.answered.costs).shown().into(),
+            Amount::of(&batch.answered.costs).shown().into(),
         ]);
     }
     table
 }
 
 /// Returns the model of a batch: the one that answered, or else the one that was requested.
-fn model(account: &BatchTotals) -> String {
-    let answered: Vec<&str> = account.models.keys().map(|model| &**model).collect();
+fn model(batch: &BatchTotals) -> String {
+    let answered: Vec<&str> = batch.models.keys().map(|model| &**model).collect();
     match answered.as_slice() {
         [only] if !only.is_empty() => (*only).to_owned(),
-        [] | [_] => account.model.as_deref().unwrap_or_default().to_owned(),
+        [] | [_] => batch.model.as_deref().unwrap_or_default().to_owned(),
         several => several.join(", "),
     }
 }
 
-fn by_model(accounts: &[BatchTotals]) -> BTreeMap<String, Answers> {
+fn by_model(totals: &[BatchTotals]) -> BTreeMap<String, Answers> {
     let mut models: BTreeMap<String, Answers> = BTreeMap::new();
-    for account in accounts {
-        for (model, answers) in &account.models {
-            let asked = account.model.as_deref().unwrap_or_default();
+    for batch in totals {
+        for (model, answers) in &batch.models {
+            let asked = batch.model.as_deref().unwrap_or_default();
             let model = if model.is_empty() { asked } else { model };
             let sum = models.entry(model.to_owned()).or_default();
             sum.count += answers.count;

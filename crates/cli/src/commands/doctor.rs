@@ -89,7 +89,7 @@ async fn findings(
     Ok(Findings::new(orphans, strays))
 }
 
-/// Deletes files that nothing needs. Keeps an upload that is young or that a batch needs.
+/// Deletes files that nothing needs. Keeps an upload that is recent or that a batch needs.
 async fn clean(
     session: &Session,
     engine: &Engine,

@@ -386,7 +386,7 @@ pub(crate) async fn outcomes(
     if let Err(failure) = appear(complete) {
         return Err(hooked(context, unwritten(failure, run.as_ref())).await);
     }
-    let accounts = match &run {
+    let totals = match &run {
         Some(run) if run.attempt > 0 || run.order.is_some() => {
             Some(engine.batch_totals(run).await?)
         }
@@ -398,8 +398,8 @@ pub(crate) async fn outcomes(
     {
         recorder.forget(&run.id);
     }
-    summary.bill(accounts.as_deref(), &batches);
-    summary.price(accounts.as_deref(), engine);
+    summary.bill(totals.as_deref(), &batches);
+    summary.price(totals.as_deref(), engine);
     summary.finish(engine.clock().elapsed() - context.start);
     summary.pilot.clone_from(&context.pilot);
     if let Some(left) = clean(context, engine).await {

@@ -36,15 +36,15 @@ impl Report {
         let read =
             tokio::task::spawn_blocking(move || pilot_report::read(reader, requests, &accept));
         let mut outcomes = read.await.map_err(|_| rendering::lost())??;
-        let accounts = match run.attempt > 0 || run.order.is_some() {
+        let totals = match run.attempt > 0 || run.order.is_some() {
             true => Some(engine.batch_totals(run).await?),
             false => None,
         };
-        let billed = accounts.as_ref().map(|accounts| {
+        let billed = totals.as_ref().map(|totals| {
             let mut billed = Costs::default();
-            accounts
+            totals
                 .iter()
-                .for_each(|account| billed += account.answered.costs);
+                .for_each(|batch| billed += batch.answered.costs);
             billed
         });
         let is_priced = engine.prices().is_some() && !context.emulated;
@@ -60,8 +60,8 @@ impl Report {
         )
         .with_state(context.session.folder());
         summary.add(std::mem::take(&mut outcomes.counts));
-        summary.bill(accounts.as_deref(), &batches);
-        summary.price(accounts.as_deref(), engine);
+        summary.bill(totals.as_deref(), &batches);
+        summary.price(totals.as_deref(), engine);
         summary.finish(engine.clock().elapsed().saturating_sub(context.start));
         Ok(Self {
             summary,

@@ -98,6 +98,7 @@ pub struct Staged {
     /// `true` where the batch can be created now.
     pub ready: bool,
     /// Uploads that must be discarded when the batch no longer needs them.
+    #[serde(rename = "remnants")]
     pub remote_objects: Vec<RemoteObject>,
     /// Further values that the adapter needs in later calls, by name.
     pub state: BTreeMap<Box<str>, Box<str>>,

@@ -40,8 +40,8 @@ pub struct RunRecord {
     /// Latest attempt, from 0. Each attempt after the first sends unanswered requests again.
     pub attempt: u32,
     /// Latest attempt that the caller asked for. Automatic attempts are counted from it.
-    #[serde(default)]
-    pub asked: u32,
+    #[serde(default, rename = "asked")]
+    pub requested_attempt: u32,
     /// Order of the output; `None` unless the input was changed after the run began.
     #[serde(default)]
     pub order: Option<Order>,

@@ -48,11 +48,13 @@ pub struct Search {
     /// matches.
     pub unclear: Option<Box<str>>,
     /// `true` where the provider reported that the batch exists already.
-    pub exists: bool,
+    #[serde(rename = "exists")]
+    pub reported_existing: bool,
     /// `true` where an earlier create of the shard also had an unknown outcome. Where this search finds
     /// nothing, the create is not repeated once more: a provider that accepts creates and loses every answer
     /// would be paid without limit.
-    pub again: bool,
+    #[serde(rename = "again")]
+    pub is_repeated: bool,
 }
 
 /// Phase of a [`Search`].
@@ -62,10 +64,11 @@ pub struct Search {
 pub enum SearchPhase {
     /// The provider's batches are searched, at growing intervals.
     #[default]
+    #[serde(rename = "looking")]
     Searching,
     /// No batch was found. The input is to be deleted, so that a create that is still under way fails.
     Fencing,
-    /// The input is deleted, and one more look follows.
+    /// The input is deleted, and one more search follows.
     Fenced,
     /// No batch exists, and none can be created by the earlier create: the shard may be created again.
     Absent,

@@ -117,7 +117,8 @@ pub struct ShardTables {
     /// Table of the body's rows: 24 bytes for each request, in the order of the body.
     pub rows: StoredTable,
     /// Table of the ids, metadata and schemas of the requests.
-    pub echo: StoredTable,
+    #[serde(rename = "echo")]
+    pub request_data: StoredTable,
     /// Lowest ordinal of the shard's requests.
     pub first: u32,
     /// Highest ordinal of the shard's requests.
@@ -196,7 +197,7 @@ pub struct ShardRecord {
     #[serde(default)]
     pub doubted: Option<Intent>,
     /// Uploads for the shard. They stay at the provider until they are discarded.
-    #[serde(default)]
+    #[serde(default, rename = "remnants")]
     pub remote_objects: Vec<RemoteObject>,
     /// `true` where a create was sent after another one whose outcome stayed unknown: two batches may exist.
     #[serde(default)]
@@ -237,7 +238,7 @@ impl ShardRecord {
         self
     }
 
-    /// Returns the record after a transition to `state`, with proof, doubt and remote_objects brought up to date.
+    /// Returns the record after a transition to `state`, with proof, doubt and remote objects brought up to date.
     /// The epoch stays: the ledger increments it when the record is [applied](crate::Ledger::advance).
     pub fn advanced(mut self, state: ShardState) -> Self {
         if let ShardState::Staged(staged) = &state {

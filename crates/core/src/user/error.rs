@@ -131,8 +131,9 @@ kinds! {
     /// The connection failed.
     Connection = "connection": "the connection failed"
         => "Check the network, the base URL, the proxy and the certificates.",
-    /// The reply could not be read: it is not what the provider documents, such as a proxy's HTML page.
-    MalformedResponse = "malformed_reply": "the reply could not be read"
+    /// The response could not be read: it is not what the provider documents, such as a proxy's HTML page.
+    #[serde(alias = "malformed_reply")]
+    MalformedResponse = "malformed_response": "the response could not be read"
         => "Check the base URL and any proxy in between, then try again.",
     /// A row of the results belongs to the request, and its answer cannot be read. It was paid for, and is
     /// not sent again.
@@ -175,6 +176,10 @@ impl FromStr for ErrorKind {
     type Err = UnknownWord;
 
     fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        // Output lines of earlier versions have this word.
+        if word == "malformed_reply" {
+            return Ok(Self::MalformedResponse);
+        }
         let found = Self::ALL.iter().copied().find(|kind| kind.as_str() == word);
         found.ok_or_else(|| UnknownWord::new(word, Self::ALL.iter().map(|kind| kind.as_str())))
     }
@@ -572,6 +577,12 @@ mod tests {
             assert_eq!(kind.to_string().parse(), Ok(*kind));
         }
         assert_eq!("tea".parse::<ErrorKind>().unwrap_err().word(), "tea");
+        let former = "malformed_reply";
+        assert_eq!(former.parse(), Ok(ErrorKind::MalformedResponse));
+        assert_eq!(
+            serde_json::from_value::<ErrorKind>(former.into()).unwrap(),
+            ErrorKind::MalformedResponse
+        );
     }
 
     #[test]

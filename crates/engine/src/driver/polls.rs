@@ -134,7 +134,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Begins to read the next page of a sweep, if it is this driver's lease. Returns whether there
+    /// Begins to read the next page of a sweep, if this driver may take the lease of it. Returns whether there
     /// was a permit for it.
     pub(super) fn begin_page(&mut self, now: Duration) -> bool {
         let context = self.scope.context;

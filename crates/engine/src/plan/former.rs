@@ -294,7 +294,7 @@ impl Conversion<'_> {
         };
         Ok(ShardTables {
             rows: stored(&layout::rows(number), &open.rows),
-            echo: stored(&echo_name(self.run, number), &open.echo),
+            request_data: stored(&echo_name(self.run, number), &open.echo),
             first: open.first,
             last: open.last,
             unordered,

@@ -219,7 +219,7 @@ impl<'a> ShardWriter<'a> {
             checksum: Some(open.body.checksum()),
             tables: ShardTables {
                 rows: stored(layout::rows(open.number), &open.rows),
-                echo: stored(layout::echo(open.number), &open.echo),
+                request_data: stored(layout::echo(open.number), &open.echo),
                 first: open.first,
                 last: open.last,
                 unordered: false,

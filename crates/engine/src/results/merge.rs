@@ -405,7 +405,7 @@ mod tests {
             count: last - first + 1,
             tables: ShardTables {
                 rows: table.clone(),
-                echo: table,
+                request_data: table,
                 first,
                 last,
                 unordered: false,

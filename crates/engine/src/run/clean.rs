@@ -89,7 +89,7 @@ impl Context {
         }
     }
 
-    /// Deletes a remote_object. Returns whether it is deleted.
+    /// Deletes an object at the provider. Returns whether it is deleted.
     async fn discard(&self, remote_object: &RemoteObject) -> Result<bool> {
         match self.retrying(|| self.provider.discard(remote_object)).await {
             Ok(()) => Ok(true),

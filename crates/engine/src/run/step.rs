@@ -259,7 +259,7 @@ mod tests {
         let staged = || ShardState::Staged(Staged::ready());
         let half = || ShardState::Staged(Staged::default());
         let ended = ShardState::Ended(BatchSnapshot::new("b".into(), BatchStatus::Completed));
-        let exists = Some(Search {
+        let existing = Some(Search {
             reported_existing: true,
             ..Search::default()
         });
@@ -284,7 +284,7 @@ mod tests {
             (doubt(), search(Held), none, Step::Search),
             (doubt(), search(Searching), repeats, Step::Repeat),
             // A batch that exists according to the provider is searched for, and not created again.
-            (doubt(), exists, repeats, Step::Search),
+            (doubt(), existing, repeats, Step::Search),
             (doubt(), search(Fencing), none, Step::Fence),
             (doubt(), search(Fenced), none, Step::Search),
             (doubt(), search(Absent), none, Step::Stage),

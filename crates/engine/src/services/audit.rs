@@ -1,4 +1,4 @@
-//! Accounts of a run: every answer of every batch, including those that a later attempt replaced.
+//! Totals of the batches of a run: every answer of every batch, including those that a later attempt replaced.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
@@ -45,7 +45,7 @@ impl Answers {
     }
 }
 
-/// Account of one batch of a run, from the ledger and from the fetched rows.
+/// Totals of one batch of a run, from the ledger and from the fetched rows.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct BatchTotals {
@@ -123,7 +123,7 @@ pub struct RunAudit {
     pub malformed: u64,
     /// Token usage of the answers in the output.
     pub usage: TokenUsage,
-    /// Account of each batch, in the order of the batches.
+    /// Totals of each batch, in the order of the batches.
     pub batch_totals: Vec<BatchTotals>,
 }
 
@@ -166,14 +166,14 @@ impl Context {
         let (pricer, now) = (self.pricer(), self.clock.now());
         let work = move |stored: &Stored, maker: &Maker| {
             let outcomes = outcomes(&collected, wanted.as_ref())?;
-            let mut accounts = Vec::with_capacity(shards.len());
+            let mut totals = Vec::with_capacity(shards.len());
             let of_shard = stored
                 .shards
                 .iter()
                 .zip(&collected.layers.all)
                 .zip(&outcomes);
             for (shard, ((sealed, layer), outcomes)) in shards.iter().zip(of_shard) {
-                let mut account = account(shard);
+                let mut batch = totals_of(shard);
                 if let Some(locations) = &layer.locations {
                     let mut sources = Sources {
                         id_map: maker.id_map(stored, &sealed.planned)?,
@@ -188,21 +188,21 @@ impl Context {
                             _ => now,
                         },
                     };
-                    let mut count = Count::new(&mut account);
+                    let mut count = Count::new(&mut batch);
                     for (number, segment) in (0..).zip(&sealed.segments) {
                         count.segment(&mut sources, segment, number)?;
                     }
                     count.end();
                 }
-                accounts.push(account);
+                totals.push(batch);
             }
-            Ok(accounts)
+            Ok(totals)
         };
         job.with_files(work).await
     }
 }
 
-fn account(shard: &ShardRecord) -> BatchTotals {
+fn totals_of(shard: &ShardRecord) -> BatchTotals {
     let (batch, status, counts) = match &shard.state {
         ShardState::Created { batch, .. } => (
             Some(batch),
@@ -268,7 +268,7 @@ struct Sources<'a> {
 
 /// Counts of one batch while its rows are read.
 struct Count<'a> {
-    account: &'a mut BatchTotals,
+    totals: &'a mut BatchTotals,
     /// Requests with an answer in this batch, by position. A request that is answered twice is
     /// billed once.
     answered: Bits,
@@ -280,9 +280,9 @@ struct Count<'a> {
 }
 
 impl<'a> Count<'a> {
-    fn new(account: &'a mut BatchTotals) -> Self {
+    fn new(totals: &'a mut BatchTotals) -> Self {
         Self {
-            account,
+            totals,
             answered: Bits::default(),
             errored: Bits::default(),
             malformed: Vec::new(),
@@ -299,11 +299,11 @@ impl<'a> Count<'a> {
                 continue;
             }
             let unknown = TokenUsage::default();
-            self.account.answered.add(unknown, None);
+            self.totals.answered.add(unknown, None);
             if is_superseded {
-                self.account.superseded.add(unknown, None);
+                self.totals.superseded.add(unknown, None);
             }
-            let models = &mut self.account.models;
+            let models = &mut self.totals.models;
             models.entry("".into()).or_default().add(unknown, None);
         }
     }
@@ -323,7 +323,7 @@ impl<'a> Count<'a> {
         row: Option<&[u8]>,
         offset: u64,
     ) -> Result<()> {
-        self.account.rows += 1;
+        self.totals.rows += 1;
         let Some(row) = row else {
             return Ok(());
         };
@@ -357,7 +357,7 @@ impl<'a> Count<'a> {
                 return Ok(());
             }
             OutcomeView::Errored(_) => {
-                self.account.errored += u64::from(self.errored.set(at));
+                self.totals.errored += u64::from(self.errored.set(at));
                 return Ok(());
             }
             _ => return Ok(()),
@@ -368,13 +368,13 @@ impl<'a> Count<'a> {
         let usage = output.usage.unwrap_or_default();
         let pricer = sources.pricer;
         let cost = pricer.and_then(|pricer| pricer.answer(&output, sources.requested, sources.at));
-        self.account.answered.add(usage, cost);
+        self.totals.answered.add(usage, cost);
         if is_superseded {
-            self.account.superseded.add(usage, cost);
+            self.totals.superseded.add(usage, cost);
         }
         let model = output.model.map(|model| model.decode().into_owned());
         let model: Box<str> = model.unwrap_or_default().into();
-        let models = &mut self.account.models;
+        let models = &mut self.totals.models;
         let is_known = models.len() < MODELS || models.contains_key(&model);
         let model = if is_known { model } else { "".into() };
         models.entry(model).or_default().add(usage, cost);

@@ -76,7 +76,7 @@ impl Orphans {
             || uploads.any(|found| found.is_recorded)
     }
 
-    /// Sorts uploads into unused, young and needed ones.
+    /// Sorts uploads into unused, recent and needed ones.
     fn sort(&mut self, uploads: Vec<Upload>, inventory: &Inventory, runs: &Runs, age: Age) {
         for upload in uploads {
             let run = runs.get(nonce(&upload));

@@ -232,7 +232,7 @@ async fn large(folder: &std::path::Path) -> (World, RunRecord) {
             bytes,
             tables: Some(ShardTables {
                 rows: hole(format!("rows-{number}"), u64::from(EACH) * 24),
-                echo: hole(format!("echo-{number}"), u64::from(EACH) * 30),
+                request_data: hole(format!("echo-{number}"), u64::from(EACH) * 30),
                 first: number * EACH,
                 last: (number + 1) * EACH - 1,
                 unordered: false,
