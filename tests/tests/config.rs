@@ -241,8 +241,8 @@ fn a_file_of_a_cloned_repository_sends_no_key_elsewhere_and_runs_nothing() {
     let output = world.run("project", &["run", "in.jsonl", "--poll-interval", "20ms"]);
     let parts = [
         "max_cost: 0.5 (",
-        "note: max_cost = 900 of lmbatch.toml is not used: 0.5 is more careful",
-        "note: retention.after = 0s of lmbatch.toml is not used: 30d is more careful",
+        "note: max_cost = 900 of lmbatch.toml is not used: 0.5 is stricter and is used instead",
+        "note: retention.after = 0s of lmbatch.toml is not used: 30d is stricter and is used instead",
     ];
     assert_says(&output, 0, &parts);
     assert!(

@@ -194,7 +194,7 @@ async fn table(subject: &Subject) -> String {
 
 const HEAD: &str = "# Faults and their outcomes
 
-Each cell is the outcome of `invoke`, or of a cancel during the run, when one call has the fault of its row: *succeeds* if every request has its answer, and the kind of the error otherwise. A cell with two outcomes has the form *once / always*: the first for a fault that strikes one call, the second for a fault that strikes every call. \"after the call\" means that the provider acted before its response was lost. In every cell at most one batch is accepted, which the test asserts.
+Each cell is the outcome of `invoke`, or of a cancel during the run, when one call has the fault of its row: *succeeds* if every request has its answer, and the kind of the error otherwise. A cell with two outcomes has the form *once / always*: the first for a fault of one call, the second for a fault of every call. \"after the call\" means that the provider acted before its response was lost. In every cell at most one batch is accepted, which the test asserts.
 
 `tests/tests/faults.rs` compares these tables with its observations of the emulator. It fails if they differ; with `LMBATCH_UPDATE=1` and one thread it writes them anew. For a create in doubt, lmbatch searches by the label, or by the request count and the time, and never repeats the create while it may still be accepted; see [decision 2](decisions/0002-durable-runs.md).
 

@@ -140,7 +140,7 @@ fn a_run_is_shown_as_json_with_its_batches_and_their_certainty() {
         assert!(label.as_str().unwrap().ends_with(&suffix), "{label}");
         let wanted = json!({
             "number": number + 1, "attempt": 1, "requests": 1, "state": "fetched",
-            "batch": created.unwrap()["id"], "certainty": "proved", "evidence": "its create was answered",
+            "batch": created.unwrap()["id"], "certainty": "proved", "evidence": "id returned by the create",
             "label": label, "status": null, "expires_at": null,
             "counts": {"total": 1, "succeeded": 1, "errored": 0, "expired": 0, "cancelled": 0},
             "repair": false,

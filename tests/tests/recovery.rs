@@ -315,7 +315,7 @@ fn doctor_recognises_batches_of_other_programs_and_reports_its_limits() {
     assert_eq!(doctor.status.code(), Some(0), "{}", said(&doctor));
     for words in [
         "1 batch that is not recorded has not ended",
-        "1 ended batch was not looked at",
+        "1 ended batch was not checked",
     ] {
         assert!(said(&doctor).contains(words), "{}", said(&doctor));
     }

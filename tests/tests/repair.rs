@@ -307,7 +307,7 @@ fn repairs_that_a_finished_run_does_not_get_are_said_with_the_command_that_makes
     let first = world.json(&run("openai/m", &[]), 3);
     let id = first["run"].as_str().unwrap();
     let words = [
-        "--repair 2 was not applied: 3 answers from before do not fit their schemas",
+        "--repair 2 was not applied: 3 earlier answers do not fit their schemas",
         &format!("lmbatch requeue {id} --repair 2"),
     ];
     for args in [

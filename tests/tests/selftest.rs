@@ -562,6 +562,6 @@ fn the_batches_of_a_killed_self_test_are_found_by_doctor() {
         let doctor = world.at(&["doctor", "-p", provider]);
         let found = said(&doctor);
         assert_eq!(doctor.status.code(), Some(0), "{provider}: {found}");
-        assert!(found.contains("of self-tests; nothing is due"), "{found}");
+        assert!(found.contains("of self-tests; no action needed"), "{found}");
     }
 }

@@ -281,7 +281,7 @@ fn two_runs_can_wait_in_one_folder_while_other_commands_work() {
     );
     for (args, says) in [
         (&["runs"][..], "one"),
-        (&["show", "two"], "its create was answered"),
+        (&["show", "two"], "id returned by the create"),
         (&["purge", "old"], "files deleted"),
     ] {
         let beside = at(&emulating, home.path(), args);

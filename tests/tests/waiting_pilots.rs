@@ -168,7 +168,7 @@ fn repairs_that_are_asked_for_after_the_pilot_are_said_not_to_apply_to_it() {
     let schema = ["--schema", "schema.json"];
     assert_exit(&world.run(&[&schema[..], &["--pilot", "4"]].concat()), 4);
     let repair = [&schema[..], &["--repair", "1"]].concat();
-    let words = "--repair 1 was not applied: 1 answer from before does not fit its schema";
+    let words = "--repair 1 was not applied: 1 earlier answer does not fit its schema";
     let again = world.run(&[&repair[..], &["--pilot", "4"]].concat());
     assert_exit(&again, 4);
     assert!(errors(&again).contains(words), "{}", said(&again));

@@ -70,11 +70,11 @@ Exit codes:
 pub(crate) enum Command {
     /// Run all requests of a file, and write their outcomes.
     Run(Box<RunArgs>),
-    /// Create a batch and exit; status and retrieve continue from its id.
+    /// Create one batch, print its id and exit; `status` and `retrieve` take that id.
     Create(Box<CreateArgs>),
     /// Show the status of runs, from the record, or of a batch at its provider.
     Status(StatusArgs),
-    /// Wait until a run has ended, without advancing it; the exit code is that of the run.
+    /// Wait until a run has ended; another process must be working on it. The exit code is that of the run.
     Wait(WaitArgs),
     /// Fetch the outcomes of a batch or a run that has ended.
     Retrieve(RetrieveArgs),
@@ -101,7 +101,7 @@ pub(crate) enum Command {
     Purge(PurgeArgs),
     /// Find lmbatch batches and files at the provider that are not in the local record.
     Doctor(DoctorArgs),
-    /// Prove at the live provider what lmbatch assumes of it, with a few requests, and print a report.
+    /// Test lmbatch's assumptions about a provider with a few live requests, and print a report.
     Selftest(Box<crate::selftest_args::SelftestArgs>),
     /// Rebuild the lost record of a run from its input and the label or the ids of its batches.
     Adopt(Box<AdoptArgs>),
@@ -116,7 +116,7 @@ pub(crate) enum Command {
         /// Format that the schema describes.
         of: SchemaOf,
     },
-    /// Print a script that completes this command's arguments in a shell.
+    /// Print a shell completion script.
     Completions {
         /// Shell for which the script is written.
         shell: clap_complete::Shell,
@@ -159,8 +159,7 @@ pub(crate) struct RunArgs {
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
-    /// Take every decision of the run that needs no key, also by the record and the limit on the cost, and report what
-    /// would be sent; nothing is sent or recorded.
+    /// Check input, record and cost limit without a key, and report what would be sent; nothing is sent or recorded.
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
@@ -299,10 +298,10 @@ pub(crate) enum Only {
 pub(crate) struct RequeueArgs {
     /// Id or name of the run, or at least the first 4 characters of its id.
     pub(crate) run: String,
-    /// Send only requests whose outcome has one of these statuses or problems, separated by commas, or repeated. With
-    /// --repair, answers that do not fit their schema are chosen in place of it [default: errored, expired, cancelled
-    /// and missing]. What was or may have been paid for is sent again only if it is named: errors of the kinds
-    /// malformed_answer and doubt, and missing ones where the provider counts answers that it has not delivered.
+    /// Send only requests whose outcome has one of these statuses or problems, separated by commas, or repeated; with
+    /// --repair the default is invalid_structured [default: errored, expired, cancelled and missing]. Requests whose answer
+    /// was or may have been billed are sent again only if named here: `malformed_answer`, `doubt`, and `missing` where the
+    /// provider counts undelivered answers.
     #[arg(long, value_name = "STATUS|PROBLEM", value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<Only>,
     /// Send only requests whose ids are in this file, one per line.
@@ -330,12 +329,12 @@ pub(crate) struct RequeueArgs {
 /// Treatment of a create whose response was lost.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DoubtArgs {
-    /// Longest time to search for a batch after the response to its create was lost, and to read incomplete
-    /// results again [default: 15min].
+    /// Longest time to search for a batch after the response to its create was lost, and to read incomplete results
+    /// again. If the provider lists new batches later than that, a request may be paid for twice [default: 15min].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) doubt_wait: Option<Duration>,
-    /// Action if the batch of a lost create is not found: hold the run; resubmit, which may pay twice; or abandon its
-    /// requests. With abandon, rows that the results still lack are given up as well.
+    /// What to do if no batch is found after the response to its create was lost. hold: stop the run; resubmit: create
+    /// again, may pay twice; abandon: report its requests as errors, and requests without a result row as missing.
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     pub(crate) on_doubt: OnDoubtArg,
 }
@@ -475,7 +474,7 @@ pub(crate) struct PurgeArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CancelArgs {
-    /// Run, by its id, its name or the beginning of its id; with -p, the id of a batch.
+    /// Id or name of the run, or at least the first 4 characters of its id; with -p, the id of a batch.
     #[arg(value_name = "RUN|BATCH")]
     pub(crate) batch: String,
     /// Provider of the batch; not needed for a run.
@@ -641,7 +640,7 @@ impl SettingsArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BatchArgs {
-    /// Run, by its id, its name or the beginning of its id; with -p, the id of a batch.
+    /// Id or name of the run, or at least the first 4 characters of its id; with -p, the id of a batch.
     #[arg(value_name = "RUN|BATCH")]
     pub(crate) batch: String,
     /// Provider of the batch; not needed for a run.

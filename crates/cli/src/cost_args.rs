@@ -21,8 +21,8 @@ pub(crate) struct CostArgs {
     #[arg(long, value_name = "USD")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_cost: Option<Cost>,
-    /// Expected number of output tokens of a request that sets no maximum. --max-cost needs one or the other, or a pilot.
-    /// It is an estimate: longer answers may cost more than the limit. Kept with the run.
+    /// Expected number of output tokens of a request that sets no maximum; with --max-cost, such a request needs this
+    /// option or --pilot. It is an estimate: longer answers may cost more than the limit. Kept with the run.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expect_output: Option<u32>,

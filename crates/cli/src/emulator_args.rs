@@ -89,7 +89,7 @@ impl Answers {
             return Ok(Self::Template(text.trim_end().to_owned()));
         }
         let members = serde_json::from_str(text)
-            .map_err(|error| format!("begins like a JSON object and is none: {error}"))?;
+            .map_err(|error| format!("looks like JSON but cannot be parsed: {error}"))?;
         Ok(Self::ByPrompt(members))
     }
 
@@ -130,6 +130,6 @@ mod tests {
     #[test]
     fn a_broken_json_object_is_refused() {
         let reason = Answers::parse(r#"{"Hi": "Hello!""#).unwrap_err();
-        assert!(reason.starts_with("begins like a JSON object and is none: "));
+        assert!(reason.starts_with("looks like JSON but cannot be parsed: "));
     }
 }

@@ -195,7 +195,7 @@ fn main() -> ExitCode {
         if let (Some(retention), Ok(exit)) = (retention, &ended)
             && !exit.is_stopped()
         {
-            Box::pin(retention::look(&session, &retention, retention.is_said)).await;
+            Box::pin(retention::check(&session, &retention, retention.is_said)).await;
         }
         session.close(&*commands::clock()).await;
         terminal::end_live();

@@ -325,7 +325,7 @@ mod tests {
     fn created(id: &str) -> ShardState {
         ShardState::Created {
             batch: BatchId::new(id),
-            proof: Proof::proved("its create was answered"),
+            proof: Proof::proved("id returned by the create"),
         }
     }
 

@@ -33,7 +33,7 @@ pub(crate) fn failure(step: Step, path: &str, error: &io::Error) -> Failure {
             ))
             .hint("move that file away, choose another path with -o, or overwrite it with --force");
             }
-            Step::Appear => "is complete and cannot be given its name",
+            Step::Appear => "is complete but cannot be renamed to its final name",
         };
     let failure = Failure::failed(format!("output {path} {what}: {error}"));
     let cure = match error.kind() {
@@ -67,7 +67,7 @@ mod tests {
             (
                 Step::Appear,
                 Kind::IsADirectory,
-                "output a/out.jsonl is complete and cannot be given its name: ",
+                "output a/out.jsonl is complete but cannot be renamed to its final name: ",
                 "move the folder of this name away, or choose another path with -o",
             ),
             (

@@ -20,7 +20,7 @@ impl PricesArgs {
     /// Returns the table in the file, or the built-in one.
     ///
     /// # Errors
-    /// Usage, with the file and the place in it, for a file that cannot be read or that is no table.
+    /// Usage, with the file and the position in it, for a file that cannot be read or that is no table.
     pub(crate) fn table(&self) -> Result<PriceTable, Failure> {
         let named = self.prices.as_ref();
         let Some(path) = named.filter(|path| !path.as_os_str().is_empty()) else {
@@ -43,7 +43,7 @@ pub(crate) struct PayingArgs {
     /// unknown.
     #[arg(long, value_name = "USD", default_value = "10")]
     pub(crate) confirm_above: Cost,
-    /// Answer that question with yes, and that of a pilot.
+    /// Send without asking, above --confirm-above and after a pilot.
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// With --dry-run: print the first N requests as they would be sent.

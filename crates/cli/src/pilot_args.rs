@@ -11,8 +11,8 @@ pub(crate) struct PilotArgs {
     /// that sends them. Nothing is sent twice.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) pilot: Option<u32>,
-    /// Decide by the part of the pilot that has a usable output, in percent from 0 to 100, such as 95: if it is at
-    /// least that, the others are sent without a question; if not, the command ends with exit code 4.
+    /// Percentage of pilot requests that must have a usable output, 0 to 100: at or above it the others are sent without
+    /// asking; below it the command ends with exit code 4.
     #[arg(long, value_name = "PCT", requires = "pilot")]
     pub(crate) pilot_min_ok: Option<Percentage>,
 }

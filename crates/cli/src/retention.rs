@@ -21,24 +21,24 @@ use crate::session::Session;
 use crate::written::{self, Found};
 use crate::{format, hints, target, terminal};
 
-/// Name of the file in the state folder with the time of the last look.
+/// Name of the file in the state folder with the time of the last check.
 const NOTE: &str = "retention";
 
-/// Time between two looks at a state folder.
+/// Time between two checks of a state folder.
 const INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Longest time that a daily look takes, apart from the run it is at. The look of the next day continues.
+/// Longest time that a daily check takes, apart from the run that it is deleting. The check of the next day continues.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Looks at the state folder that the command has written to, unless that was done within a day. A look that an
+/// Checks the state folder that the command has written to, unless that was done within a day. A check that an
 /// argument asks for is due at any time. A failure is a warning: the work of the command is done.
-pub(crate) async fn look(session: &Session, args: &RetentionArgs, is_asked: bool) {
+pub(crate) async fn check(session: &Session, args: &RetentionArgs, is_asked: bool) {
     let Some((folder, ledger)) = session.written() else {
         return;
     };
     let clock = clock();
     let now = clock.now();
-    // Noted first: a look that fails must not be repeated by each command. Without a note there is no daily look.
+    // Noted first: a check that fails must not be repeated by each command. Without a note there is no daily check.
     if !is_asked && !is_due(folder, now) {
         return;
     }
@@ -46,7 +46,7 @@ pub(crate) async fn look(session: &Session, args: &RetentionArgs, is_asked: bool
         return;
     }
     let longest = (!is_asked).then_some(LONGEST);
-    match looked(folder, ledger, args, longest, &*clock).await {
+    match delete_expired(folder, ledger, args, longest, &*clock).await {
         Ok(deleted) => deleted.report(args.delete_answers_after),
         Err(failure) => terminal::warn(&format!(
             "old answers could not be deleted from this machine: {}",
@@ -55,7 +55,7 @@ pub(crate) async fn look(session: &Session, args: &RetentionArgs, is_asked: bool
     }
 }
 
-/// Returns whether the last look was at least a day ago, or at a later time than now, by a clock that was set back.
+/// Returns whether the last check was at least a day ago, or at a later time than now, by a clock that was set back.
 fn is_due(folder: &Path, now: SystemTime) -> bool {
     let last = || {
         let text = std::fs::read_to_string(folder.join(NOTE)).ok()?;
@@ -75,7 +75,7 @@ fn note(folder: &Path, now: SystemTime) -> std::io::Result<()> {
         .map_err(|error| error.error)
 }
 
-/// Answers that a look has deleted.
+/// Answers that a check has deleted.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Deleted {
     runs: u64,
@@ -111,7 +111,7 @@ impl Deleted {
     }
 }
 
-async fn looked(
+async fn delete_expired(
     folder: &Path,
     ledger: &SqliteLedger,
     args: &RetentionArgs,
@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_looked_at_once_a_day() {
+    fn a_folder_is_checked_once_a_day() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let at = |hours: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(hours * 3_600);

@@ -26,7 +26,7 @@ pub(crate) struct TableArgs {
         conflicts_with = "prompt_field"
     )]
     pub(crate) prompt: Option<TextArg>,
-    /// Column that is the prompt as it is [default: prompt].
+    /// Column whose text is sent as the prompt, without a template [default: prompt].
     #[arg(long, help_heading = "Tables", value_name = "COL")]
     pub(crate) prompt_field: Option<String>,
     /// Column of the ids, which must be unique [default: id, or else the number of the row].
@@ -43,11 +43,11 @@ pub(crate) struct TableArgs {
     /// Column of attachments: paths in the folder of attachments, or URLs, separated by |.
     #[arg(long, help_heading = "Tables", value_name = "COL")]
     pub(crate) attach: Option<String>,
-    /// Column of the model of each request, a model of the same provider; -m answers where it is empty.
+    /// Column of the model of each request, of the same provider; rows with an empty cell use the model of -m.
     #[arg(long, help_heading = "Tables", value_name = "COL")]
     pub(crate) model_field: Option<String>,
     /// Send one request for each file that matches, such as '**/*.txt', in the folder INPUT. The id is the path; the
-    /// columns are path, name and text; other files than text are attachments.
+    /// columns are path, name and text; a file that is not text is sent as an attachment.
     #[arg(long, help_heading = "Tables", value_name = "GLOB", conflicts_with_all = ["input_format", "delimiter", "no_headers"])]
     pub(crate) files: Option<String>,
     /// Format of the input [default: that of its extension, with or without .gz or .zst; parquet for a file that begins

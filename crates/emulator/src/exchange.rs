@@ -146,18 +146,18 @@ where
     }
     let mut response = work(request).await;
     state.notify(operation, Moment::Performed);
-    let mut struck = false;
+    let mut is_affected = false;
     for kind in kinds {
         let (next, changed) = after(state, kind, response).await;
-        (response, struck) = (next, struck || changed);
+        (response, is_affected) = (next, is_affected || changed);
     }
-    if !struck {
+    if !is_affected {
         state.give_back(operation, &fault);
     }
     response
 }
 
-/// Returns the response to a call that is not performed; `None` for faults that strike after the call.
+/// Returns the response to a call that is not performed; `None` for faults that apply after the call.
 fn refusal(kind: &FaultKind) -> Option<Response> {
     Some(match kind {
         FaultKind::Status {

@@ -34,7 +34,7 @@ pub enum Operation {
     Direct,
 }
 
-/// A fault: it strikes `times` calls of an operation, after `skip` calls without a fault.
+/// A fault: it applies to `times` calls of an operation, after `skip` calls without a fault.
 ///
 /// As JSON, for `POST /_emulator/faults`:
 ///
@@ -44,12 +44,12 @@ pub enum Operation {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// Operation whose calls the fault strikes.
+    /// Operation to whose calls the fault applies.
     pub operation: Operation,
-    /// Number of calls without a fault before it strikes; 0 by default.
+    /// Number of calls without a fault before the first that it applies to; 0 by default.
     #[serde(default)]
     pub skip: u32,
-    /// Number of calls that the fault strikes; 1 by default. 4294967295 stands for all.
+    /// Number of calls that the fault applies to; 1 by default. 4294967295 stands for all.
     #[serde(default = "once")]
     pub times: u32,
     /// Effect on each call.
@@ -61,12 +61,12 @@ fn once() -> u32 {
 }
 
 impl Fault {
-    /// Creates a fault that strikes the next call.
+    /// Creates a fault that applies to the next call.
     pub fn once(operation: Operation, kind: FaultKind) -> Self {
         Self::times(operation, 1, kind)
     }
 
-    /// Creates a fault that strikes the next `times` calls.
+    /// Creates a fault that applies to the next `times` calls.
     pub fn times(operation: Operation, times: u32, kind: FaultKind) -> Self {
         Self {
             operation,
@@ -76,7 +76,7 @@ impl Fault {
         }
     }
 
-    /// Creates a fault that strikes every call until the faults are cleared.
+    /// Creates a fault that applies to every call until the faults are cleared.
     pub fn always(operation: Operation, kind: FaultKind) -> Self {
         Self::times(operation, u32::MAX, kind)
     }
@@ -153,7 +153,7 @@ pub enum FaultKind {
         how: Damage,
     },
     /// Performs the call; an ended batch in its response does not show its results yet. A response without such a
-    /// batch does not count as struck.
+    /// batch does not count as affected.
     Late {
         /// Results that are not visible yet.
         #[serde(default)]
@@ -163,7 +163,7 @@ pub enum FaultKind {
         empty: bool,
     },
     /// Performs the call, and sets one member of its JSON response. In a list the member is set in each item. A
-    /// response without the member's parent does not count as struck.
+    /// response without the member's parent does not count as affected.
     Rewrite {
         /// Position of the member as a JSON pointer, such as `/created_at`.
         pointer: String,

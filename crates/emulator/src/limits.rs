@@ -1,8 +1,8 @@
-//! Limits and habits of the emulated providers.
+//! Limits and behaviour of the emulated providers.
 
 use std::time::Duration;
 
-/// Limits and habits of the emulated providers.
+/// Limits and behaviour of the emulated providers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Maximum number of tokens enqueued in OpenAI batches, at four bytes a token; a batch that exceeds it fails its

@@ -316,7 +316,7 @@ impl State {
             .then(|| file.clone())
     }
 
-    /// Counts a call, and returns the fault that strikes it.
+    /// Counts a call, and returns the fault that applies to it.
     pub(crate) fn call(&self, operation: Operation) -> Option<FaultKind> {
         let mut inner = self.lock();
         *inner.bill.calls.entry(operation).or_default() += 1;
@@ -330,7 +330,7 @@ impl State {
         Some(fault.kind.clone())
     }
 
-    /// Returns a fault that had nothing to change, so that it strikes another call.
+    /// Returns a fault that had nothing to change, so that it applies to another call.
     pub(crate) fn give_back(&self, operation: Operation, kind: &FaultKind) {
         let mut inner = self.lock();
         let known = |fault: &&mut Fault| fault.operation == operation && fault.kind == *kind;

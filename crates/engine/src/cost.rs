@@ -12,8 +12,8 @@ use serde::Serialize;
 /// Longest time from a create to the end of its batch. Prices may change in it, and the higher one is reserved.
 const WINDOW: Duration = Duration::from_secs(24 * 3600);
 
-/// Words in the error of a [cost limit](crate::Engine::with_cost_limit) about a request whose output is not limited, by
-/// which a program recognises that error.
+/// Text in the message of a [cost limit](crate::Engine::with_cost_limit) error for a request without a maximum number of
+/// output tokens. Match it to detect that case.
 pub const NO_OUTPUT_MAXIMUM: &str = "sets no maximum number of output tokens";
 
 /// Limit on the cost of a run.
@@ -33,9 +33,8 @@ pub const NO_OUTPUT_MAXIMUM: &str = "sets no maximum number of output tokens";
 pub struct CostLimit {
     /// Largest cost of the run, answers that were replaced by later ones included.
     pub max: Cost,
-    /// Number of output tokens that is reserved for a request that limits them by itself in no way. It is an
-    /// estimate: answers may be longer, and the run may then cost more than the limit. `None`, the default, refuses
-    /// such requests.
+    /// Output tokens to reserve for a request that sets no maximum. It is an estimate: answers may be longer, and the
+    /// run may then cost more than the limit. `None`, the default, refuses such requests.
     pub expected_output: Option<u64>,
 }
 

@@ -272,7 +272,7 @@ impl Default for DoubtPolicy {
     }
 }
 
-/// Bounds of one run, built by a literal that ends in `..RunOptions::default()`.
+/// Limits and options of one run. Build with `..RunOptions::default()`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunOptions {
     /// Time limit of the whole run: creates, searches for lost creates, polls and reading results.

@@ -32,7 +32,7 @@ pub struct ApiError {
     pub recognised: bool,
     /// Kind of the error, from the provider's code or the HTTP status.
     pub kind: ErrorKind,
-    /// Tells if a repeated call may succeed.
+    /// Advice on repeating the call.
     pub retry: Retry,
     /// The provider's structured error code. Secrets and control characters are removed before it is stored.
     pub code: Option<String>,

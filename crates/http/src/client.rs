@@ -395,7 +395,7 @@ impl Exchange {
     /// Sends the request. Any HTTP status is a reply.
     ///
     /// # Errors
-    /// An error means that no answer came; its delivery tells if the provider may have acted.
+    /// An error means that no answer came; its delivery states whether the provider may have acted.
     /// [`ErrorKind::ForeignOrigin`] for a path on another origin than that of the base URL.
     pub async fn send(self) -> Result<Response> {
         let inner = Arc::clone(&self.client.inner);

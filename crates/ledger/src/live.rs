@@ -21,8 +21,8 @@ pub struct LiveCounts {
 
 /// Files with the live counts of runs, in the folder `live/` of a state folder.
 ///
-/// The files are hints for people who watch a run, and are not part of the record: they are written without a
-/// sync and without a claim, and no decision depends on them. A file that is lost or damaged reads as absent.
+/// The files are only for display, and are not part of the record: they are written without a sync and without a
+/// claim, and no decision depends on them. A file that is lost or damaged reads as absent.
 #[derive(Debug, Clone)]
 pub struct LiveFolder {
     folder: PathBuf,

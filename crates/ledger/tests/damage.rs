@@ -22,7 +22,7 @@ fn late() -> LateAcknowledgement {
     LateAcknowledgement {
         key: shard("r-1", 3).key,
         batch: "late".into(),
-        evidence: "its create was answered".into(),
+        evidence: "id returned by the create".into(),
         at: None,
     }
 }

@@ -132,7 +132,7 @@ pub(crate) fn translate<'a>(
         }
     }
     if translated.messages.is_empty() {
-        return Err(bad("params.messages must be there"));
+        return Err(bad("params.messages is missing"));
     }
     prepend(&mut translated.messages, more_system);
     translated.options.thinking = thinking.options()?;
@@ -154,7 +154,7 @@ fn mode(value: Json<'_>) -> Result<Mode, RequestError> {
         "enabled" => {
             let place = format!("{at}.budget_tokens");
             let budget = thinking.value("budget_tokens");
-            let budget = budget.ok_or_else(|| bad(format!("{place} must be there")))?;
+            let budget = budget.ok_or_else(|| bad(format!("{place} is missing")))?;
             Mode::Budget(typed(budget, &place)?)
         }
         other => return Err(untranslated(&format!("{at}: {other}"))),
@@ -196,7 +196,7 @@ fn set_format(
         return Err(untranslated(&format!("{at}: {kind}")));
     }
     let schema = format.schema("schema")?;
-    let schema = schema.ok_or_else(|| bad(format!("{at}.schema must be there")))?;
+    let schema = schema.ok_or_else(|| bad(format!("{at}.schema is missing")))?;
     format.end_exact()?;
     options.schema = Some(ResponseSchema::new(&schema));
     Ok(())
@@ -222,7 +222,7 @@ fn tool(mut tool: Members<'_>) -> Result<Tool, RequestError> {
     let description = tool.text("description")?;
     let parameters = tool.schema("input_schema")?;
     let parameters =
-        parameters.ok_or_else(|| bad(format!("{}.input_schema must be there", tool.at)))?;
+        parameters.ok_or_else(|| bad(format!("{}.input_schema is missing", tool.at)))?;
     let strict = tool.flag("strict")?;
     tool.end_exact()?;
     Ok(Tool {

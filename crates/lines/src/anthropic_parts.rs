@@ -41,7 +41,7 @@ pub(crate) fn messages<'a>(
         };
         let at = format!("{}.content", item.at);
         let Some(content) = item.take("content") else {
-            return Err(bad(format!("{at} must be there")));
+            return Err(bad(format!("{at} is missing")));
         };
         let contents = contents(content, &at)?;
         // Gemini shows the model no name of a document; the title is written for the model.
@@ -161,7 +161,7 @@ fn source<'a>(
 ) -> Result<(SourceView<'a>, Option<Text<'a>>), RequestError> {
     let at = format!("{at}.source");
     let Some(source) = block.take("source") else {
-        return Err(bad(format!("{at} must be there")));
+        return Err(bad(format!("{at} is missing")));
     };
     let mut source = Members::of(source, &at)?;
     let kind = source.need("type")?.decode();

@@ -60,8 +60,8 @@ impl<'a> BatchLine<'a> {
             Self::Gemini(_) => {
                 let plain = |name: &str| name.strip_prefix("models/").unwrap_or(name).to_owned();
                 let named = named_model(body, "request")?.map(Text::decode);
-                if named.is_some_and(|named| plain(&named) != plain(wanted)) {
-                    return Err(other_model("request", wanted));
+                if let Some(named) = named.filter(|named| plain(named) != plain(wanted)) {
+                    return Err(other_model("request", &named, wanted));
                 }
                 (Text::Plain(wanted), gemini::asked_schema(body)?)
             }

@@ -315,7 +315,7 @@ pub(crate) fn from_data(data: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'
             None if is_text_media_type(written) => "text/plain",
             None => {
                 return Err(format!(
-                    "the data URL is of {written:?}, which is no media type that a provider takes"
+                    "the data URL is of {written:?}, which is not a supported media type"
                 ));
             }
         }),

@@ -91,7 +91,7 @@ pub(crate) fn translate<'a>(
         translated.messages = parts::messages(contents)?;
     }
     if translated.messages.is_empty() {
-        return Err(bad("request.contents must be there"));
+        return Err(bad("request.contents is missing"));
     }
     if let Some(instruction) = request.take("systemInstruction") {
         let mut system = parts::system(instruction)?.into_iter();

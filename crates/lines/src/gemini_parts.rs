@@ -61,7 +61,7 @@ pub(crate) fn messages(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestE
 fn parts<'a>(content: &mut Members<'a>) -> Result<Vec<ContentView<'a>>, RequestError> {
     let at = format!("{}.parts", content.at);
     let Some(parts) = content.take("parts") else {
-        return Err(bad(format!("{at} must be there")));
+        return Err(bad(format!("{at} is missing")));
     };
     let parts = list(parts, &at)?;
     let mut contents = Vec::with_capacity(parts.len());

@@ -4,6 +4,7 @@
 //! errors name the column.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use lmbatch_core::{
     ContentView, GenerateOptions, GenerateView, IdView, Json, MessageView, Outline, RequestEntry,
@@ -98,7 +99,7 @@ pub(crate) fn read(
     };
     let result = match outline.read(text).ok().and_then(Ordinary::of) {
         Some(line) => ordinary(line, number, context, &mut hand_on),
-        None => parse(text).and_then(|line| entry(&line, number, context, &mut hand_on)),
+        None => parse(text).and_then(|line| entry(&line, text, number, context, &mut hand_on)),
     };
     if let (Err(error), false) = (result, handed) {
         visit(SourcedRequest {
@@ -158,6 +159,7 @@ fn numbered(number: &str) -> Result<IdView<'_>, RequestError> {
 
 fn entry(
     line: &Line<'_>,
+    text: &str,
     number: u64,
     context: &InputContext,
     visit: &mut dyn FnMut(RequestEntry<'_>),
@@ -198,7 +200,7 @@ fn entry(
     if let Some(batch_line) = marks.batch_line()? {
         return of_batch(line, &batch_line, id, context, visit);
     }
-    let messages = messages(line)?;
+    let messages = messages(line, text)?;
     if !context.reads_files && messages.iter().any(names_a_file) {
         return Err(bad(NO_FOLDER));
     }
@@ -287,7 +289,18 @@ fn id(raw: &RawValue) -> Result<IdView<'_>, RequestError> {
     }
 }
 
-fn messages<'a>(line: &Line<'a>) -> Result<Vec<MessageView<'a>>, RequestError> {
+/// Error for a line without messages, with the name of a member that is null.
+fn without_messages(text: &str) -> RequestError {
+    let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(text).unwrap_or_default();
+    let is_null = |name: &&str| members.get(*name).is_some_and(|raw| raw.get() == "null");
+    let null = ["prompt", "contents", "messages"].into_iter().find(is_null);
+    bad(match null {
+        Some(name) => format!("\"{name}\" is null"),
+        None => "missing \"prompt\", \"contents\" or \"messages\"".to_owned(),
+    })
+}
+
+fn messages<'a>(line: &Line<'a>, text: &str) -> Result<Vec<MessageView<'a>>, RequestError> {
     let user = |contents: Vec<ContentView<'a>>| {
         vec![MessageView {
             role: Role::User,
@@ -303,9 +316,14 @@ fn messages<'a>(line: &Line<'a>) -> Result<Vec<MessageView<'a>>, RequestError> {
             .enumerate()
             .map(|(place, message)| {
                 let at = format!("messages[{place}].content");
-                let ((Some(raw), None) | (None, Some(raw))) = (message.content, message.contents)
-                else {
-                    return Err(bad(format!("{at} must be there, once")));
+                let raw = match (message.content, message.contents) {
+                    (Some(raw), None) | (None, Some(raw)) => raw,
+                    (None, None) => return Err(bad(format!("{at} is missing"))),
+                    _ => {
+                        return Err(bad(format!(
+                            "messages[{place}] has both content and contents; keep one of them"
+                        )));
+                    }
                 };
                 let role = format!("messages[{place}].role");
                 Ok(MessageView {
@@ -314,8 +332,8 @@ fn messages<'a>(line: &Line<'a>) -> Result<Vec<MessageView<'a>>, RequestError> {
                 })
             })
             .collect(),
-        (None, None, None) => Err(bad("it has none of prompt, contents, messages")),
-        _ => Err(bad("it has more than one of prompt, contents, messages")),
+        (None, None, None) => Err(without_messages(text)),
+        _ => Err(bad("only one of \"prompt\", \"contents\" and \"messages\" may be set")),
     }
 }
 
@@ -368,7 +386,7 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
             options
                 .hyperparameters
                 .set(&key, value)
-                .map_err(|error| bad(format!("hyperparameters.{error}")))?;
+                .map_err(|error| bad(format!("hyperparameters.{}", in_words(&error))))?;
         }
         check_parameter_ranges(&options.hyperparameters)
             .map_err(|error| bad(format!("hyperparameters.{error}")))?;
@@ -567,7 +585,7 @@ mod tests {
             ),
             (
                 r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"n"}}"#,
-                "the body names another model than \"m\", the model of the run",
+                "body.model is \"n\", but the run's model is \"m\"",
             ),
             (
                 r#"{"custom_id":"c","method":"GET","url":"/v1/responses","body":{"model":"m"}}"#,
@@ -590,10 +608,19 @@ mod tests {
                 r#"{"id":true,"prompt":"x"}"#,
                 "the id is neither a string nor a number",
             ),
-            (r#"{"id":1}"#, "it has none of prompt, contents, messages"),
+            (r#"{"id":1,"prompt":null}"#, "\"prompt\" is null"),
+            (
+                r#"{"id":1,"messages":[{"role":"user"}]}"#,
+                "messages[0].content is missing",
+            ),
+            (
+                r#"{"id":1,"messages":[{"role":"user","content":"x","contents":["x"]}]}"#,
+                "messages[0] has both content and contents; keep one of them",
+            ),
+            (r#"{"id":1}"#, "missing \"prompt\", \"contents\" or \"messages\""),
             (
                 r#"{"id":1,"prompt":"x","messages":[]}"#,
-                "it has more than one of prompt, contents, messages",
+                "only one of \"prompt\", \"contents\" and \"messages\" may be set",
             ),
             (r#"{"id":1,"messages":[]}"#, "messages is empty"),
             (r#"{"id":1,"contents":[]}"#, "contents is empty"),
@@ -624,6 +651,10 @@ mod tests {
             (
                 r#"{"id":1,"prompt":"x","hyperparameters":[]}"#,
                 "hyperparameters is not an object",
+            ),
+            (
+                r#"{"id":1,"prompt":"x","hyperparameters":{"top_k":"x"}}"#,
+                "hyperparameters.top_k: invalid type: string \"x\", expected a whole number from 0 to 4294967295",
             ),
             (
                 r#"{"id":1,"prompt":"x","schema":{"const":123456789012345678901234567891}}"#,
@@ -672,7 +703,7 @@ mod tests {
             ),
             (
                 r#"{"id":1,"contents":[{"type":"image","url":"data:image/photo;base64,AAAA"}]}"#,
-                "contents[0]: the data URL is of \"image/photo\", which is no media type that a provider takes",
+                "contents[0]: the data URL is of \"image/photo\", which is not a supported media type",
             ),
             (
                 r#"{"id":1,"contents":[{"type":"smell"}]}"#,

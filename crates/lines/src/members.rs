@@ -124,7 +124,7 @@ impl<'a> Members<'a> {
     /// Takes a required string.
     pub(crate) fn need(&mut self, name: &str) -> Result<Text<'a>, RequestError> {
         let text = self.text(name)?;
-        text.ok_or_else(|| bad(format!("{}.{name} must be there", self.at)))
+        text.ok_or_else(|| bad(format!("{}.{name} is missing", self.at)))
     }
 
     /// Drops members without a meaning for another provider.

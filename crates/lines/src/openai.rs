@@ -77,7 +77,7 @@ pub(crate) fn translate<'a>(
     }
     if translated.messages.is_empty() {
         let name = if chat { "messages" } else { "input" };
-        return Err(bad(format!("body.{name} must be there")));
+        return Err(bad(format!("body.{name} is missing")));
     }
     Ok(translated)
 }
@@ -212,7 +212,7 @@ fn response_format(value: Json<'_>) -> Result<Option<ResponseSchema>, RequestErr
     let place = format!("{at}.json_schema");
     let inner = format.value("json_schema");
     format.end_exact()?;
-    let inner = inner.ok_or_else(|| bad(format!("{place} must be there")))?;
+    let inner = inner.ok_or_else(|| bad(format!("{place} is missing")))?;
     schema(Members::of(inner, &place)?).map(Some)
 }
 
@@ -230,7 +230,7 @@ fn schema(mut named: Members<'_>) -> Result<ResponseSchema, RequestError> {
     let name = named.text("name")?.map(Text::decode);
     named.flag("strict")?;
     let schema = named.schema("schema")?;
-    let schema = schema.ok_or_else(|| bad(format!("{}.schema must be there", named.at)))?;
+    let schema = schema.ok_or_else(|| bad(format!("{}.schema is missing", named.at)))?;
     named.end_exact()?;
     Ok(match name {
         Some(name) => ResponseSchema::named(name, &schema),
@@ -406,7 +406,7 @@ mod tests {
             (
                 "/v1/responses",
                 r#"{"input":[{"type":"reasoning","id":"r"}]}"#,
-                "body.input must be there",
+                "body.input is missing",
             ),
             (
                 "/v1/responses",
@@ -416,7 +416,7 @@ mod tests {
             (
                 "/v1/responses",
                 r#"{"instructions":"x"}"#,
-                "body.input must be there",
+                "body.input is missing",
             ),
             ("/v1/responses", r#"[1]"#, "body is not a JSON object"),
             (

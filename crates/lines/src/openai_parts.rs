@@ -191,7 +191,7 @@ fn calls<'a>(
             }
             let id = call.text("id")?;
             let function = call.take("function");
-            let function = function.ok_or_else(|| bad(format!("{at}.function must be there")))?;
+            let function = function.ok_or_else(|| bad(format!("{at}.function is missing")))?;
             call.end()?;
             contents.push(called(function, id, &format!("{at}.function"))?);
         }
@@ -227,7 +227,7 @@ fn called<'a>(
 fn result<'a>(item: &mut Members<'a>, name: &str) -> Result<Given<'a>, RequestError> {
     let at = format!("{}.{name}", item.at);
     if !item.has(name) {
-        return Err(bad(format!("{at} must be there")));
+        return Err(bad(format!("{at} is missing")));
     }
     match item.take(name) {
         Some(json) => output(
@@ -291,7 +291,7 @@ fn image<'a>(part: &mut Members<'a>) -> Result<ContentView<'a>, RequestError> {
     part.refuse(&["detail"], &["auto"])?;
     refuse_file_id(part)?;
     let Some(image) = part.take("image_url") else {
-        return Err(bad(format!("{at}.image_url must be there")));
+        return Err(bad(format!("{at}.image_url is missing")));
     };
     let url = match image.parse::<Text<'a>>() {
         Ok(url) => url,
@@ -310,7 +310,7 @@ fn image<'a>(part: &mut Members<'a>) -> Result<ContentView<'a>, RequestError> {
 fn audio<'a>(part: &mut Members<'a>) -> Result<ContentView<'a>, RequestError> {
     let at = format!("{}.input_audio", part.at);
     let Some(audio) = part.take("input_audio") else {
-        return Err(bad(format!("{at} must be there")));
+        return Err(bad(format!("{at} is missing")));
     };
     let mut audio = Members::of(audio, &at)?;
     let data = audio.need("data")?;

@@ -56,15 +56,16 @@ pub(crate) fn model<'a>(body: Json<'a>, at: &str, wanted: &str) -> Result<Text<'
     let model = named_model(body, at)?;
     let model = model.ok_or_else(|| bad(format!("{at} names no model")))?;
     if model.decode() != wanted {
-        return Err(other_model(at, wanted));
+        return Err(other_model(at, &model.decode(), wanted));
     }
     Ok(model)
 }
 
 /// Refuses a body whose model is not that of the run.
-pub(crate) fn other_model(at: &str, wanted: &str) -> RequestError {
+pub(crate) fn other_model(at: &str, model: &str, wanted: &str) -> RequestError {
+    let at = at.trim_start_matches("the ");
     bad(format!(
-        "{at} names another model than {wanted:?}, the model of the run"
+        "{at}.model is {model:?}, but the run's model is {wanted:?}"
     ))
 }
 

@@ -1,5 +1,7 @@
 //! Values that are sent unchanged, and limits that may be set only once.
 
+use std::fmt;
+
 use lmbatch_core::{Json, RequestError};
 use serde_json::Value;
 
@@ -47,7 +49,7 @@ const TYPES: [(&str, &str); 6] = [
 ];
 
 /// Returns the message of a parser in the words of JSON, without the position, which is relative to the value.
-pub(crate) fn in_words(error: &serde_json::Error) -> String {
+pub(crate) fn in_words(error: &impl fmt::Display) -> String {
     let message = error.to_string();
     let end = message.rfind(" at line ").unwrap_or(message.len());
     let message = message[..end].to_owned();

@@ -175,7 +175,7 @@ pub(crate) async fn adopt(session: &Session, mut args: Box<AdoptArgs>) -> Result
         }
     };
     terminal::message(&format!(
-        "{taken} of {} taken into run {}; to continue:\n  {}",
+        "recovered {taken} of {} into run {}; to continue:\n  {}",
         format::count(u64::from(batches), "batch", "batches"),
         run.id,
         hints::on_runs(["resume", &run.id])

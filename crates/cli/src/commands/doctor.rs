@@ -197,12 +197,8 @@ fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
     }
     if found.in_use > 0 {
         terminal::message(&format!(
-            "{} of batches or runs that have not ended",
-            format::count(
-                found.in_use,
-                "upload is in use, being",
-                "uploads are in use, being"
-            )
+            "{} in use by an unfinished batch or run",
+            format::count(found.in_use, "upload is", "uploads are")
         ));
     }
     if !findings.strays.is_empty() {
@@ -276,7 +272,7 @@ fn recognised(recognised: &RecognisedBatches, provider: &str) {
     }
     if recognised.unread > 0 {
         terminal::message(&format!(
-            "{} not looked at: the command reads the newest {MAX_ROWS_READ} unrecorded batches whose results are readable",
+            "{} not checked: the command reads the newest {MAX_ROWS_READ} unrecorded batches whose results are readable",
             format::count(recognised.unread, "ended batch was", "ended batches were")
         ));
     }

@@ -145,7 +145,7 @@ pub(super) async fn refusal(
         }),
         RunConflict::NothingToUpdate => Failure::usage("there is no run of this input to update")
             .hint(format!(
-                "{} lists them; name one with --run",
+                "{} lists the runs; choose one with --run",
                 hints::on_runs(["runs"])
             )),
     }

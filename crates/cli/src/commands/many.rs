@@ -319,7 +319,7 @@ impl Scheduler {
                 let args = &self.many.args.options.retention;
                 // An argument asks for the first look and for the one at the end; the others are daily.
                 let is_asked = args.is_said && !std::mem::replace(&mut self.has_looked, true);
-                Box::pin(retention::look(&self.many.session, args, is_asked)).await;
+                Box::pin(retention::check(&self.many.session, args, is_asked)).await;
             }
             self.begin_due();
             let due = self.waiting.values().filter_map(|waiting| waiting.due);

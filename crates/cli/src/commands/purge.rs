@@ -9,7 +9,7 @@ use lmbatch::record::{Ledger, RunRecord};
 use lmbatch::{Engine, ErrorKind};
 use serde_json::{Value, json};
 
-use super::purge_choice::{chosen, may_delete, not_ended};
+use super::purge_choice::{chosen, may_delete, none_is_old, not_ended};
 use super::run_settings::RunSettings;
 use super::{connect, purge_answers, state};
 use crate::args::PurgeArgs;
@@ -114,7 +114,7 @@ pub(crate) async fn purge(session: &Session, mut args: PurgeArgs) -> Result<Exit
         drop(claim);
     }
     if chosen.is_empty() {
-        terminal::message("no run is that old");
+        none_is_old(&args);
         return Ok(Exit::Usable);
     }
     if !table.is_empty() {

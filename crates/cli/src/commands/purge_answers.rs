@@ -10,7 +10,7 @@ use lmbatch::{Clock, ErrorKind};
 use serde_json::json;
 
 use super::clock;
-use super::purge_choice::chosen;
+use super::purge_choice::{chosen, none_is_old};
 use super::run_settings::RunSettings;
 use crate::args::PurgeArgs;
 use crate::exit::{Exit, Failure};
@@ -90,7 +90,7 @@ pub(super) async fn purge(
         ]);
     }
     if runs.is_empty() {
-        terminal::message("no run is that old");
+        none_is_old(args);
     }
     if !table.is_empty() {
         table.print();

@@ -7,7 +7,7 @@ use lmbatch::record::RunRecord;
 use super::{clock, state};
 use crate::args::PurgeArgs;
 use crate::exit::Failure;
-use crate::hints;
+use crate::{format, hints, terminal};
 
 /// Returns the named run, or every old run that has ended: an unfinished run may have billed answers that are not
 /// fetched yet.
@@ -25,6 +25,12 @@ pub(super) async fn chosen(
     let age = args.older_than.unwrap_or_default();
     let before = clock().now().checked_sub(age);
     Ok(ended_before(ledger, before).await?)
+}
+
+/// Says that no run is old enough.
+pub(super) fn none_is_old(args: &PurgeArgs) {
+    let age = format::span(args.older_than.unwrap_or_default());
+    terminal::message(&format!("no ended run started more than {age} ago"));
 }
 
 /// Reports whether a run may be deleted: it has ended, or is named with `--force`.

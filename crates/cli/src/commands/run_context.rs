@@ -47,7 +47,7 @@ pub(crate) struct RunContext {
     pub(crate) turns: Option<Turns>,
     /// Pilot of the run, once the command has decided to send the other requests.
     pub(crate) pilot: Option<Pilot>,
-    /// Number of repairs that the command asks for and that answers from before do not get.
+    /// Number of repairs that the command asks for and that earlier answers do not get.
     pub(crate) unapplied_repairs: Option<u32>,
 }
 
@@ -73,14 +73,14 @@ impl RunContext {
         )
     }
 
-    /// Returns lines about repairs that the command asks for and that answers from before do not get, and the command
+    /// Returns lines about repairs that the command asks for and that earlier answers do not get, and the command
     /// that makes them; nothing if `invalid`, the number of answers that do not fit their schemas, is zero.
     pub(crate) fn unrepaired(&self, run: &str, invalid: u64) -> Option<String> {
         let repairs = self.unapplied_repairs.filter(|_| invalid > 0)?.to_string();
         let answers = format::count(
             invalid,
-            "answer from before does not fit its schema",
-            "answers from before do not fit their schemas",
+            "earlier answer does not fit its schema",
+            "earlier answers do not fit their schemas",
         );
         let requeue = hints::on_runs(["requeue", run, "--repair", &repairs]);
         Some(format!(

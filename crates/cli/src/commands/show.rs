@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn the_batches_of_a_run_fit_eighty_and_a_hundred_and_twenty_columns() {
         let id = BatchId::new("batch_68b7f0c2a1d08190a2d4f7b35c1e9a06");
-        let proof = Proof::proved("its create was answered");
+        let proof = Proof::proved("id returned by the create");
         let created = ShardState::Created {
             batch: id.clone(),
             proof: proof.clone(),
@@ -376,7 +376,7 @@ mod tests {
 2        1    50,000         0       0  planned      -        -                                       -";
         assert_eq!(shown(120), at_120);
         let in_a_pipe = "#\tattempt\trequests\tanswered\tfailed\tstate\texpires\tid\tcertainty\tevidence\tlabel
-1\t1\t50000\t12345\t67\tin_progress\t1970-01-01T22:13:20Z\tbatch_68b7f0c2a1d08190a2d4f7b35c1e9a06\tproved\tits create was answered\tlmbatch-b7h0xnabcdef-0
+1\t1\t50000\t12345\t67\tin_progress\t1970-01-01T22:13:20Z\tbatch_68b7f0c2a1d08190a2d4f7b35c1e9a06\tproved\tid returned by the create\tlmbatch-b7h0xnabcdef-0
 2\t1\t50000\t0\t0\tplanned\t\t\t\t\tlmbatch-b7h0xnabcdef-1";
         assert_eq!(table.within(Look::Pipe), in_a_pipe);
     }

@@ -23,7 +23,7 @@ use crate::session::Session;
 use crate::terminal::{self, Look};
 use crate::{format, hints};
 
-/// Interval between two looks at the record.
+/// Interval between two reads of the record.
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Runs that are watched, and what was shown of them.
@@ -59,7 +59,7 @@ pub(crate) async fn status(session: &Session, args: &StatusArgs) -> Result<Exit,
         return Ok(Exit::Usable);
     }
     loop {
-        if let Some(exit) = watch.look(&*clock).await? {
+        if let Some(exit) = watch.check(&*clock).await? {
             return Ok(exit);
         }
         if terminal::has_lost_reader() {
@@ -83,7 +83,7 @@ impl Watch {
     }
 
     /// Shows the status once; returns the exit code if every run has ended.
-    async fn look(&mut self, clock: &dyn Clock) -> Result<Option<Exit>, Failure> {
+    async fn check(&mut self, clock: &dyn Clock) -> Result<Option<Exit>, Failure> {
         let look = terminal::look();
         let (mut table, mut blocks) = (RunTable::new(), Vec::new());
         let (mut is_open, mut exit) = (false, Exit::Usable);

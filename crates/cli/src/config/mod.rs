@@ -84,7 +84,7 @@ impl Config {
         match bound {
             Some(bound) if rule.is_less_careful(&value, &bound) => {
                 self.notes.push(format!(
-                    "{} = {value} of {} is not used: {bound} is more careful",
+                    "{} = {value} of {} is not used: {bound} is stricter and is used instead",
                     new.key.name,
                     self.shown(&new.file)
                 ));

@@ -71,7 +71,7 @@ impl Acme {
 
     async fn batch(&self, batch: &BatchId) -> Result<Value> {
         let path = format!("batches/{}", segment(batch.as_str()));
-        let mut exchange = self.http.get(&path).expecting("ask for the status");
+        let mut exchange = self.http.get(&path).expecting("read the batch status");
         if self.broken("the_key_appears_in_no_url_and_no_body") {
             exchange = exchange.query("key", self.key.as_str());
         }

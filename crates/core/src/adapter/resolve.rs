@@ -183,7 +183,7 @@ fn check_url(url: &str) -> Result<(), String> {
 }
 
 fn no_media_type(written: &str) -> String {
-    format!("is declared as {written:?}, which is no media type that a provider takes")
+    format!("is declared as {written:?}, which is not a supported media type")
 }
 
 fn borrowed<'b>(source: &'b SourceView<'_>) -> SourceView<'b> {

@@ -293,7 +293,7 @@ pub struct LateAcknowledgement {
     pub key: ShardKey,
     /// Batch that the create made.
     pub batch: BatchId,
-    /// Evidence that the batch belongs to the shard, such as "its create was answered".
+    /// Evidence that the batch belongs to the shard, such as "id returned by the create".
     pub evidence: Box<str>,
     /// Time of the acknowledgement, by the clock of the worker that records it.
     #[serde(default, with = "crate::adapter::time::optional")]

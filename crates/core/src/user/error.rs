@@ -73,7 +73,7 @@ kinds! {
     /// The request, the batch or the run was cancelled, by the caller or by the provider.
     Cancelled = "cancelled": "cancelled"
         => "Send the requests again if their answers are still wanted.",
-    /// The provider's time for the batch was over before it answered the request.
+    /// The batch expired before the provider answered the request.
     Expired = "expired": "expired before the provider answered it"
         => "Send the request again, in a smaller batch or at a less busy time. It was not billed.",
     /// The provider's results do not name the request.
@@ -94,10 +94,10 @@ kinds! {
     /// The provider is overloaded.
     ProviderOverloaded = "provider_overloaded": "the provider is overloaded"
         => "Try again later.",
-    /// The provider's limit of calls or tokens in a time was reached.
+    /// The provider's rate limit of calls or tokens was reached.
     ProviderRateLimit = "provider_rate_limit": "the provider's rate limit was reached"
         => "Wait for the time in retry_after, run fewer calls at once, or ask the provider for a higher limit.",
-    /// No answer came in time, or the batch has not ended yet.
+    /// No response came in time, or the batch has not ended yet.
     Timeout = "timeout": "timed out"
         => "Batches continue at the provider: retrieve the outcomes later by the error's handles, or allow more time.",
     /// The input cannot be sent as it is.
@@ -125,7 +125,7 @@ kinds! {
     /// An input or a result file is no longer at the provider.
     FileNotFound = "file_not_found": "a file was not found at the provider"
         => "Providers delete files after some weeks. Send the requests again if their answers are still wanted.",
-    /// The provider, or this version of lmbatch, does not support it.
+    /// The provider, or this version of lmbatch, does not support a feature that the call needs.
     Unsupported = "unsupported": "not supported"
         => "Leave out what the message names, or use a provider or an endpoint that supports it.",
     /// The connection failed.
@@ -139,14 +139,14 @@ kinds! {
     /// not sent again.
     MalformedAnswer = "malformed_answer": "the answer could not be read"
         => "The bytes are kept in the record: ask for raw rows to see them.",
-    /// The reply would have led to another origin with the key or the requests.
+    /// The response would have led to another origin with the key or the requests.
     ForeignOrigin = "foreign_origin": "the provider pointed to an origin that is not allowed"
         => "Check the base URL and any proxy. Allow the origin only if the provider documents it.",
     /// The provider took the request and answered that it failed.
     GenerationFailed = "generation_failed": "the model failed to answer"
         => "Check the request and the error's problem. Send it again where the error is retryable.",
     /// The answer does not fit the schema.
-    InvalidStructured = "invalid_structured": "the reply does not fit the schema"
+    InvalidStructured = "invalid_structured": "the answer does not fit the schema"
         => "Send the request again, allow more output tokens, or simplify the schema.",
     /// A create's result is unknown: the batch may exist and be billed.
     Doubt = "doubt": "creation status unknown"

@@ -103,8 +103,8 @@ names! {
     /// assert_eq!(account.as_str(), "9f86d081");
     /// ```
     AccountId,
-    /// Short digest of an API key. It tells a rotated key from the recorded one, and cannot be turned back
-    /// into the key.
+    /// Short digest of an API key. Distinguishes a rotated key from the recorded one; the key cannot be recovered from
+    /// it.
     ///
     /// ```
     /// # use lmbatch_core as lmbatch;

@@ -41,7 +41,7 @@ pub struct LMOutput {
 }
 
 impl LMOutput {
-    /// Creates an answer that ended in its own time, without token usage.
+    /// Creates a complete answer ([`FinishReason::Stop`]) without token usage.
     pub fn new(items: Vec<OutputItem>) -> Self {
         Self {
             items,

@@ -202,7 +202,7 @@ impl From<crate::AttachmentError> for Error {
     }
 }
 
-/// Row of results without the shape of the provider's rows.
+/// Error of a result row that does not have the provider's format.
 ///
 /// ```
 /// # use lmbatch_core as lmbatch;

@@ -80,7 +80,7 @@ fn check_declared(
     let is_specific = !unspecific.iter().any(|it| it.eq_ignore_ascii_case(essence));
     if is_specific && known_media_type(&written).is_none() && !is_text_media_type(&written) {
         let why =
-            format!("is declared as {written:?}, which is no media type that a provider takes");
+            format!("is declared as {written:?}, which is not a supported media type");
         return Err(refuse(attachment, path, &why));
     }
     Ok(())
@@ -100,10 +100,10 @@ fn image(resolved: &AttachmentView<'_>) -> Result<(), String> {
         _ if is_elsewhere(resolved) => Ok(()),
         Some(it) if known_media_type(it).is_some() => Ok(()),
         Some(it) => Err(format!(
-            "is no image that a provider takes: its bytes are {it}"
+            "is not a supported image: its bytes are {it}"
         )),
         None => {
-            Err("is no image that a provider takes: its bytes are of no known format".to_owned())
+            Err("is not a supported image: the format of its bytes is unknown".to_owned())
         }
     }
 }

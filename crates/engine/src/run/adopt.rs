@@ -28,7 +28,7 @@ pub struct LabelledBatch {
     pub snapshot: BatchSnapshot,
 }
 
-/// Batches of an account, as far as they concern lmbatch.
+/// Batches of an account that belong or may belong to lmbatch, and the input files in use.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Inventory {
@@ -348,7 +348,7 @@ impl Context {
         for one in labelled {
             if one.number >= plan.batches() {
                 return Err(Error::invalid_input(format!(
-                    "it is batch {} of its run, but this input makes only {}: the input is another one, or the batch holds requests that were sent again, from which no record can be rebuilt; read the batch by its id",
+                    "it is batch {} of its run, but this input makes only {}: the input differs, or the batch holds requests that were sent again, from which no record can be rebuilt; read the batch by its id",
                     one.number + 1,
                     plan.batches()
                 ))
@@ -411,7 +411,7 @@ impl Context {
 }
 
 /// Reasons why a batch may differ from those that this input makes.
-const OTHER: &str = "the input is another one, it was cut into batches otherwise, or the batch holds requests that were sent again, from which no record can be rebuilt; read the batch by its id";
+const OTHER: &str = "the input differs, its batch limits differ, or the batch holds requests that were sent again, from which no record can be rebuilt; read the batch by its id";
 
 /// Shards of a plan by the ordinals of their requests: each span ends where the next one begins.
 struct Spans {

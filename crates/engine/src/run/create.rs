@@ -20,7 +20,7 @@ use crate::run::step::Next;
 use crate::run::work::Work;
 use crate::spool::marks::Marked;
 
-const ANSWERED: &str = "its create was answered";
+const ANSWERED: &str = "id returned by the create";
 
 impl Work {
     /// Uploads what the create needs, until the provider has it ready.
@@ -281,7 +281,7 @@ impl Work {
         };
         let intent = match marked {
             Marked::Created(batch) => {
-                let proof = Proof::proved("it is recorded in the mark file of the create");
+                let proof = Proof::proved("recorded in the mark file of the create");
                 return self
                     .acknowledge(context, batch, proof, true)
                     .await

@@ -602,37 +602,55 @@ impl Context {
     /// Reports the rows that were read, and those that are no outcome.
     pub(crate) fn report_rows(&self, finished: &RunResults, takes_rows_without_id: bool) {
         let tally: Tally = finished.tally;
-        for (count, what) in [
+        for (count, one, several) in [
             (
                 tally.duplicates,
-                "name the same request as another row (the first answer counts; without an answer, the first final failure, otherwise the first row)",
+                "duplicate result row (the first answer counts; without an answer, the first final failure, otherwise the first row)",
+                "duplicate result rows (the first answer counts; without an answer, the first final failure, otherwise the first row)",
             ),
-            (tally.foreign, "name no request of this batch (ignored)"),
-            (tally.malformed, "cannot be read"),
+            (
+                tally.foreign,
+                "result row with an unknown id (ignored)",
+                "result rows with an unknown id (ignored)",
+            ),
+            (
+                tally.malformed,
+                "malformed result row",
+                "malformed result rows",
+            ),
             (
                 tally.broken + tally.cut,
-                "are not JSON but have a readable id (a request without another row ends as malformed_answer; it was paid for, and is sent again only on request)",
+                "result row is not JSON; only its id can be read (a request without another row ends as malformed_answer; it was billed, and is sent again only on request)",
+                "result rows are not JSON; only their id can be read (a request without another row ends as malformed_answer; it was billed, and is sent again only on request)",
             ),
-            (
-                tally.without_id,
-                match takes_rows_without_id {
-                    true => {
-                        "name no request (they get ids in the order of the rows, which may differ from the order in which the requests were sent)"
-                    }
-                    false => "name no request (ignored)",
-                },
-            ),
+            match takes_rows_without_id {
+                true => (
+                    tally.without_id,
+                    "result row without an id (it gets an id by its position among such rows)",
+                    "result rows without an id (they get ids in the order of the rows, which may differ from the order in which the requests were sent)",
+                ),
+                false => (
+                    tally.without_id,
+                    "result row without an id (ignored)",
+                    "result rows without an id (ignored)",
+                ),
+            },
         ] {
             if count > 0 {
+                let what = if count == 1 { one } else { several };
                 self.report(&Event::Warning {
-                    message: &format!("result rows that {what}: {count}"),
+                    message: &format!("{count} {what}"),
                 });
             }
         }
         let undelivered = finished.undelivered();
         if undelivered > 0 {
+            let (requests, they) = match undelivered {
+                1 => ("request", "it has no result row, may have been billed, and is"),
+                _ => ("requests", "they have no result row, may have been billed, and are"),
+            };
             let message = format!(
-                "requests that may have been answered but have no row in the results: {undelivered}; they may have been paid for, and are sent again only on request"
+                "{undelivered} {requests} may have been answered but not delivered; {they} sent again only on request"
             );
             self.report(&Event::Warning { message: &message });
         }

@@ -66,7 +66,7 @@ impl Work {
     }
 
     async fn adopt_beside(&mut self, context: &Context, batch: BatchId) -> Result<Next> {
-        let proof = Proof::proved("it is recorded in the mark file of the create");
+        let proof = Proof::proved("recorded in the mark file of the create");
         self.acknowledge(context, batch, proof, true).await
     }
 

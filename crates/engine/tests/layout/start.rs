@@ -193,7 +193,7 @@ async fn large(folder: &std::path::Path) -> (World, RunRecord) {
         let state = match number == SHARDS {
             true => ShardState::Created {
                 batch: batch.as_str().into(),
-                proof: Proof::proved("its create was answered"),
+                proof: Proof::proved("id returned by the create"),
             },
             false => {
                 let segment = hole(format!("segment-{number}-1-0-0"), u64::from(EACH) * 1500);

@@ -406,7 +406,7 @@ fn a_line_is_sent_to_its_own_provider_byte_for_byte() {
             anthropic(&json!({"messages": []}))
                 .to_string()
                 .replace("haiku", "opus"),
-            "params names another model than \"claude-haiku-4-5\", the model of the run",
+            "params.model is \"claude-opus-4-5\", but the run's model is \"claude-haiku-4-5\"",
         ),
         (
             ANTHROPIC,
@@ -416,7 +416,7 @@ fn a_line_is_sent_to_its_own_provider_byte_for_byte() {
         (
             GOOGLE,
             gemini(&json!({"model": "models/gemini-2.0-flash", "contents": []})).to_string(),
-            "request names another model than \"gemini-2.5-flash\", the model of the run",
+            "request.model is \"models/gemini-2.0-flash\", but the run's model is \"gemini-2.5-flash\"",
         ),
     ] {
         let endpoints = match model {

@@ -20,7 +20,7 @@ fn members_without_a_translation_from_anthropic_are_refused_by_name() {
     };
     let said = |content: Value| json!({"messages": [{"role": "user", "content": content}]});
     for (params, why) in [
-        (json!({"max_tokens": 9}), "params.messages must be there"),
+        (json!({"max_tokens": 9}), "params.messages is missing"),
         (
             asked(json!({"container": "c"})),
             "params.container cannot be translated for openai",
@@ -59,7 +59,7 @@ fn members_without_a_translation_from_anthropic_are_refused_by_name() {
         ),
         (
             asked(json!({"tools": [{"name": "f"}]})),
-            "params.tools[0].input_schema must be there",
+            "params.tools[0].input_schema is missing",
         ),
         (
             asked(json!({"tool_choice": {"type": "auto", "disable_parallel_tool_use": true}})),
@@ -79,7 +79,7 @@ fn members_without_a_translation_from_anthropic_are_refused_by_name() {
         ),
         (
             asked(json!({"thinking": {"type": "enabled"}})),
-            "params.thinking.budget_tokens must be there",
+            "params.thinking.budget_tokens is missing",
         ),
         (
             asked(json!({"thinking": {"type": "between_tools"}})),
@@ -103,7 +103,7 @@ fn members_without_a_translation_from_anthropic_are_refused_by_name() {
         ),
         (
             json!({"system": [{"type": "image"}], "messages": hi}),
-            "params.system[0].source must be there",
+            "params.system[0].source is missing",
         ),
         (
             json!({"messages": [{"role": "tool", "content": "x"}]}),
@@ -111,7 +111,7 @@ fn members_without_a_translation_from_anthropic_are_refused_by_name() {
         ),
         (
             json!({"messages": [{"role": "user"}]}),
-            "params.messages[0].content must be there",
+            "params.messages[0].content is missing",
         ),
         (
             json!({"messages": [{"role": "user", "content": "x", "name": "n"}]}),
@@ -198,7 +198,7 @@ fn members_without_a_translation_from_gemini_are_refused_by_name() {
     let set = |config: Value| asked(json!({"generationConfig": config}));
     let said = |part: Value| json!({"contents": [{"role": "user", "parts": [part]}]});
     for (request, why) in [
-        (json!({}), "request.contents must be there"),
+        (json!({}), "request.contents is missing"),
         (
             asked(json!({"safety_settings": [{}]})),
             "request.safetySettings cannot be translated for openai",
@@ -313,7 +313,7 @@ fn members_without_a_translation_from_gemini_are_refused_by_name() {
         ),
         (
             json!({"contents": [{"role": "user"}]}),
-            "request.contents[0].parts must be there",
+            "request.contents[0].parts is missing",
         ),
         (
             said(json!({"text": "x", "videoMetadata": {}})),
@@ -329,7 +329,7 @@ fn members_without_a_translation_from_gemini_are_refused_by_name() {
         ),
         (
             said(json!({"inlineData": {"data": PNG}})),
-            "request.contents[0].parts[0].inlineData.mimeType must be there",
+            "request.contents[0].parts[0].inlineData.mimeType is missing",
         ),
         (
             said(
@@ -385,7 +385,7 @@ fn no_member_of_a_wrong_type_or_without_a_translation_is_dropped() {
     for (line, why) in [
         (
             of_responses("text", json!({"format": {"name": "n", "schema": {}}})),
-            "body.text.format.type must be there",
+            "body.text.format.type is missing",
         ),
         (
             of_responses("text", json!("json")),

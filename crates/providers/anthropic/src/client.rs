@@ -52,7 +52,7 @@ impl AnthropicClient {
         let exchange = self
             .http
             .get(&batch_path(batch))
-            .operation("ask for the batch's status");
+            .operation("read the batch status");
         let reply = exchange
             .send_ok(classify_error)
             .await

@@ -100,7 +100,7 @@ lmbatch_core::members! {
         stop_reason: "stop_reason",
         stop_details: "stop_details",
         usage: "usage",
-        /// Of a message that is an error in disguise.
+        /// Member of a message that is an error object.
         error: "error",
     }
 

@@ -69,9 +69,9 @@ impl GoogleClient {
         Ok(BatchId::new(name))
     }
 
-    /// The batch, with nothing of its results but where they are.
+    /// Reads a batch without its results.
     pub(crate) async fn batch(&self, batch: &BatchId) -> Result<Operation> {
-        let reply = self.operation(batch, "ask for the batch's status").await?;
+        let reply = self.operation(batch, "read the batch status").await?;
         let about = reply.unreadable("");
         let read = reply.json_without_rows::<Operation>(RESULTS).await;
         let mut found = read.map_err(|error| error.with_batch(batch.clone()))?;
@@ -82,7 +82,7 @@ impl GoogleClient {
         Ok(found)
     }
 
-    /// The same as it comes: its results may be long.
+    /// Reads a batch with its results, which may be long.
     pub(crate) async fn operation(
         &self,
         batch: &BatchId,
@@ -167,7 +167,7 @@ impl GoogleClient {
         let exchange = self
             .http
             .get(&self.path(&resource(file)))
-            .operation("ask for the input file");
+            .operation("read the input file");
         exchange.send_json(classify_error).await.map_err(gone)
     }
 
@@ -232,7 +232,7 @@ impl GoogleClient {
             .http
             .post(session)
             .header(UPLOAD_COMMAND, HeaderValue::from_static("query"))
-            .operation("ask how far the upload came");
+            .operation("read the upload offset");
         exchange.send_ok(classify_error).await.map_err(file_error)
     }
 

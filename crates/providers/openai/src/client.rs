@@ -76,7 +76,7 @@ impl OpenAiClient {
         let exchange = self
             .http
             .get(&batch_path(batch))
-            .operation("ask for the batch's status");
+            .operation("read the batch status");
         let reply = exchange.send_ok(classify_error).await;
         let reply = reply.map_err(|error| batch_error(batch, error))?;
         let about = reply.unreadable("");

@@ -246,7 +246,7 @@ fn of_object(error: JsonView<'_>) -> Said<'_> {
     }
 }
 
-/// The same of a value.
+/// Reads the error from a JSON value.
 pub(crate) fn said_in_value(error: &Value) -> (Option<&str>, Option<&str>) {
     let member = |name: &str| error.get(name).and_then(Value::as_str);
     (member("code"), member("message").or(error.as_str()))

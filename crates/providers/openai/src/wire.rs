@@ -110,7 +110,7 @@ lmbatch_core::members! {
     pub(crate) struct ErrorBody {
         error: "error",
         errors: "errors",
-        /// Of FastAPI: a text, or a list of what is wrong.
+        /// FastAPI's `detail`: a string or a list of validation errors.
         detail: "detail",
     }
 

@@ -19,7 +19,7 @@ pub(super) fn acknowledged(run: &str, shard: u32, batch: &str) -> LateAcknowledg
             shard,
         },
         batch: BatchId::new(batch),
-        evidence: "its create was answered".into(),
+        evidence: "id returned by the create".into(),
         at: lmbatch_core::parse_time("2026-11-23T11:00:00.5Z"),
     }
 }

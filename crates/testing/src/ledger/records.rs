@@ -81,7 +81,7 @@ fn class() -> BatchClass {
 pub fn created(batch: &str) -> ShardState {
     ShardState::Created {
         batch: BatchId::new(batch),
-        proof: Proof::proved("its create was answered"),
+        proof: Proof::proved("id returned by the create"),
     }
 }
 

@@ -64,7 +64,7 @@ impl SelftestBatches {
         }
         if self.ended > 0 {
             terminal::message(&format!(
-                "{} of self-tests; nothing is due",
+                "{} of self-tests; no action needed",
                 format::count(self.ended, "ended batch", "ended batches")
             ));
         }

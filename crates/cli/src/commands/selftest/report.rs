@@ -122,7 +122,7 @@ impl Report {
         let api = match (about.emulated, &about.base_url) {
             (true, _) => "the emulator of lmbatch; nothing was sent to a provider".to_owned(),
             (false, Some(url)) => url.clone(),
-            (false, None) => "not told by the adapter".to_owned(),
+            (false, None) => "not reported by the adapter".to_owned(),
         };
         let chosen = match about.is_cheapest {
             true => format!(", the cheapest of the prices of {}", budget.as_of()),

@@ -37,7 +37,7 @@ pub(super) fn write<'a, 'c: 'a>(
     Ok(())
 }
 
-/// Empty texts are refused by Anthropic, and so is thinking without its seal: neither is sent.
+/// Empty texts are refused by Anthropic, and so is thinking without its signature: neither is sent.
 fn is_sent(content: &ContentView<'_>) -> bool {
     match content {
         ContentView::Text(text) => !text.is_empty(),

@@ -11,7 +11,7 @@ use crate::wire::{
     Block, BlockContent, CacheCreation, Message, OutputDetails, Row, RowResult, StopDetails, Usage,
 };
 
-/// The answer itself stays shut.
+/// Opens a row without parsing its answer.
 pub(super) fn open(row: JsonView<'_>) -> Result<OpenedRow<'_>, RowError> {
     let row: Row<'_> = read_row(row)?;
     let result = row.result.read::<RowResult<'_>>();

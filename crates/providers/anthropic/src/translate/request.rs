@@ -102,7 +102,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// The most tokens of the answer, in which what is thought counts: room for both where only one is said.
+/// Maximum output tokens, plus the thinking budget if only that is set.
 fn max_tokens(
     asked: Option<u32>,
     default: u32,
@@ -121,7 +121,7 @@ fn max_tokens(
     }
 }
 
-/// Writes how to think; the level goes elsewhere.
+/// Writes the `thinking` member; the effort is written separately.
 fn think(thinking: &Thinking, body: &mut Object<'_>) -> Option<&'static str> {
     let mut entry = Object::new(body.key("thinking"));
     let mut effort = None;
@@ -140,7 +140,7 @@ fn think(thinking: &Thinking, body: &mut Object<'_>) -> Option<&'static str> {
     effort
 }
 
-/// System text stands before every conversation here, wherever it stood.
+/// Moves system messages to the front of the conversation.
 fn system(view: &GenerateView<'_>, body: &mut Object<'_>) -> Result<(), RequestError> {
     let texts = view.system_texts("anthropic")?;
     match texts.as_slice() {

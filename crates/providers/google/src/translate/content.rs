@@ -19,7 +19,7 @@ pub(super) const CALL_IDS: CallIdRule = CallIdRule {
     is_legal: |letter| !letter.is_control(),
 };
 
-/// Writes a turn's parts. A seal belongs to the part that it came with, which is the one after it here.
+/// Writes a turn's parts. A signature belongs to the part that it came with, which is the next one in the list.
 pub(super) fn write(
     names: Names,
     view: &GenerateView<'_>,
@@ -32,14 +32,14 @@ pub(super) fn write(
         turn,
         out,
         first: true,
-        seal: None,
+        signature: None,
     };
     parts.out.push(b'[');
     for content in &turn.contents {
         parts.content(content)?;
     }
-    if parts.seal.is_some() {
-        // A last part may hold nothing but its seal (live traffic of others, 2026).
+    if parts.signature.is_some() {
+        // A last part may hold nothing but its signature (live traffic of others, 2026).
         let mut part = parts.next();
         part.str("text", "");
         part.end();
@@ -59,7 +59,7 @@ struct Parts<'p, 'v> {
     turn: &'p MessageView<'v>,
     out: &'p mut Vec<u8>,
     first: bool,
-    seal: Option<Text<'v>>,
+    signature: Option<Text<'v>>,
 }
 
 impl<'v> Parts<'_, 'v> {
@@ -67,12 +67,12 @@ impl<'v> Parts<'_, 'v> {
         if !std::mem::take(&mut self.first) {
             self.out.push(b',');
         }
-        let seal = self.seal.take();
+        let signature = self.signature.take();
         let mut part = Object::new(self.out);
-        if let Some(seal) = seal {
+        if let Some(signature) = signature {
             part.text(
                 self.names.pick("thoughtSignature", "thought_signature"),
-                seal,
+                signature,
             );
         }
         part
@@ -97,11 +97,11 @@ impl<'v> Parts<'_, 'v> {
                 part.text("text", *text);
                 part.end();
             }
-            // Thoughts themselves are not taken back, only their seals.
+            // Google accepts no thoughts in requests, only their signatures.
             ContentView::Thinking(thinking) => {
-                if let Some(seal) = thinking.signature {
+                if let Some(signature) = thinking.signature {
                     self.belongs(Role::Assistant, "thoughts")?;
-                    self.seal = Some(seal);
+                    self.signature = Some(signature);
                 }
             }
             ContentView::Attachment(attachment) => {

@@ -258,7 +258,7 @@ fn raw_model<'a>(raw: &RawView<'a>) -> Result<Cow<'a, str>, RequestError> {
     match (raw.model.map(Text::decode), named) {
         (Some(model), Some(named)) if plain(&model) != plain(&named) => {
             Err(RequestError::invalid_input(format!(
-                "google: the body names another model than {model:?}, the model of its batch"
+                "google: the body's model is {named:?}, but that of its batch is {model:?}"
             )))
         }
         (Some(model), _) => Ok(model),

@@ -13,7 +13,7 @@ use crate::wire::{
     Row, RowError, RowMetadata, Usage,
 };
 
-/// The answer itself stays shut.
+/// Opens a row without parsing its answer.
 pub(super) fn open(row: JsonView<'_>) -> Result<OpenedRow<'_>, lmbatch_core::RowError> {
     let row: Row<'_> = read_row(row)?;
     let errors = [row.error, row.status].into_iter();
@@ -347,14 +347,14 @@ fn part<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), Json
         items.push(ItemView::Other(raw.json()?));
         return Ok(());
     };
-    let seal = part.thought_signature.text();
+    let signature = part.thought_signature.text();
     let is_thought = part.thought.scalar_text().as_deref() == Some("true");
     let text = part.text.text();
-    // The seal must be sent back with the part that it came with: it stands right before it.
-    if seal.is_some() || (is_thought && text.is_some()) {
+    // The signature must be sent back with the part that it came with: it precedes that part.
+    if signature.is_some() || (is_thought && text.is_some()) {
         items.push(ItemView::Thinking(ThinkingView {
             text: text.filter(|_| is_thought),
-            signature: seal,
+            signature,
             ..ThinkingView::default()
         }));
     }
@@ -407,7 +407,7 @@ fn part<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), Json
         !is_read(name) && !member.is_empty() && is_content()
     });
     // A text that is empty says nothing; a part without a member that is known may say something.
-    if is_left || (!says && text.is_none() && seal.is_none()) {
+    if is_left || (!says && text.is_none() && signature.is_none()) {
         items.push(ItemView::Other(raw.json()?));
     }
     Ok(())

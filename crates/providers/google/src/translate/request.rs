@@ -94,7 +94,7 @@ impl Writer<'_> {
         own.merge_into(at, out)
     }
 
-    /// System text stands before every conversation here, wherever it stood. Empty text is refused by the
+    /// Moves system messages to the front of the conversation. Empty text is refused by the
     /// parser of files (comment of a client, 2026-02).
     fn system(&self, view: &GenerateView<'_>, body: &mut Object<'_>) -> Result<(), RequestError> {
         let texts = view.system_texts("google")?;

@@ -118,7 +118,7 @@ pub(super) fn url(attachment: &AttachmentView<'_>, out: &mut Vec<u8>) -> Result<
     }
 }
 
-/// A document's name, which OpenAI wants beside its bytes; the end of one that it has not tells its type.
+/// File name of a document, which OpenAI requires with its bytes; the extension declares the type.
 pub(super) fn file_name<'a>(attachment: &AttachmentView<'a>) -> Text<'a> {
     attachment.filename.unwrap_or_else(|| {
         let media_type = attachment.mime_type.map(Text::decode).unwrap_or_default();

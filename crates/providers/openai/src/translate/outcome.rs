@@ -13,7 +13,7 @@ use crate::error::{Said, classify_as, classify_row, said, said_as};
 use crate::translate::items;
 use crate::wire::{Body, BodyStatus, Incomplete, Response, Row, Usage, UsageDetails};
 
-/// Opens a row. The answer itself stays unread.
+/// Opens a row without parsing its answer.
 pub(crate) fn open<'a>(row: JsonView<'a>, dialect: &Dialect) -> Result<OpenedRow<'a>, RowError> {
     let row: Row<'_> = read_row(row)?;
     Ok(OpenedRow {
