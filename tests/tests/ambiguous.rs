@@ -33,7 +33,7 @@ fn shapes() -> Vec<FaultKind> {
     shapes
 }
 
-async fn lost(subject: &Subject, shape: &FaultKind, twins: u64, lag: Duration) {
+async fn lost(subject: &Subject, shape: &FaultKind, others: u64, lag: Duration) {
     let limits = Limits {
         list_lag: lag,
         ..Limits::default()
@@ -45,7 +45,7 @@ async fn lost(subject: &Subject, shape: &FaultKind, twins: u64, lag: Duration) {
         .invoker(&emulator)
         .doubt(DoubtPolicy { waits: looks });
     let prepared = invoker.batch().create(ASKED).prepare().await.unwrap();
-    for _ in 0..twins {
+    for _ in 0..others {
         subject
             .invoker(&emulator)
             .batch()
@@ -56,11 +56,11 @@ async fn lost(subject: &Subject, shape: &FaultKind, twins: u64, lag: Duration) {
     emulator.add_fault(Fault::once(Operation::Create, shape.clone()));
     let found = invoker.batch().create(ASKED).find_or_create(prepared).await;
     let at = format!(
-        "{}: {shape:?}, {twins} twins, a list {lag:?} behind",
+        "{}: {shape:?}, {others} other batches, a list {lag:?} behind",
         subject.name
     );
     let paid = emulator.bill().creates;
-    assert_eq!(paid, twins + 1, "{at}: {found:?}");
+    assert_eq!(paid, others + 1, "{at}: {found:?}");
     match found {
         Ok(handle) => {
             let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
@@ -77,7 +77,7 @@ async fn lost(subject: &Subject, shape: &FaultKind, twins: u64, lag: Duration) {
                 (ErrorKind::Doubt, "anthropic"),
                 "{at}: {error}"
             );
-            assert!(twins > 0, "{at}: {error}");
+            assert!(others > 0, "{at}: {error}");
         }
     }
 }
@@ -85,9 +85,9 @@ async fn lost(subject: &Subject, shape: &FaultKind, twins: u64, lag: Duration) {
 /// Runs every form on the provider and route with the given index.
 async fn paid_once(place: usize) {
     for shape in shapes() {
-        for twins in [0, 1, 2] {
+        for others in [0, 1, 2] {
             for lag in [Duration::ZERO, Duration::from_millis(6)] {
-                lost(&SUBJECTS[place], &shape, twins, lag).await;
+                lost(&SUBJECTS[place], &shape, others, lag).await;
             }
         }
     }

@@ -291,7 +291,7 @@ fn what_cannot_be_read_or_written_as_parquet_is_refused_before_anything_is_sent(
 }
 
 #[test]
-fn the_table_of_an_emulated_run_can_be_told_from_that_of_a_paid_one() {
+fn the_table_of_an_emulated_run_differs_from_that_of_a_paid_one() {
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("in.csv"), "prompt\na\nb\n").unwrap();
     let at = |args: &[&str]| {

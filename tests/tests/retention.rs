@@ -325,7 +325,7 @@ fn runs_that_have_not_ended_or_wrote_to_a_pipe_or_are_held_are_kept() {
 }
 
 #[test]
-fn a_state_folder_is_looked_at_once_a_day() {
+fn a_state_folder_is_checked_once_a_day() {
     let world = World::new();
     world.run("in", &[]);
     let stored = world.stored();

@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn an_example_depends_on_what_a_stranger_could() {
+    fn an_example_depends_only_on_published_crates() {
         for (from, kind, to, bad) in [
             ("acme-batch", None, "lmbatch-http", false),
             ("acme-batch", None, "serde", false),

@@ -116,7 +116,7 @@ struct Driver<'c> {
     /// True if a create of the run is known to have been accepted; until then creates are sent one
     /// at a time.
     answered: bool,
-    /// True once the observer was told that a create waits for the cost limit.
+    /// True once the observer has a report that a create waits for the cost limit.
     has_reported_budget: bool,
     /// First permanent error. Once it is set, nothing more is created, and the results of existing
     /// batches are fetched.
@@ -181,7 +181,7 @@ impl<'c> Driver<'c> {
         self.watch(at, due);
     }
 
-    /// Sets when this driver next looks at a shard.
+    /// Sets the time of the next step of a shard.
     fn postpone(&mut self, at: usize, due: Duration) {
         if let Some(before) = self.due_at[at].replace(due) {
             self.due.remove(&(before, at));
@@ -228,7 +228,7 @@ impl<'c> Driver<'c> {
                 Woken::Called | Woken::Time => {}
             }
             if self.now().saturating_sub(self.turn) > TURN {
-                // The runtime then also looks at its timers and sockets.
+                // The runtime then also polls its timers and sockets.
                 tokio::task::yield_now().await;
                 self.turn = self.now();
             }

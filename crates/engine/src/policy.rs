@@ -195,7 +195,7 @@ impl DoubtPolicy {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnDoubt {
-    /// Do nothing further: an operator looks at the provider and decides.
+    /// Do nothing further: an operator searches at the provider and decides.
     #[default]
     Hold,
     /// Send the create again. If the first was accepted after all, both are paid for.

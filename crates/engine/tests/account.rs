@@ -117,7 +117,7 @@ impl World {
     }
 
     /// Returns an invoker of another account with the same base URL.
-    fn stranger(&self) -> LMInvoker {
+    fn other_account(&self) -> LMInvoker {
         self.of(Keyed {
             inner: Arc::clone(&self.provider),
             account: ACCOUNT,
@@ -279,7 +279,7 @@ async fn a_run_is_refused_under_another_account_and_stays_unchanged() {
     cut(&world, &world.with(ACCOUNT, "first")).await;
     let before = world.record().await;
     for (other, says) in [
-        (world.stranger(), "its batch is unknown under this one"),
+        (world.other_account(), "its batch is unknown under this one"),
         (world.with("v2-other", "first"), "another base URL"),
     ] {
         let engine = other.engine();
@@ -318,7 +318,7 @@ async fn a_doubtful_create_is_searched_for_under_a_rotated_key_and_not_repeated_
     });
     let doubt = run(&world.with(ACCOUNT, "first")).await.unwrap_err();
     assert_eq!((doubt.kind(), world.accepted()), (ErrorKind::Doubt, 1));
-    let refused = run(&world.stranger()).await.unwrap_err();
+    let refused = run(&world.other_account()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::OtherAccount);
     assert!(
         refused.to_string().contains("use the earlier key"),
@@ -394,7 +394,7 @@ async fn a_handle_is_read_under_a_rotated_key_and_the_provider_refuses_another_a
         let outcomes = rotated.batch().retrieve(handle).await.unwrap();
         assert_eq!(outcomes["a"].as_result().unwrap().text(), "one");
         assert_eq!(world.warnings(), 1);
-        let refused = world.stranger().batch().retrieve(handle).await;
+        let refused = world.other_account().batch().retrieve(handle).await;
         let refused = refused.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::BatchNotFound);
         assert!(refused.to_string().contains("another key"), "{refused}");

@@ -295,10 +295,10 @@ async fn redirects_carry_the_key_only_to_the_base_urls_origin() {
         .respond_with(ResponseTemplate::new(200).set_body_string("rows"))
         .mount(&foreign)
         .await;
-    let stranger = client(&own.uri());
-    let reply = stranger.get("here").send_following().await.unwrap();
+    let other_origin = client(&own.uri());
+    let reply = other_origin.get("here").send_following().await.unwrap();
     assert_eq!(reply.bytes(100).await.unwrap(), "rows");
-    let error = stranger.get("there").send_following().await.unwrap_err();
+    let error = other_origin.get("there").send_following().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ForeignOrigin);
     assert!(foreign.received_requests().await.unwrap().is_empty());
 

@@ -343,8 +343,8 @@ impl BatchProvider for MemoryProvider {
             let count = rows.iter().filter(|byte| **byte == b'\n').count();
             *label == intent.label || (state.script.by_count && count == intent.count as usize)
         });
-        let strangers = (0..state.script.lookalikes).map(|k| BatchId::new(format!("stranger{k}")));
-        let candidates = strangers
+        let foreign = (0..state.script.lookalikes).map(|k| BatchId::new(format!("foreign{k}")));
+        let candidates = foreign
             .chain(matching.map(|(batch, ..)| batch.clone()))
             .map(|batch| Candidate {
                 batch,

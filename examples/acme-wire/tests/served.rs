@@ -192,8 +192,8 @@ async fn what_acme_does_not_take_is_refused_in_its_own_words() {
     let acme = AcmeWire("file").adapter(&server.url(), "key");
     let unknown = acme.status(&BatchId::new("batch-7")).await.unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::BatchNotFound);
-    let stranger = AcmeWire("file").adapter(&server.url(), "bad-key");
-    let refused = stranger.list(&ListOptions::default()).await.unwrap_err();
+    let refused_key = AcmeWire("file").adapter(&server.url(), "bad-key");
+    let refused = refused_key.list(&ListOptions::default()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ProviderAuth);
     // Without its input a create is refused, also one that comes late.
     let shard = shard(&*acme, "one", &[("a", "first")]);

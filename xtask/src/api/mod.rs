@@ -70,11 +70,11 @@ pub(crate) fn api(args: &[String]) -> Result<(), String> {
     if lines.is_empty() {
         return Err(format!("rustdoc lists no item of {FACADE}"));
     }
-    let strangers = strangers(&foreign);
-    if !strangers.is_empty() {
+    let unexpected = unexpected(&foreign);
+    if !unexpected.is_empty() {
         return Err(format!(
             "types of {} stand in the public API; hide them, or add them to ALLOWED in xtask/src/api/mod.rs with a reason",
-            strangers.join(", ")
+            unexpected.join(", ")
         ));
     }
     if !without_example.is_empty() {
@@ -112,7 +112,7 @@ pub(crate) fn api(args: &[String]) -> Result<(), String> {
 }
 
 /// Returns the crates from outside that may not stand in the public API.
-fn strangers(foreign: &BTreeSet<String>) -> Vec<&str> {
+fn unexpected(foreign: &BTreeSet<String>) -> Vec<&str> {
     let is_allowed = |name: &str| ALLOWED.iter().any(|(allowed, _)| *allowed == name);
     foreign
         .iter()
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_type_of_a_crate_that_is_not_allowed_is_found() {
         let foreign = ["serde_json", "reqwest"].map(str::to_owned);
-        assert_eq!(strangers(&BTreeSet::from(foreign)), ["reqwest"]);
+        assert_eq!(unexpected(&BTreeSet::from(foreign)), ["reqwest"]);
     }
 
     #[test]

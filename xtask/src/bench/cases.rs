@@ -54,7 +54,7 @@ pub(super) const CASES: [Case; 7] = [
     case("google-inline", 10_000, 6.0),
 ];
 
-/// Milliseconds between two looks at a batch, for every program.
+/// Milliseconds between two polls of a batch, for every program.
 const POLL: &str = "20";
 
 /// Costs of one run, and the times of its calls.

@@ -9,11 +9,11 @@ use crate::sh::{output, run};
 const RUNS: u64 = 100;
 const BATCHES: u64 = 100;
 
-/// Limit of the time for which they are watched, in seconds. Each batch is looked at twice, a minute apart; a third
+/// Limit of the time for which they are watched, in seconds. Each batch is polled twice, a minute apart; a third
 /// look would be too late.
 const SECONDS: u64 = 75;
 
-/// Most processor time of a look at a batch, in microseconds.
+/// Most processor time of one poll of a batch, in microseconds.
 const MOST_POLL: f64 = 15.0;
 
 /// Most processor time, as a share of one core in per cent.
@@ -38,7 +38,7 @@ pub(super) fn watch() -> Result<(), String> {
     let poll = (used.cpu_ms - second - after) * 1e3 / (RUNS * BATCHES) as f64;
     let share = used.cpu_ms / 60e3 * 100.0;
     println!(
-        "{} live batches in {RUNS} runs of one process, for a minute, with two looks at each",
+        "{} live batches in {RUNS} runs of one process, for a minute, with two polls of each",
         RUNS * BATCHES
     );
     println!(
@@ -50,7 +50,7 @@ pub(super) fn watch() -> Result<(), String> {
         used.peak_mib
     );
     println!("waiting: {waiting:.1} ms of processor time in a second, for all runs");
-    println!("a look at a batch: {poll:.1} µs of processor time (must: at most {MOST_POLL} µs)");
+    println!("one poll of a batch: {poll:.1} µs of processor time (must: at most {MOST_POLL} µs)");
     println!("calls: {}", used.calls);
     if share >= MOST_CPU || used.peak_mib >= MOST_MIB || poll > MOST_POLL {
         return Err("to wait for many batches costs too much".to_owned());

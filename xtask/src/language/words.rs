@@ -8,12 +8,13 @@ pub(super) const OPENINGS: &[&str] = &[
 
 /// Words for people where components act, and turns of phrase that have to be decoded.
 pub(super) const BANNED: &[&str] = &[
+    "a look",
     "all the same",
     "and the like",
     "anybody",
     "anyone",
-    "are told",
     "called off",
+    "chance",
     "for good",
     "go on",
     "goes on",
@@ -24,9 +25,12 @@ pub(super) const BANNED: &[&str] = &[
     "heed",
     "heeded",
     "heeds",
+    "in disguise",
     "in words",
-    "is told",
+    "legible",
+    "looked at",
     "looked for",
+    "looks at",
     "mend",
     "mended",
     "mending",
@@ -37,8 +41,17 @@ pub(super) const BANNED: &[&str] = &[
     "somebody",
     "someone",
     "sorted out",
+    "stays shut",
+    "stranger",
+    "strangers",
+    "told",
+    "twin",
+    "twins",
     "went on",
     "whatever",
     "whoever",
     "yes/no",
 ];
+
+/// Member names of records that keep a word which is not used elsewhere.
+pub(super) const STORED_NAMES: &[&str] = &["strangers"];

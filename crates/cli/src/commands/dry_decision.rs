@@ -101,7 +101,7 @@ impl Decision {
     }
 }
 
-/// Engine of a dry run, which plans without a record, and what it has told.
+/// Engine of a dry run, which plans without a record, and the warnings of the engine.
 pub(super) struct Examined {
     engine: Engine,
     warning: Arc<Mutex<Option<String>>>,

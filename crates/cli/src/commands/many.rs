@@ -258,7 +258,7 @@ struct Scheduler {
     unlisted: Option<String>,
     /// Number of runs that were started.
     begun: u64,
-    /// True once the state folder was looked at for old answers.
+    /// True once the state folder was checked for old answers.
     has_looked: bool,
     worst: Exit,
 }

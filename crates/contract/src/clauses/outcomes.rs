@@ -82,9 +82,9 @@ pub async fn a_request_without_a_row_is_missing(kit: &Kit) {
 /// Rows with unknown ids are ignored.
 pub async fn rows_with_unknown_ids_are_ignored(kit: &Kit) {
     let open = kit.open_three().await;
-    let stranger = open.row_of("stranger", &Row::Succeeded("unrelated".to_owned()));
+    let unknown = open.row_of("unknown", &Row::Succeeded("unrelated".to_owned()));
     let rows = [
-        stranger,
+        unknown,
         open.yes(0, "one"),
         open.yes(1, "two"),
         open.yes(2, "three"),

@@ -99,7 +99,7 @@ const TYPES: &[(&str, Layout)] = &[
     ("video/x-matroska", Layout::Binary),
 ];
 
-/// Names of one format, or of formats that cannot be told apart by their bytes.
+/// Names of one format, or of formats that their bytes do not distinguish.
 const SAME: [&[&str]; 11] = [
     &["audio/mpeg", "audio/mp3"],
     &["audio/m4a", "audio/mp4", "audio/aac"],

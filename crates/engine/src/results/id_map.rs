@@ -417,7 +417,7 @@ mod tests {
         }
         // An id that only an undone reading has named is no request.
         let mut id_map = IdMap::of_rows(Vec::new());
-        id_map.ordinal("stranger").unwrap();
+        id_map.ordinal("unknown").unwrap();
         id_map.ordinal("own").unwrap();
         let found = id_map.discovered(|ordinal| ordinal == 1).unwrap().unwrap();
         assert_eq!(found, [(1, "own".into())]);

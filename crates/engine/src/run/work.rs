@@ -296,7 +296,7 @@ impl Work {
     pub(crate) async fn reject_presumed(
         &mut self,
         context: &Context,
-        stranger: &BatchId,
+        foreign: &BatchId,
         error: Error,
     ) -> Result<Next> {
         let message = error.to_string();
@@ -304,9 +304,9 @@ impl Work {
         let Some(mut intent) = self.record.doubted.clone() else {
             return Ok(Next::Held(error));
         };
-        intent.foreign_batches.push(stranger.clone());
+        intent.foreign_batches.push(foreign.clone());
         self.marked = true;
-        self.handle.reject_presumed(stranger);
+        self.handle.reject_presumed(foreign);
         (self.poll, self.fetch) = (None, None);
         self.doubt(context, intent, Default::default()).await
     }

@@ -1,4 +1,4 @@
-//! Twins: second batches of the provider under the label of a batch of a run.
+//! Duplicate batches: further batches of the provider under the label of a batch of a run.
 //!
 //! A create that was sent again after a search found nothing, and two copies of one record, can
 //! each leave two billed batches. When a run ends, the provider's list is therefore
@@ -18,7 +18,7 @@ use crate::pages::pages;
 use crate::results::finished::DuplicateBatch;
 use crate::run::job::Job;
 
-/// Maximum number of pages that are searched for duplicate_batches of creates that were sent twice.
+/// Maximum number of pages that are searched for duplicates of creates that were sent twice.
 const MOST_PAGES: usize = 100;
 
 /// Batch of a run that has ended.
@@ -52,7 +52,7 @@ impl Context {
     /// Finds batches that carry a label of a run in addition to the batch that the run records.
     /// Only the newest page is read, unless a create was sent twice.
     ///
-    /// A list that cannot be read gives no information; the failure is reported if a duplicate_batch is
+    /// A list that cannot be read gives no information; the failure is reported if a duplicate is
     /// likely.
     pub(crate) async fn find_duplicate_batches(
         &self,
@@ -131,7 +131,7 @@ impl Context {
             if is_last || looked == MOST_PAGES {
                 break;
             }
-            // A duplicate_batch may be older than the recorded batch, so that one more page is read.
+            // A duplicate may be older than the recorded batch, so that one more page is read.
             is_last = unseen.is_empty();
         }
         Ok(duplicate_batches)

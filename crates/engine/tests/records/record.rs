@@ -467,17 +467,17 @@ async fn chosen_requests_are_sent_again_as_another_plan_has_them() {
         outcomes_of(&output).await,
         ["a: one", "b: zwei", "c: three"]
     );
-    let stranger = RunRecord {
+    let other_run = RunRecord {
         account: AccountId::new("other"),
         ..world.record().await
     };
     for refused in [
         engine
-            .resume(&stranger, RunOptions::default())
+            .resume(&other_run, RunOptions::default())
             .await
             .map(drop),
         engine
-            .requeue_as(&stranger, &chosen, &other)
+            .requeue_as(&other_run, &chosen, &other)
             .await
             .map(drop),
     ] {

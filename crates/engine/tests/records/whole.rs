@@ -75,7 +75,7 @@ async fn results_that_are_incomplete_once_are_read_again() {
         (b"{\"detail\":\"busy\"}", "an error"),
         (b"null\n[]\n", "JSON that is no row"),
         (
-            b"{\"id\":\"stranger\",\"text\":\"x\"}\n",
+            b"{\"id\":\"unknown\",\"text\":\"x\"}\n",
             "rows of another batch",
         ),
     ] {

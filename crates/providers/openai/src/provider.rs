@@ -80,7 +80,7 @@ impl BatchProvider for OpenAi {
         let mut found = Found::default();
         let batches = list.data;
         for batch in &batches {
-            // The order of batches of one second is not documented: the whole page is looked at.
+            // The order of batches of one second is not documented: the whole page is checked.
             let created_at = time(batch.created_at.as_ref());
             found.reached_watermark |= intent.is_before(&batch.id, created_at);
             let evidence = if label(batch).as_ref() == Some(&intent.label) {

@@ -1,5 +1,5 @@
 //! Schemas as Anthropic takes them. What it cannot hold the model to is moved to descriptions, as its own SDK
-//! does; answers are still checked against the caller's own schema. What it cannot be told at all, such
+//! does; answers are still checked against the caller's own schema. What the API cannot express at all, such
 //! as an object whose names are free, is refused: closed, such an object would be empty in every answer.
 
 use lmbatch_core::schemas::{
@@ -90,7 +90,7 @@ pub(super) fn translate(schema: &ResponseSchema) -> Result<SentSchema, RequestEr
     let notes = writer.notes;
     if let (Some((keyword, at)), true) = (notes.first_lost(), schema.mode.is_strict()) {
         let why = format!(
-            "anthropic cannot be told both sides of the {keyword} at {at}; write them out as one schema"
+            "anthropic cannot express both sides of the {keyword} at {at}; write them out as one schema"
         );
         return Err(RequestError::unsupported(why));
     }

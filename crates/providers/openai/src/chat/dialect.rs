@@ -204,7 +204,7 @@ pub enum Schemas {
 pub struct Files {
     /// Form of the part that holds one.
     pub part: FilePart,
-    /// Media types that the service takes; any where empty. Not looked at for [`FilePart::InputAudio`], which has
+    /// Media types that the service takes; any where empty. Not used for [`FilePart::InputAudio`], which has
     /// its own.
     pub media_types: &'static [&'static str],
     /// Support of bytes in the body.
