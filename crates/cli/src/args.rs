@@ -84,7 +84,7 @@ pub(crate) enum Command {
     Cancel(CancelArgs),
     /// Resume runs from their last recorded state, without creating any batch twice.
     Resume(ResumeArgs),
-    /// Send requests of a finished run again, by default unanswered ones; the last answer to a request counts.
+    /// Send requests of an ended run again, by default unanswered ones; the last answer to a request counts.
     Requeue(RequeueArgs),
     /// Create a state folder, .lmbatch, for runs started in this folder and below it, in place of the user's.
     Init {
@@ -446,7 +446,7 @@ pub(crate) struct ShowArgs {
 pub(crate) struct PurgeArgs {
     /// Id or name of the run, or at least the first 4 characters of its id.
     pub(crate) run: Option<String>,
-    /// Delete every finished run that started at least this long ago, such as 30d.
+    /// Delete every ended run that started at least this long ago, such as 30d.
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) older_than: Option<Duration>,
     /// Delete the inputs and results of the runs at the provider.

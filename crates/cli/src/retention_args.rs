@@ -14,7 +14,7 @@ const EMULATED: Duration = Duration::from_secs(24 * 60 * 60);
 /// Retention of prompts and answers in the state folder.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RetentionArgs {
-    /// Time after which the prompts and answers of a finished run are deleted from the state folder, such as 30d, or
+    /// Time after which the prompts and answers of an ended run are deleted from the state folder, such as 30d, or
     /// never. It is counted from the writing of the output, which must be there unchanged; the record of the run
     /// stays. Emulated runs keep theirs for at most a day. This option is applied at the end of the command; a time from
     /// the environment or a file is applied once a day.

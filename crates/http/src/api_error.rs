@@ -61,7 +61,7 @@ impl ApiError {
 pub type ErrorClassifier = fn(u16, &[u8]) -> ApiError;
 
 impl Exchange {
-    /// Sends the request and returns a 2xx reply.
+    /// Sends the request and returns a 2xx response.
     ///
     /// # Errors
     /// Those of [`send`](Self::send) and [`Response::accept`]: any status outside 2xx is an error.
@@ -69,7 +69,7 @@ impl Exchange {
         self.send().await?.accept(classify_error).await
     }
 
-    /// Sends the request and reads a 2xx reply as JSON.
+    /// Sends the request and reads a 2xx response as JSON.
     ///
     /// # Errors
     /// Those of [`send_ok`](Self::send_ok) and [`Response::json`].
@@ -97,7 +97,7 @@ impl Exchange {
         }
     }
 
-    /// Sends a GET, follows redirects as [`send_following`](Self::send_following) does, and returns a 2xx reply.
+    /// Sends a GET, follows redirects as [`send_following`](Self::send_following) does, and returns a 2xx response.
     ///
     /// # Errors
     /// Those of [`send_following`](Self::send_following) and [`Response::accept`].
@@ -132,7 +132,7 @@ impl Response {
         }
     }
 
-    /// Returns the reply if its status is 2xx; converts any other into an error with `classify_error`. The headers
+    /// Returns the response if its status is 2xx; converts any other into an error with `classify_error`. The headers
     /// `x-should-retry` and `Retry-After` take precedence over the body.
     ///
     /// # Errors
@@ -168,7 +168,7 @@ impl Response {
         Err(error)
     }
 
-    /// Creates an error about this reply, with its operation, provider, HTTP status and request id.
+    /// Creates an error about this response, with its operation, provider, HTTP status and request id.
     pub fn error(&self, kind: ErrorKind) -> Error {
         let error = Error::new(kind)
             .with_operation(self.operation())

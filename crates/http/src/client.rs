@@ -392,7 +392,7 @@ impl Exchange {
         self
     }
 
-    /// Sends the request. Any HTTP status is a reply.
+    /// Sends the request. Any HTTP status is a response.
     ///
     /// # Errors
     /// An error means that no answer came; its delivery states whether the provider may have acted.

@@ -53,7 +53,7 @@ impl Response {
         }
     }
 
-    /// Marks the reply as the answer to a GET.
+    /// Marks the response as that of a GET.
     pub(crate) fn after_get(self) -> Self {
         Self {
             reads: true,
@@ -174,7 +174,7 @@ pub(crate) fn not_json(error: &serde_json::Error) -> String {
     )
 }
 
-/// Adds the reason for which the body could not be read to the error about a reply.
+/// Adds the reason for which the body could not be read to the error about a response.
 pub(crate) fn because(about: Error, error: Error) -> Error {
     let about = about.with_kind(error.kind()).with_retry(error.retry());
     match error.message() {

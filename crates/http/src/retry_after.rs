@@ -11,7 +11,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Returns the retry delay from `retry-after-ms`, `x-ms-retry-after-ms`, or `retry-after` in seconds or as a date.
-/// A date is compared with the reply's own `Date`, so that this machine's clock does not matter. The delay is at
+/// A date is compared with the response's own `Date`, so that this machine's clock does not matter. The delay is at
 /// least one second and at most one day.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);

@@ -12,13 +12,13 @@ use crate::rate::RateRange;
 /// use lmbatch_prices::PriceTable;
 ///
 /// let table = PriceTable::bundled();
-/// let model = table.find("openai", "gpt-5-mini").unwrap();
+/// let model = table.find("openai", "gpt-5.4-mini").unwrap();
 /// let day = parse_time("2026-11-27T09:00:00Z").unwrap();
 /// let rates = model.rates(Pricing::Batch, day, 1_000).unwrap();
-/// assert_eq!(rates.input.to_string(), "$0.125");
-/// assert_eq!(rates.output.unwrap().to_string(), "$1.00");
+/// assert_eq!(rates.input.to_string(), "$0.375");
+/// assert_eq!(rates.output.unwrap().to_string(), "$2.25");
 /// let usage = TokenUsage { input_tokens: 1_000, output_tokens: 100, ..Default::default() };
-/// assert_eq!(rates.cost(&usage).unwrap().to_string(), "$0.000225");
+/// assert_eq!(rates.cost(&usage).unwrap().to_string(), "$0.0006");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

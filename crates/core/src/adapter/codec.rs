@@ -108,7 +108,7 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
     /// [`id_members`](Self::id_members).
     fn open<'a>(&self, part: &ResultPart, row: JsonView<'a>) -> Result<OpenedRow<'a>, RowError>;
 
-    /// Reads an answer, from a row of results or from the reply to a real-time call.
+    /// Reads an answer, from a row of results or from the response to a real-time call.
     fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a>;
 
     /// Returns the paths to the id of a row, each as a list of member names, such as `&[&["custom_id"]]`.

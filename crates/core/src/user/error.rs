@@ -336,7 +336,7 @@ impl Error {
         self.0.operation = Some(operation);
         self
     }
-    /// Sets the HTTP status of the reply.
+    /// Sets the HTTP status of the response.
     pub fn with_http_status(mut self, status: u16) -> Self {
         self.0.http_status = Some(status);
         self
@@ -419,7 +419,7 @@ impl Error {
     pub fn operation(&self) -> Option<&'static str> {
         self.0.operation
     }
-    /// Returns the HTTP status, if there was a reply.
+    /// Returns the HTTP status, if there was a response.
     pub fn http_status(&self) -> Option<u16> {
         self.0.http_status
     }

@@ -283,7 +283,7 @@ impl Results {
             .is_without_ids(&reading.before, self.takes_rows_without_id())
         {
             self.drop_reading(reading)?;
-            return Err(Error::malformed("no line of the reply is a row of results")
+            return Err(Error::malformed("no line of the response is a row of results")
                 .with_operation("read the results")
                 .with_retry(Retry::Temporary));
         }
