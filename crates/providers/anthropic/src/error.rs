@@ -16,7 +16,7 @@ pub(crate) fn classify(status: u16, kind: Option<&str>, code: Option<&str>) -> (
         // "details.error_code: enforced_spend_limit_reached": HTTP 429 without retry-after, never succeeds
         // until the first of next month (rate limits page, 2026-08).
         (Some("enforced_spend_limit_reached"), _) => (Kind::Billing, Permanent),
-        // Codes of the create (SDK 2.12.0, 2026-11): the user has to act.
+        // Codes of the create (SDK 2.12.0, 2026-11) that a change of the account resolves.
         (
             Some(
                 "organization_on_hold" | "cmek_key_disabled" | "claude_code_key_creator_not_member",
@@ -28,7 +28,7 @@ pub(crate) fn classify(status: u16, kind: Option<&str>, code: Option<&str>) -> (
         (_, Some("authentication_error" | "permission_error")) => (Kind::ProviderAuth, Permanent),
         // "billing_error: There's an issue with your billing or payment information" (HTTP 402; same page).
         (_, Some("billing_error")) => (Kind::Billing, Permanent),
-        // "not_found_error: The requested resource was not found": a model, where no batch was asked for.
+        // "not_found_error: The requested resource was not found": of the model, unless the call names a batch.
         (_, Some("not_found_error")) => (Kind::ModelNotFound, Permanent),
         // "request_too_large: Request exceeds the maximum allowed number of bytes" (HTTP 413; same page).
         (_, Some("request_too_large")) => (Kind::InvalidInput, Permanent),
@@ -44,7 +44,7 @@ pub(crate) fn classify(status: u16, kind: Option<&str>, code: Option<&str>) -> (
         (_, Some("conflict_error")) => (Kind::ProviderInternal, Temporary),
         // "invalid_request_error: There was an issue with the format or content of your request" (HTTP 400).
         (_, Some("invalid_request_error")) => (Kind::ProviderInvalidArgs, Permanent),
-        // A proxy's page, or an unknown type. A missing path is not a missing model.
+        // A proxy's page, or an unknown type. HTTP 404 without a known type is a missing path, not a missing model.
         _ => kind_of(status),
     }
 }
@@ -117,7 +117,7 @@ fn said(error: JsonView<'_>) -> Said<'_> {
     let status = statuses.find(|status| (400..600).contains(status));
     Said {
         status: status.and_then(|status| status.try_into().ok()),
-        // The word around an error is no type of one.
+        // The type of the object around the error is not its own type.
         kind: object.r#type.scalar_text().filter(|kind| kind != "error"),
         code: code.or(object.code.scalar_text()),
         message: object.message.text().or(object.detail.text()),

@@ -64,7 +64,7 @@ impl BatchProvider for Anthropic {
         self.client.create(shard, intent).await.map(BatchId::new)
     }
 
-    // A batch cannot be labelled, and its requests are not shown: number and time are all there is.
+    // A batch cannot be labelled, and its requests are not shown: only the number of requests and the time identify it.
     async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {
         let list = self.client.list(&ListOptions { limit: None, page }).await?;
         let mut found = Found::default();
@@ -72,7 +72,7 @@ impl BatchProvider for Anthropic {
         for batch in &batches {
             let created_at = time(&batch.created_at);
             found.reached_watermark |= intent.is_before(&batch.id, created_at);
-            // Behind a watermark of unknown time nothing tells what is newer.
+            // Past a watermark of unknown time, newer batches cannot be distinguished from older ones.
             let may_be_older = found.reached_watermark && intent.watermark_at.is_none();
             let fits = total(batch) == Some(u64::from(intent.count)) && !may_be_older;
             if fits && intent.may_have_created(&batch.id, created_at) {
@@ -105,7 +105,7 @@ impl BatchProvider for Anthropic {
             ResultPart::mixed(batch, &path, "row")
         });
         let BatchSnapshot { status, counts, .. } = snapshot(found);
-        // What ended before anything was answered may have no results at all.
+        // A batch that ended before any request was answered may have no results.
         let ended_early = matches!(status, BatchStatus::Cancelled | BatchStatus::Expired);
         let answered = counts.succeeded.saturating_add(counts.errored);
         let has_none = ended_early && answered == 0;
@@ -183,7 +183,8 @@ fn snapshot(batch: Batch) -> BatchSnapshot {
     let status = match word {
         "in_progress" => BatchStatus::InProgress,
         "canceling" => BatchStatus::Cancelling,
-        // "ended" is the only word for all ends: what became of the requests says which it was.
+        // "ended" is the only status of a batch that does not change any more: the counts of its requests show how it
+        // ended.
         "ended" if counts.expired > 0 => BatchStatus::Expired,
         "ended" if batch.cancel_initiated_at.is_some() && counts.cancelled > 0 => {
             BatchStatus::Cancelled

@@ -25,7 +25,7 @@ pub(crate) struct Batch {
     pub(crate) cancel_initiated_at: Option<String>,
     #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) results_url: Option<String>,
-    /// From the header of the answer.
+    /// Delay from the `Retry-After` header of the response.
     #[serde(skip)]
     pub(crate) poll_after: Option<Duration>,
 }
@@ -52,7 +52,7 @@ fn batches<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Batc
     Ok(batches)
 }
 
-/// Of a raw body, what decides its batch.
+/// Members of a raw body that decide its batch.
 #[derive(Deserialize)]
 pub(crate) struct RawSampling<'a> {
     #[serde(borrow)]
@@ -69,7 +69,7 @@ lmbatch_core::members! {
         result: "result",
     }
 
-    /// An error's body, around the error itself: also what an errored row holds.
+    /// Object around an error, in the body of a response and in an errored row.
     pub(crate) struct ErrorBody {
         error: "error",
     }

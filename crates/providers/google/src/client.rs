@@ -34,7 +34,7 @@ impl GoogleClient {
         exchange.send_ok(classify_error).await.map(drop)
     }
 
-    /// A batch whose requests are in a file that was uploaded, or in the shard itself.
+    /// Creates a batch from an uploaded file, or with the requests of the shard in the call.
     pub(crate) async fn create(
         &self,
         shard: &Shard,
@@ -108,7 +108,7 @@ impl GoogleClient {
         let reply = exchange.send_ok(classify_error).await.map_err(list_error)?;
         let about = reply.unreadable("it holds an error");
         match reply.json_without_rows::<List>(LISTED_RESULTS).await {
-            // A list that failed is not an empty list, which has no members at all.
+            // A failed list has an error; an empty list has no members.
             Ok(list) if list.error.is_some() => Err(about),
             Ok(list) if !list.is_list => Err(about.with_message("it is no list of batches")),
             other => other,
@@ -202,7 +202,7 @@ impl GoogleClient {
         let Some(url) = reply.header("x-goog-upload-url") else {
             return Err(about.with_message("it does not say where to upload to"));
         };
-        // The session's URL is used on our origin only: the requests go nowhere else.
+        // The URL of the session is used only on the configured origin: requests must not be sent to another one.
         self.http.path_on_origin(url).ok_or_else(|| {
             about
                 .with_kind(ErrorKind::ForeignOrigin)
@@ -262,7 +262,7 @@ pub(crate) fn confirms(batch: &BatchId, said: &Value) -> bool {
     is_empty_object(said) || name.is_some_and(|name| is_about(batch, name, false))
 }
 
-/// A name such as `files/x`, each part of which stays one segment.
+/// Returns the path of a name such as `files/x`, each part of which stays one segment.
 fn resource(name: &str) -> String {
     name.split('/').map(segment).collect::<Vec<_>>().join("/")
 }

@@ -42,8 +42,8 @@ pub(crate) fn classify(
                 (Kind::ProviderRateLimit, Temporary)
             }
         }
-        // "NOT_FOUND: models/x is not found for API version v1beta" (HTTP 404): a model, where neither
-        // batch nor file was asked for.
+        // "NOT_FOUND: models/x is not found for API version v1beta" (HTTP 404): of the model, unless the call
+        // names a batch or a file.
         (_, Some("NOT_FOUND")) => (Kind::ModelNotFound, Permanent),
         (_, Some("UNAUTHENTICATED" | "PERMISSION_DENIED")) => (Kind::ProviderAuth, Permanent),
         // "FAILED_PRECONDITION: The free tier is not available in your country" (HTTP 400; same guide).
@@ -60,7 +60,7 @@ pub(crate) fn classify(
     }
 }
 
-/// A code of a row or of a failed batch: gRPC's below 100, HTTP's from there (`google.rpc.Code`, 2026).
+/// Classifies a code of a row or of a failed batch: of gRPC below 100, of HTTP from 100 (`google.rpc.Code`, 2026).
 pub(crate) fn classify_code(code: Option<u16>) -> (ErrorKind, Retry) {
     let status = match code {
         Some(1) => "CANCELLED",
@@ -115,8 +115,8 @@ pub(crate) fn classify_error(http: u16, body: &[u8]) -> ApiError {
 }
 
 /// Returns true if a body is Google's error object, bare or in a list of one:
-/// `{"error": {"code": 400, "message": "…", "status": "INVALID_ARGUMENT"}}` (API error model, 2026). One without
-/// the status word comes from before the API.
+/// `{"error": {"code": 400, "message": "…", "status": "INVALID_ARGUMENT"}}` (API error model, 2026). An error
+/// object without the status word is not from the API but from a proxy.
 fn is_own(body: &[u8]) -> bool {
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
         return false;
@@ -130,9 +130,9 @@ fn is_own(body: &[u8]) -> bool {
     error["code"].is_u64() && texts.iter().all(|name| error[name].is_string())
 }
 
-/// An error, bare or in a list of one.
+/// Error object, bare or in a list of one.
 fn read(body: &[u8]) -> Option<ErrorObject> {
-    // The list first: what reads an object would take one for its members in order.
+    // The list first: serde reads a list as the members of a struct in their order.
     if let Ok(list) = serde_json::from_slice::<Vec<ErrorBody>>(body) {
         return list.into_iter().next()?.error;
     }

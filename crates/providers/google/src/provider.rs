@@ -128,8 +128,8 @@ impl BatchProvider for Google {
             .iter()
             .flatten()
             .find_map(|output| part(batch, output));
-        // Results are read from where the batch shows them, for any class. If there are none, a class other than the
-        // batch's own is an error of the caller.
+        // Results are read from the location that the batch reports, for any class. Without results, a class other than
+        // that of the batch is an error of the caller.
         if part.is_none()
             && status == BatchStatus::Completed
             && let (Some(class), Some(shown)) = (class, shown)
@@ -138,7 +138,7 @@ impl BatchProvider for Google {
             let error = class.other_route(batch, shown.as_str());
             return Err(error.with_provider("google".into()));
         }
-        // A batch that has succeeded may not say yet where its results are (live tests of others, 2026-02).
+        // A batch that has succeeded may not report the location of its results yet (third-party live tests, 2026-02).
         let complete = part.is_some() || (status.is_terminal() && status != BatchStatus::Completed);
         Ok(ResultSet {
             parts: part.into_iter().collect(),
@@ -222,7 +222,7 @@ fn input_file(metadata: &Metadata) -> Option<&str> {
     metadata.input_config.as_ref()?.get("fileName")?.as_str()
 }
 
-/// Returns the route by which the requests of a batch came, where the batch says so: "inputConfig.fileName" or
+/// Returns the route on which a batch was created, if the batch reports it: "inputConfig.fileName" or
 /// "inputConfig.requests" (batch reference, 2026).
 fn route_of(metadata: &Metadata) -> Option<Route> {
     if input_file(metadata).is_some_and(|file| !file.is_empty()) {
@@ -236,7 +236,7 @@ fn route_of(metadata: &Metadata) -> Option<Route> {
 }
 
 /// Returns true if a page holds only batches created long before the watermark.
-/// The order of the list is not documented: a search ends at a page of which everything is too old.
+/// The order of the list is not documented: a search ends at a page whose batches are all too old.
 fn is_old(operations: &[Operation], intent: &Intent) -> bool {
     let created = |operation: &Operation| {
         let metadata = operation.metadata.as_ref()?;

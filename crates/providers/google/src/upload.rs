@@ -16,7 +16,7 @@ const SESSION: &str = "session";
 const OFFSET: &str = "offset";
 const STALE: &str = "stale";
 
-/// Most times that the server may report another offset than expected.
+/// Maximum number of times that the server may report another offset than expected.
 const MOST_STALE: u32 = 8;
 
 /// Performs the next step of an upload.
@@ -35,7 +35,7 @@ pub(crate) async fn step(
         (Some(file), ..) => checked(shard, file, &client.file(file).await?),
         (None, None, _) => match client.begin_upload(shard, &name).await {
             Ok(session) => Ok(going(&name, stale(&prior), &[(SESSION, &session)])),
-            // An earlier upload under this name came through: "ALREADY_EXISTS".
+            // An earlier upload under this name succeeded: "ALREADY_EXISTS".
             Err(error) if error.http_status() == Some(409) => {
                 Ok(going(&name, stale(&prior), &[(FILE, &name)]))
             }
@@ -67,7 +67,7 @@ pub(crate) async fn step(
             let from = offset.parse::<u64>().unwrap_or(0).min(shard.len());
             match client.upload(shard, session, from).await {
                 Ok(reply) => finished(shard, &name, reply).await,
-                // The upload stands elsewhere, since an earlier try came through in part.
+                // The offset differs, since an earlier try arrived in part.
                 Err(error) if matches!(error.http_status(), Some(400 | 409 | 412 | 416)) => {
                     again(&name, &prior, &[(SESSION, session)], error)
                 }
@@ -87,7 +87,7 @@ fn received(reply: &Response) -> Option<u64> {
     reply.header("x-goog-upload-size-received")?.parse().ok()
 }
 
-/// "File names: lowercase letters, digits and dashes, at most 40" (Files API, 2026): our labels are that.
+/// "File names: lowercase letters, digits and dashes, at most 40" (Files API, 2026): labels of lmbatch fit.
 /// Each upload has a name of its own: a create that was lost, and whose input was deleted so that it fails,
 /// must not find another one under the same name.
 fn fresh_name(shard: &Shard) -> String {
@@ -115,7 +115,7 @@ fn going(name: &str, stale: u32, state: &[(&str, &str)]) -> Staged {
         .map(|(key, value)| ((*key).into(), (*value).into()))
         .collect();
     if state.iter().any(|(key, _)| *key == SESSION) && stale == 0 {
-        // A session that was just opened has nothing yet.
+        // A new session has received nothing yet.
         kept.entry(OFFSET.into()).or_insert_with(|| "0".into());
     }
     if stale > 0 {
@@ -132,12 +132,12 @@ async fn finished(shard: &Shard, name: &str, reply: Response) -> Result<Staged> 
     let uploaded: Uploaded = reply.json().await?;
     match uploaded.file {
         Some(file) => checked(shard, name, &file),
-        // Finished before this call: the file itself says what came of it.
+        // Finished before this call: the state of the file decides.
         None => Ok(going(name, 0, &[(FILE, name)])),
     }
 }
 
-/// The file, once it can be used and is as long as it should be.
+/// Returns the file, once it can be used and has the expected size.
 fn checked(shard: &Shard, name: &str, file: &File) -> Result<Staged> {
     let name = file.name.as_deref().unwrap_or(name);
     let about = |kind| {
@@ -168,7 +168,7 @@ fn checked(shard: &Shard, name: &str, file: &File) -> Result<Staged> {
     Ok(Staged::of_file(name))
 }
 
-/// The file that a batch is made from.
+/// File from which a batch is created.
 pub(crate) fn file_of(staged: &Staged) -> Result<&str> {
     let file = staged.file().filter(|_| staged.ready);
     file.ok_or_else(|| Error::new(ErrorKind::Internal).with_message("the batch was not staged"))

@@ -49,7 +49,7 @@ pub(crate) struct InputConfig<'a> {
     pub(crate) file_name: &'a str,
 }
 
-/// A batch, in the envelope that every call returns. `done` says no more than the state.
+/// Batch, in the envelope that every call returns. Its `done` adds nothing to the state.
 #[derive(Deserialize)]
 pub(crate) struct Operation {
     #[serde(default, deserialize_with = "lmbatch_http::text_or_empty")]
@@ -210,7 +210,7 @@ pub(crate) struct Uploaded {
     pub(crate) file: Option<File>,
 }
 
-/// An error's body; some come in a list of one.
+/// Body of an error, sometimes in a list of one.
 #[derive(Deserialize)]
 pub(crate) struct ErrorBody {
     pub(crate) error: Option<ErrorObject>,
@@ -253,7 +253,7 @@ lmbatch_core::members! {
         usage_metadata: "usageMetadata" | "usage_metadata",
         model_version: "modelVersion" | "model_version",
         response_id: "responseId" | "response_id",
-        /// Of an error in the place of an answer.
+        /// Member of an error object that stands in place of an answer.
         error: "error",
     }
 

@@ -96,10 +96,10 @@ fn is_own(body: &Value) -> bool {
 /// Classifies the error of a batch that failed validation: its kind, and whether it may be created again.
 pub(crate) fn classify_batch(code: Option<&str>, param: Option<&str>) -> (ErrorKind, Retry) {
     match (code, param) {
-        // "Cannot find file …, or organization … does not have access to it": came for hours in August
-        // and September 2026 for files that were there (one public report, 2026-09).
+        // "Cannot find file …, or organization … does not have access to it": sent for hours in August
+        // and September 2026 for files that existed (one public report, 2026-09).
         (_, Some("file_id" | "input_file_id")) => (ErrorKind::FileNotFound, Retry::Temporary),
-        // Everything else is about lines, and stays as it is: invalid_json_line, duplicate_custom_id,
+        // All other codes are about lines, and are permanent: invalid_json_line, duplicate_custom_id,
         // missing_required_parameter, mismatched_model, invalid_url (third-party live capture, 2026-09-02).
         _ => match classify(400, code) {
             (ErrorKind::ProviderInvalidArgs, retry) => (ErrorKind::InvalidInput, retry),
@@ -155,13 +155,13 @@ pub(crate) struct Said<'a> {
 }
 
 impl Said<'_> {
-    /// Returns whether it says nothing; an empty message is none.
+    /// Returns whether no member has a value; an empty message counts as absent.
     pub(crate) fn is_nothing(&self) -> bool {
         let message = self.message.filter(|message| !message.is_empty());
         self.code.is_none() && message.is_none() && self.kind.is_none()
     }
 
-    /// The error with each fact that it lacks taken from another.
+    /// Fills in members that are absent from another error.
     pub(crate) fn or(self, other: Self) -> Self {
         Self {
             code: self.code.or(other.code),
@@ -172,7 +172,7 @@ impl Said<'_> {
     }
 }
 
-/// Reads the error of a body, wherever it stands: `error`, the first of `errors`, `detail`, or the body
+/// Reads the error of a body at any of its positions: `error`, the first of `errors`, `detail`, or the body
 /// itself.
 pub(crate) fn said_in_body(body: JsonView<'_>) -> Said<'_> {
     let Some(found) = body.read::<ErrorBody<'_>>() else {
@@ -186,7 +186,7 @@ pub(crate) fn said_in_body(body: JsonView<'_>) -> Said<'_> {
     within.unwrap_or_else(|| of_object(body))
 }
 
-/// Reads the error of a body in the form of a dialect: flat errors have their code beside the words,
+/// Reads the error of a body in the form of a dialect: flat errors have their code next to the message,
 /// `{"code": "…", "error": "…"}`.
 pub(crate) fn said_as<'a>(body: JsonView<'a>, dialect: &Dialect) -> Said<'a> {
     let mut said = said_in_body(body);
@@ -203,11 +203,11 @@ pub(crate) fn said_as<'a>(body: JsonView<'a>, dialect: &Dialect) -> Said<'a> {
     said
 }
 
-/// Reads an error itself.
+/// Reads an error object, string or list.
 pub(crate) fn said(error: JsonView<'_>) -> Said<'_> {
     if error.is_object() {
         let said = of_object(error);
-        // Some nest it once more.
+        // Some servers nest the error once more.
         let within = error.read::<ErrorBody<'_>>();
         return match within.and_then(|within| within.error.raw()) {
             Some(inner) if said.message.is_none() => self::said(inner),
@@ -239,7 +239,7 @@ fn of_object(error: JsonView<'_>) -> Said<'_> {
             let status = u16::try_from(status).ok()?;
             (400..600).contains(&status).then_some(status)
         }),
-        // The type is the code's kind, not a code; only for quotas it is all there is.
+        // The type is a category, not a code; errors about quotas have only a type.
         code: code.or_else(|| kind.clone().filter(|kind| kind == "insufficient_quota")),
         kind,
         message: object.message.text().or(object.msg.text()),
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn w17_prose_never_decides() {
-        // A 503 that speaks of exceeding, a 400 that speaks of limits: the status says what they are.
+        // A 503 whose message names a limit, a 400 whose message names a rate: the status decides.
         for (status, kind) in [
             (503, ErrorKind::ProviderOverloaded),
             (400, ErrorKind::ProviderInvalidArgs),

@@ -112,8 +112,8 @@ impl BatchProvider for OpenAi {
         let found = self.client.batch(batch).await?;
         let counts = found.request_counts.as_ref().map(counts);
         let counts = counts.unwrap_or_default();
-        // Each id is null where its file would be empty; some servers say "" instead. A batch can be
-        // completed before its ids show: the counts tell which are to come.
+        // Each id is null where its file would be empty; some servers send "" instead. A batch can be
+        // completed before its ids are visible: the counts show which files will follow.
         let (output, errors) = (found.output_file_id, found.error_file_id);
         let part = |file: Option<String>, of: fn(&BatchId, &str, &str) -> ResultPart| {
             file.filter(|file| !file.is_empty())
@@ -127,7 +127,7 @@ impl BatchProvider for OpenAi {
         let mut parts_left = parts.iter();
         let is_shown = parts_left.all(|(part, rows)| part.is_some() || *rows == 0);
         let parts: Vec<ResultPart> = parts.into_iter().filter_map(|(part, _)| part).collect();
-        // Files are read for any endpoint. If there are none, a class other than the batch's own is an error of the
+        // Files are read for any endpoint. Without files, a class other than that of the batch is an error of the
         // caller.
         if parts.is_empty()
             && is_terminal
@@ -375,7 +375,7 @@ mod tests {
         );
     }
 
-    /// Of a server that imitates OpenAI.
+    /// Batch of a server that imitates OpenAI.
     #[test]
     fn a_time_in_milliseconds_is_read_and_one_beyond_the_calendar_is_unknown() {
         for (created, expected) in [

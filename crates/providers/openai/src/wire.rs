@@ -49,7 +49,7 @@ pub(crate) struct Batch {
     pub(crate) usage: Option<Box<RawValue>>,
     pub(crate) metadata: Option<Value>,
     pub(crate) errors: Option<Value>,
-    /// Of an answer that says that the call failed; of a failed batch with servers that imitate OpenAI.
+    /// Error of a failed call; with servers that imitate OpenAI also of a failed batch.
     pub(crate) error: Option<Value>,
 }
 
@@ -105,8 +105,8 @@ lmbatch_core::members! {
         error: "error",
     }
 
-    /// An error's body: `error` is an object or a bare string; some servers put its members into the body, or
-    /// call it otherwise.
+    /// Body of an error: `error` is an object or a bare string; some servers put its members into the body, or
+    /// use another name.
     pub(crate) struct ErrorBody {
         error: "error",
         errors: "errors",
@@ -128,7 +128,7 @@ lmbatch_core::members! {
         body: "body",
     }
 
-    /// The little of a body that decides the verdict.
+    /// Members of a body that decide whether it is an answer.
     pub(crate) struct BodyStatus {
         status: "status",
         error: "error",
@@ -141,7 +141,7 @@ lmbatch_core::members! {
         results: "results",
     }
 
-    /// A body of any endpoint.
+    /// Body of any endpoint.
     pub(crate) struct Body {
         id: "id",
         model: "model",
@@ -179,7 +179,7 @@ lmbatch_core::members! {
         refusal: "refusal",
         annotations: "annotations",
         logprobs: "logprobs",
-        /// Thoughts in chunks, of services that imitate OpenAI.
+        /// Thinking in chunks, of services that imitate OpenAI.
         thinking: "thinking",
         signature: "signature",
     }
@@ -212,14 +212,14 @@ lmbatch_core::members! {
     pub(crate) struct ChatToolCall {
         id: "id",
         function: "function",
-        /// Of a tool without a schema.
+        /// Call of a tool without a schema.
         custom: "custom",
     }
 
     pub(crate) struct ChatFunction {
         name: "name",
         arguments: "arguments",
-        /// Words for a custom tool, which need not be JSON.
+        /// Input of a custom tool, which need not be JSON.
         input: "input",
     }
 
@@ -229,7 +229,7 @@ lmbatch_core::members! {
         transcript: "transcript",
     }
 
-    /// Tokens in the words of either endpoint.
+    /// Tokens with the names of either endpoint.
     pub(crate) struct Usage {
         input: "input_tokens" | "prompt_tokens",
         output: "output_tokens" | "completion_tokens",

@@ -8,7 +8,7 @@ use lmbatch_core::{
 };
 
 /// "tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'" (error of the API, public reports of
-/// 2025-07 to 2026-07). No greatest length is documented; 64 is what other providers take.
+/// 2025-07 to 2026-07). No maximum length is documented; other providers accept 64.
 pub(super) const CALL_IDS: CallIdRule = CallIdRule {
     min_len: 1,
     max_len: 64,
@@ -118,7 +118,7 @@ fn tool_output(result: &ToolResultView<'_>, entry: &mut Object<'_>) -> Result<()
     })
 }
 
-/// "input: an object" (SDK 2.12.0); one bad request would be answered with an error a day later.
+/// Checks that arguments are an object: "input: an object" (SDK 2.12.0). An invalid request would fail a day later.
 fn arguments(arguments: Arguments<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
     let at = out.len();
     arguments.write_value(out);
@@ -137,7 +137,7 @@ pub(super) fn text(text: Text<'_>, out: &mut Vec<u8>) {
     entry.end();
 }
 
-/// "Echo back unmodified."
+/// Writes a block that must be sent back as it came: "Echo back unmodified."
 fn thought(thinking: &ThinkingView<'_>, out: &mut Vec<u8>) {
     let mut entry = Object::new(out);
     match (thinking.signature, thinking.data) {

@@ -1,4 +1,4 @@
-//! Pure: a request into an element of a create's body, a row of the results into an outcome.
+//! Pure functions: convert a request to an element of a create's body, and a row of results to an outcome.
 
 mod bounds;
 mod content;
@@ -20,7 +20,7 @@ use lmbatch_core::{
 use crate::config::AnthropicConfig;
 use crate::wire::RawSampling;
 
-/// The endpoint of each request of a batch.
+/// Endpoint of each request of a batch.
 const ENDPOINT: &str = "/v1/messages";
 /// Route of all batches: requests in the body of the create.
 const ROUTE: &str = "inline";
@@ -31,7 +31,7 @@ pub(crate) const NEWEST: &str = "2026-10-21";
 const WITH_SAMPLING: &str = "2023-06-01";
 /// Needed by requests that name files at the provider (SDK 2.12.0, 2026-11).
 const FILES_BETA: &str = "files-api-2025-04-14";
-/// Variants of the class: headers of the create, hence the same for a whole batch.
+/// Variants of the class: headers of the create, which hold for the whole batch.
 pub(crate) const VERSION: &str = "version";
 pub(crate) const BETAS: &str = "betas";
 
@@ -113,7 +113,7 @@ impl BatchCodec for AnthropicCodec {
         &self.capabilities
     }
 
-    // Models and features may be mixed in a batch (batch guide, 2026-08); headers are the whole batch's.
+    // Models and features may be mixed in a batch (batch guide, 2026-08); headers hold for the whole batch.
     fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError> {
         let variant = match request {
             RequestView::Generate(generate) => {

@@ -51,7 +51,7 @@ const TABLE: [Rules; 4] = [
     },
 ];
 
-/// A name that is none of Anthropic's, such as a gateway's alias: nothing is refused on its account.
+/// Rules for a name that is not Anthropic's, such as a gateway's alias: they refuse nothing.
 const UNKNOWN: Rules = Rules {
     from: (0, 0),
     sampling: true,

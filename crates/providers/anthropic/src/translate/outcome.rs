@@ -1,4 +1,4 @@
-//! Rows of results into outcomes. Independent of how the provider is configured.
+//! Converts rows of results to outcomes, in the same way for every configuration.
 
 use lmbatch_core::{
     Arguments, FailureView, FinishReason, ItemView, JsonError, JsonView, Member, NonContent,
@@ -44,7 +44,7 @@ fn content<'a>(result: &RowResult<'a>) -> RowContent<'a> {
     })
 }
 
-/// Members of a message that are not what was answered, and types of blocks that hold thoughts.
+/// Members of a message that are not part of the answer, and types of blocks that hold thinking.
 const NON_CONTENT: NonContent = NonContent {
     members: &["cache_control", "caller", "citations", "id", "role"],
     types: &["thinking", "redacted_thinking"],
@@ -70,7 +70,7 @@ fn is_empty(content: Member<'_>) -> bool {
     content.some_text().is_none() && !content.holds_object()
 }
 
-/// A message, unless it is an error in its place.
+/// Returns a message, or an error object that stands in its place.
 fn opened(message: JsonView<'_>) -> RowContent<'_> {
     match message.read::<Message<'_>>() {
         Some(found) if !found.error.is_empty() && is_empty(found.content) => {
@@ -80,7 +80,7 @@ fn opened(message: JsonView<'_>) -> RowContent<'_> {
     }
 }
 
-/// The error is nested twice: `result.error.error`.
+/// Reads the error, which is nested twice: `result.error.error`.
 fn errored(error: JsonView<'_>) -> OutcomeView<'_> {
     let said = said_in_body(error);
     let (kind, retry) = classify_row(&said);
@@ -104,14 +104,14 @@ pub(super) fn answer(message: JsonView<'_>) -> OutcomeView<'_> {
 /// Reads an answer.
 ///
 /// # Errors
-/// Where something of it is there and cannot be passed on.
+/// Where a part of the answer cannot be read.
 fn read(message: JsonView<'_>) -> Result<OutcomeView<'_>, JsonError> {
     let Some(message) = message.read::<Message<'_>>() else {
         return Ok(malformed());
     };
     let mut items = Vec::new();
     if let Some(text) = message.content.text() {
-        // A text in place of the list of blocks.
+        // A string instead of the list of blocks.
         items.extend((!text.is_empty()).then_some(ItemView::Text(text)));
     } else if message.content.is_absent() {
         return Ok(malformed());
@@ -143,8 +143,8 @@ fn read(message: JsonView<'_>) -> Result<OutcomeView<'_>, JsonError> {
     }))
 }
 
-/// Blocks that hold what the model made with the provider's own tools, and that are passed on as they came (SDK
-/// 2.12.0, 2026-11). What it asked of those tools, and what it looked up or fetched with them, is no answer yet.
+/// Blocks with results of the provider's own tools that are passed on unchanged (SDK 2.12.0, 2026-11). Calls of those
+/// tools, and the results of searches and fetches, are not part of the answer.
 const MADE: &[&str] = &[
     "code_execution_tool_result",
     "bash_code_execution_tool_result",
@@ -198,7 +198,7 @@ fn finish(word: Option<&str>) -> (FinishReason, Option<Problem>) {
         Some("tool_use") => (FinishReason::ToolUse, None),
         Some("pause_turn") => (FinishReason::Paused, Some(Problem::Truncated)),
         Some("refusal") => (FinishReason::Refusal, Some(Problem::Refused)),
-        // An end that is a failure, of servers that imitate Anthropic.
+        // A stop reason that reports a failure, of servers that imitate Anthropic.
         Some(other @ ("error" | "failed")) => (
             FinishReason::Other(other.to_owned()),
             Some(Problem::Unrecognized),
@@ -249,8 +249,8 @@ fn block<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), Jso
 }
 
 /// "Total input is the sum of input_tokens, cache_creation_input_tokens and cache_read_input_tokens"
-/// (SDK 2.12.0, 2026-11). Numbers, floats or strings; a count that is not there is 0, and where one that is there
-/// cannot be read, or where there are only others, the usage is unknown.
+/// (SDK 2.12.0, 2026-11). Counts may be numbers, floats or strings. An absent count is 0; if a
+/// count cannot be read, or only unknown ones are present, the usage is unknown.
 fn usage(usage: Usage<'_>) -> Option<TokenUsage> {
     let count = |member: Member<'_>| match member.is_absent() {
         true => Some(0),

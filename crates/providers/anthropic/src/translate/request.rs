@@ -1,4 +1,4 @@
-//! Params of a message (SDK 2.12.0, 2026-11).
+//! Writes the params of a message (SDK 2.12.0, 2026-11).
 
 use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
@@ -9,7 +9,7 @@ use lmbatch_core::{
 use super::models::Thinking;
 use super::{content, models};
 
-/// The parameters of sampling that the request sets.
+/// Returns the names of the sampling parameters that the request sets.
 pub(super) fn sampling(view: &GenerateView<'_>) -> Vec<&'static str> {
     let parameters = &*view.hyperparameters;
     let set = [

@@ -1,5 +1,5 @@
-//! Schemas as Anthropic takes them. What it cannot hold the model to is moved to descriptions, as its own SDK
-//! does; answers are still checked against the caller's own schema. What the API cannot express at all, such
+//! Converts schemas to those that Anthropic accepts. Constraints that it cannot enforce are moved to descriptions, as
+//! its own SDK does; answers are still checked against the caller's own schema. What the API cannot express at all, such
 //! as an object whose names are free, is refused: closed, such an object would be empty in every answer.
 
 use lmbatch_core::schemas::{
@@ -8,7 +8,7 @@ use lmbatch_core::schemas::{
 use lmbatch_core::{RequestError, ResponseSchema};
 use serde_json::{Map, Value, json};
 
-/// Members that are sent where they stand (structured outputs page, 2026-08; `transform_schema` of SDK 2.12.0).
+/// Members that are sent unchanged (structured outputs page, 2026-08; `transform_schema` of SDK 2.12.0).
 const TAKEN: [&str; 9] = [
     "type",
     "const",
@@ -21,7 +21,7 @@ const TAKEN: [&str; 9] = [
     "$ref",
 ];
 
-/// Members that tell the model nothing, and are left out without a word.
+/// Members without information for the model, which are omitted without a note.
 const SILENT: [&str; 8] = [
     "$schema",
     "$id",
@@ -33,7 +33,7 @@ const SILENT: [&str; 8] = [
     "discriminator",
 ];
 
-/// Formats of texts that are held to (SDK 2.12.0, `SupportedStringFormats`).
+/// Formats of strings that Anthropic enforces (SDK 2.12.0, `SupportedStringFormats`).
 const FORMATS: [&str; 10] = [
     "date-time",
     "time",
@@ -51,10 +51,10 @@ const FORMATS: [&str; 10] = [
 const MOST_OPTIONAL: usize = 24;
 const MOST_UNIONS: usize = 16;
 
-/// Types of values that are no object.
+/// Types of values other than objects.
 const PLAIN_TYPES: [&str; 4] = ["string", "number", "boolean", "null"];
 
-/// The schema as it is sent.
+/// Returns the schema as it is sent.
 pub(super) fn translate(schema: &ResponseSchema) -> Result<SentSchema, RequestError> {
     let value = schema.schema.to_value();
     let tree = SchemaRoot::new(&value);
@@ -109,7 +109,7 @@ impl Writer<'_, '_> {
     fn schema(&mut self, schema: &Value, at: &str, depth: u32) -> Result<Value, RequestError> {
         let Value::Object(members) = schema else {
             return match schema {
-                // `false` admits nothing, and is checked here.
+                // `false` accepts no value; the answer is checked on this machine.
                 Value::Bool(false) => {
                     self.notes.add("checked here only", "false", at);
                     Ok(json!({"type": "null"}))
@@ -125,12 +125,12 @@ impl Writer<'_, '_> {
         let mut moved = Map::new();
         let is_choice = members.contains_key("anyOf");
         if is_choice && members.contains_key("properties") {
-            // Beside properties a choice could only repeat them, each branch closed.
+            // Next to `properties` each branch of a choice would have to repeat them, since branches are closed.
             moved.extend(members.remove_entry("anyOf"));
         }
         infer(&mut members);
         if members.contains_key("anyOf") {
-            // Each branch has a type of its own; a closed object around them would fit none.
+            // Each branch has its own type; a closed object around them would fit none.
             let is_of_branches = is_of_objects(&members);
             members.retain(|key, _| {
                 !(is_of_branches && (key == "type" || key == "additionalProperties"))
@@ -200,7 +200,7 @@ impl Writer<'_, '_> {
         Ok(Value::Object(rewritten))
     }
 
-    /// A reference stands alone, but for the definitions of a root.
+    /// Writes a reference without other members, except for the definitions of a root.
     fn reference(
         &mut self,
         members: Map<String, Value>,
@@ -263,7 +263,7 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
-    /// A list whose items differ by place becomes a list of any of them.
+    /// Converts a tuple, whose items differ by position, to a list of any of them.
     fn tuple(&mut self, members: &mut Map<String, Value>, at: &str) {
         let prefix = match (members.get("prefixItems"), members.get("items")) {
             (Some(Value::Array(list)), _) | (None, Some(Value::Array(list))) => list.clone(),
@@ -285,7 +285,7 @@ impl Writer<'_, '_> {
         members.insert("items".to_owned(), items);
     }
 
-    /// Any value at all: an object among them would have free keys. The SDK refuses such a schema as well.
+    /// Refuses a schema that allows any value: objects would have free keys. The SDK refuses it as well.
     fn anything(&mut self, mut out: Map<String, Value>, at: &str) -> Result<Value, RequestError> {
         if !self.lenient {
             return Err(RequestError::unsupported(format!(
@@ -347,7 +347,7 @@ fn is_of_objects(members: &Map<String, Value>) -> bool {
     named || members.contains_key("properties")
 }
 
-/// The member by which an object takes names that the schema does not list.
+/// Returns the member by which an object allows names that the schema does not list.
 fn open_member(members: &Map<String, Value>) -> Option<&'static str> {
     let has = |name: &str| members.get(name).is_some_and(|value| *value != false);
     for name in ["additionalProperties", "unevaluatedProperties"] {

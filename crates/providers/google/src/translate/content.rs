@@ -1,4 +1,4 @@
-//! Parts of a turn (google-genai 3.4.0, 2026-11).
+//! Writes the parts of a message (google-genai 3.4.0, 2026-11).
 
 use lmbatch_core::{
     Arguments, AttachmentKind, AttachmentView, CallIdRule, ContentView, GenerateView, Json,
@@ -10,7 +10,7 @@ use super::models;
 use super::names::Names;
 use crate::config::DEFAULT_BASE_URL;
 
-/// No rule for ids of calls is documented; a result is joined with its call by it, so that each call has one of
+/// Rule for the ids of calls: none is documented. A result is matched with its call by the id, so that each call needs
 /// its own (python-genai 3.4.0: `functionCall.id`, "the client is expected to return the response with the matching
 /// id").
 pub(super) const CALL_IDS: CallIdRule = CallIdRule {
@@ -39,7 +39,7 @@ pub(super) fn write(
         parts.content(content)?;
     }
     if parts.signature.is_some() {
-        // A last part may hold nothing but its signature (live traffic of others, 2026).
+        // A last part may hold nothing but its signature (third-party live traffic, 2026).
         let mut part = parts.next();
         part.str("text", "");
         part.end();
@@ -146,7 +146,7 @@ impl<'v> Parts<'_, 'v> {
     }
 }
 
-/// Arguments are an object.
+/// Writes arguments, which must be an object.
 fn arguments(arguments: Arguments<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
     let at = out.len();
     arguments.write_value(out);
@@ -158,7 +158,7 @@ fn arguments(arguments: Arguments<'_>, out: &mut Vec<u8>) -> Result<(), RequestE
     ))
 }
 
-/// "functionResponse needs a name": the result's own, else that of the call that it answers.
+/// Returns the name that a `functionResponse` needs: that of the result, or else of its call.
 fn name_of<'v>(
     view: &GenerateView<'v>,
     result: &ToolResultView<'v>,
@@ -209,7 +209,7 @@ const OF_TOOLS: [&str; 5] = [
     "text/plain",
 ];
 
-/// A `FunctionResponsePart` of bytes; whether the Developer API takes URIs in it is not established.
+/// Writes a `FunctionResponsePart` with bytes; it is not known whether the Developer API accepts URIs in it.
 fn tool_part(
     names: Names,
     attachment: &AttachmentView<'_>,
@@ -274,8 +274,8 @@ fn file(
     Ok(())
 }
 
-/// The name under which Gemini takes a media type; `None` for one that it does not take. Images, audio and video:
-/// the pages on each, and the one on file input (2026-08); GIF, SVG, `image/jpg`, office documents and
+/// Returns the name under which Gemini accepts a media type; `None` if it does not. Sources for images, audio and video:
+/// the guide on each, and that on file input (2026-08); GIF, SVG, `image/jpg`, office documents and
 /// `application/rtf` are answered with "Unsupported MIME type" (vscode 286628, 2026-01-08; gemini-cli 3054,
 /// 2025-07; smart-connections 1238, 2025-10; Google's forum 67388, 2025-02).
 fn media_type(kind: AttachmentKind, declared: &str) -> Option<&str> {

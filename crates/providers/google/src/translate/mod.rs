@@ -1,4 +1,4 @@
-//! Pure: a request into a line of an input file or an element of a create's body, a row into an outcome.
+//! Pure functions: convert a request to a line of an input file or an element of a create's body, and a row to an outcome.
 
 mod bounds;
 mod content;
@@ -28,7 +28,7 @@ use crate::translate::names::Names;
 const ENDPOINT: &str = "batchGenerateContent";
 
 /// Endpoint of a request's own body: a `GenerateContentRequest`, as lines of input files hold it. Its members may be
-/// spelled in either way; the parser of files checks them when the batch is created (batch guide, 2026-02-19).
+/// in camelCase or snake_case; the parser of files checks them when the batch is created (batch guide, 2026-02-19).
 const GENERATE: &str = "generateContent";
 
 const ONLY: &str = "google: only generate requests and Gemini's own bodies";
@@ -68,12 +68,12 @@ impl GoogleCodec {
                 cancel: true,
                 discard: true,
                 token_lifetime: None,
-                // Any string came back as it was (recorded traffic, 2026-08-19); 256 is our choice.
+                // Any string was returned unchanged (recorded traffic, 2026-08-19); the maximum of 256 is chosen here.
                 wire_ids: WireIdRule {
                     max_chars: 256,
                     ascii_word: false,
                 },
-                // Not published; taken to be that of uploaded files, 48 hours (Files API guide, 2026).
+                // Not published; assumed to be that of uploaded files, 48 hours (Files API guide, 2026).
                 retention: Some(Duration::from_secs(48 * 3600)),
                 raw_endpoints: &[GENERATE],
             },
@@ -115,7 +115,7 @@ impl BatchCodec for GoogleCodec {
         &self.capabilities
     }
 
-    // The model is in the path of the create: one a batch (batch guide, 2026-02-19).
+    // The model is in the path of the create: one for each batch (batch guide, 2026-02-19).
     fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError> {
         let model = match request {
             RequestView::Generate(generate) => generate.model.decode(),
@@ -148,7 +148,7 @@ impl BatchCodec for GoogleCodec {
     }
 
     // "Inline requests: total size under 20 MB", "input file: up to 2 GB" (batch guide, 2026-02-19). No
-    // number of requests is documented; 100,000 is our choice, since a batch that expires keeps nothing.
+    // number of requests is documented; 100,000 is chosen here, since an expired batch keeps no answers.
     fn limits(&self, class: &BatchClass) -> Limits {
         let max_bytes = if is_inline(class) {
             19_900_000
@@ -213,7 +213,7 @@ impl BatchCodec for GoogleCodec {
         Ok(self.sent(class, schema)?.notes.clone())
     }
 
-    // "key" stands beside the request in files, "metadata" beside it inline (same guide; recorded traffic,
+    // The id is in "key" next to the request in files, in "metadata" next to it inline (same guide; recorded traffic,
     // 2026-08-19).
     fn token_bounds(&self, _: &BatchClass, row: &[u8]) -> TokenBounds {
         bounds::bounds(row)
@@ -251,7 +251,7 @@ impl BatchCodec for GoogleCodec {
     }
 }
 
-/// Model of a raw body: it stands beside the body, which may repeat it.
+/// Returns the model of a raw body: it is given separately, and the body may repeat it.
 fn raw_model<'a>(raw: &RawView<'a>) -> Result<Cow<'a, str>, RequestError> {
     let named = raw.named_model("google", &[GENERATE])?;
     let plain = |name: &str| name.strip_prefix("models/").unwrap_or(name).to_owned();

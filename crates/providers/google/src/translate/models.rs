@@ -59,7 +59,7 @@ pub(super) fn thinking(
     if is_budgeted {
         return as_budget(model, effort).map(Some);
     }
-    // "thinkingLevel: MINIMAL, LOW, MEDIUM, HIGH, XHIGH"; there is no way to stop it.
+    // "thinkingLevel: MINIMAL, LOW, MEDIUM, HIGH, XHIGH"; thinking cannot be turned off.
     let level = match effort {
         Effort::None => {
             return Err(RequestError::unsupported(format!(

@@ -1,5 +1,5 @@
 //! Names of fields. Google's JSON has them in camelCase; the parser of input files is strict, and only
-//! snake_case is known to pass it (comments of two clients, 2026-02 to 2026-08).
+//! snake_case is known to be accepted (comments of two clients, 2026-02 to 2026-08).
 
 use std::borrow::Cow;
 
@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 /// Spelling of member names on a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Names {
-    /// As the API documents them.
+    /// camelCase, as the API documents them.
     Camel,
-    /// As protocol buffers do.
+    /// snake_case, as in protocol buffers.
     Snake,
 }
 
-/// Members whose insides are the caller's own.
+/// Members whose content is the caller's own and is not respelled.
 const OWN: [&str; 8] = [
     "responseSchema",
     "responseJsonSchema",
@@ -27,7 +27,7 @@ const OWN: [&str; 8] = [
 ];
 
 impl Names {
-    /// The name on this route, of its two spellings.
+    /// Returns the spelling of a name on this route.
     pub(super) fn pick(self, camel: &'static str, snake: &'static str) -> &'static str {
         match self {
             Self::Camel => camel,
@@ -35,7 +35,7 @@ impl Names {
         }
     }
 
-    /// The caller's parameters in this route's spelling, however they were spelt.
+    /// Converts the caller's parameters to the spelling of this route.
     pub(super) fn respell(self, value: &Value) -> Value {
         match value {
             Value::Array(list) => list.iter().map(|value| self.respell(value)).collect(),
@@ -54,7 +54,7 @@ impl Names {
         }
     }
 
-    /// One name in this route's spelling.
+    /// Converts one name to the spelling of this route.
     pub(super) fn spell(self, name: &str) -> String {
         match self {
             Self::Camel => to_camel(name).into_owned(),

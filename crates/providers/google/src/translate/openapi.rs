@@ -1,4 +1,4 @@
-//! JSON Schema into the part of OpenAPI that `responseSchema` takes (Schema reference, 2026).
+//! Converts JSON Schema to the part of OpenAPI that `responseSchema` takes (Schema reference, 2026).
 
 use lmbatch_core::schemas::{
     FollowedReferences, SchemaChanges, SchemaRoot, SentSchema, describe, escaped,
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::schema::choices;
 
-/// Members that mean the same on both sides.
+/// Members with the same meaning in JSON Schema and OpenAPI.
 const SAME: [&str; 16] = [
     "title",
     "description",
@@ -28,7 +28,7 @@ const SAME: [&str; 16] = [
     "nullable",
 ];
 
-/// Members that tell the model nothing.
+/// Members without information for the model.
 const SILENT: [&str; 10] = [
     "$schema",
     "$id",
@@ -45,7 +45,7 @@ const SILENT: [&str; 10] = [
 /// Formats that `responseSchema` knows (same reference).
 const FORMATS: [&str; 6] = ["float", "double", "int32", "int64", "date-time", "enum"];
 
-/// The schema as it is sent in `responseSchema`.
+/// Returns the schema as it is sent in `responseSchema`.
 pub(super) fn translate(schema: &ResponseSchema) -> Result<SentSchema, RequestError> {
     let value = schema.schema.to_value();
     let tree = SchemaRoot::new(&value);
@@ -80,7 +80,7 @@ struct Converter<'t, 'r> {
 impl Converter<'_, '_> {
     fn schema(&mut self, schema: &Value, at: &str, depth: u32) -> Result<Value, RequestError> {
         let Some(members) = schema.as_object() else {
-            // `true` takes anything.
+            // `true` allows any value.
             return Ok(json!({}));
         };
         let mut members = self.tree.flat(members, at, depth, true, &mut self.notes)?;
@@ -138,7 +138,7 @@ impl Converter<'_, '_> {
                         .filter(|value| !value.is_null())
                         .cloned()
                         .collect();
-                    // Only texts can be enumerated (same reference).
+                    // Only strings can be enumerated (same reference).
                     if !texts.is_empty() && texts.iter().all(Value::is_string) {
                         out.insert("enum".to_owned(), Value::Array(texts));
                     } else {
@@ -198,7 +198,7 @@ impl Converter<'_, '_> {
             converted.push(self.schema(schema, &format!("{at}/{number}"), depth + 1)?);
         }
         match <[Value; 1]>::try_from(converted) {
-            // One of one is that one; what describes it from outside is kept.
+            // A choice of one schema is that schema; the description of the choice is kept.
             Ok([Value::Object(only)]) => {
                 for (key, value) in only {
                     out.entry(key).or_insert(value);
@@ -231,7 +231,7 @@ impl Converter<'_, '_> {
     }
 }
 
-/// Types of a schema, those that it implies included.
+/// Returns the types of a schema, including those that it implies.
 fn kinds(members: &Map<String, Value>) -> Vec<String> {
     match members.get("type") {
         Some(Value::String(kind)) => vec![kind.clone()],
@@ -248,7 +248,7 @@ fn kinds(members: &Map<String, Value>) -> Vec<String> {
     }
 }
 
-/// The type of all values of a choice, where they have one.
+/// Returns the type that all values of a choice share, if they do.
 fn of_values(values: Option<&Value>) -> Vec<String> {
     let Some(Value::Array(values)) = values else {
         return Vec::new();

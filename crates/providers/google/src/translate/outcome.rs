@@ -1,5 +1,5 @@
-//! Rows of results into outcomes. Independent of how the provider is configured: rows of files and inline
-//! rows differ by where the key is, and say so themselves.
+//! Converts rows of results to outcomes, in the same way for every configuration: each row shows whether its key is that
+//! of a file or of an inline batch.
 
 use lmbatch_core::{
     Arguments, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Items, Json,
@@ -55,14 +55,14 @@ fn is_error(error: JsonView<'_>) -> bool {
     let Some(read) = member.read::<RowError<'_>>() else {
         return true;
     };
-    // Something is said beside what is good, or nothing is good.
+    // A member reports an error, or none reports success.
     let said = [read.code, read.status, read.message, read.error];
     let mut words = said.into_iter().filter(|member| !member.is_absent());
     said.iter().all(|member| member.is_absent())
         || words.any(|member| !is_good(member) && !member.is_empty())
 }
 
-/// Members of a candidate that are not what was answered, and the one that marks thoughts.
+/// Members of a candidate that are not part of the answer, and the one that marks thinking.
 const NON_CONTENT: NonContent = NonContent {
     members: &[
         "citationMetadata",
@@ -102,7 +102,7 @@ fn is_empty(candidates: Member<'_>) -> bool {
     !candidates.holds_object()
 }
 
-/// A response, unless it is an error in its place.
+/// Returns a response, or an error object that stands in its place.
 fn opened(response: JsonView<'_>) -> RowContent<'_> {
     match response.read::<Response<'_>>() {
         Some(found) if is_empty(found.candidates) && found.error.raw().is_some_and(is_error) => {
@@ -121,7 +121,7 @@ fn id<'a>(row: &Row<'a>) -> Option<Text<'a>> {
 fn errored(error: JsonView<'_>) -> OutcomeView<'_> {
     let mut error = error;
     let mut found = RowError::default();
-    // Some nest it once more, or put it into a list.
+    // Some servers nest the error once more, or put it into a list.
     for _ in 0..4 {
         let member = Member::from(error);
         if let Some(first) = error.values().next() {
@@ -178,7 +178,7 @@ pub(super) fn answer(response: JsonView<'_>) -> OutcomeView<'_> {
 /// Reads an answer.
 ///
 /// # Errors
-/// Where something of it is there and cannot be passed on.
+/// Where a part of the answer cannot be read.
 fn read(raw: JsonView<'_>) -> Result<OutcomeView<'_>, JsonError> {
     let Some(response) = raw.read::<Response<'_>>() else {
         return Ok(malformed());
@@ -199,10 +199,10 @@ fn read(raw: JsonView<'_>) -> Result<OutcomeView<'_>, JsonError> {
         if response.usage_metadata.is_absent() {
             return Ok(malformed());
         }
-        // Neither an answer nor a word of why there is none, though tokens were used.
+        // Neither an answer nor a reason for its absence, although tokens were used.
         output.items.push(ItemView::Other(raw.json()?));
     }
-    // Further candidates are kept as they came: they are other answers, not more of this one.
+    // Further candidates are passed on unchanged: they are other answers, not parts of this one.
     let mut rest = candidates.clone();
     if let (Some(only), None) = (rest.next(), rest.next()) {
         first(only, &mut output)?;
@@ -233,7 +233,7 @@ fn is_block(reason: Member<'_>) -> bool {
     !reason.is_empty() && !matches!(&*word, "BLOCK_REASON_UNSPECIFIED" | "0" | "false")
 }
 
-/// Candidates by their index; those that say none stay where they are.
+/// Sorts candidates by their index; those without one keep their position.
 fn in_order<'a>(candidates: Items<'a>) -> impl Iterator<Item = JsonView<'a>> {
     let index = |raw: JsonView<'a>| {
         let candidate = raw.read::<Candidate<'_>>()?;
@@ -272,7 +272,7 @@ fn candidate<'a>(
                 part(raw, items)?;
             }
         }
-        // Content without parts, and something beside its role.
+        // Content without parts, but with members other than its role.
         (None, Some(_)) => {
             candidate.content.json()?;
             let says = candidate.content.raw().is_some_and(|content| {
@@ -282,11 +282,11 @@ fn candidate<'a>(
                 items.push(ItemView::Other(raw.json()?));
             }
         }
-        // Something is there, and nothing of it can be read.
+        // There is content, and none of it can be read.
         (None, None) if !candidate.content.is_absent() => {
             items.push(ItemView::Other(raw.json()?));
         }
-        // Neither an answer nor a word of why there is none.
+        // Neither an answer nor a reason for its absence.
         (None, None) if candidate.finish_reason.is_absent() => {
             items.push(ItemView::Other(raw.json()?));
         }
@@ -341,7 +341,7 @@ fn finish(word: Option<&str>) -> FinishReason {
     }
 }
 
-/// Reads a part. Most hold one thing; one that holds several says all of them.
+/// Reads a part. Most parts hold one item; all items of a part are returned.
 fn part<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonError> {
     let Some(part) = raw.read::<Part<'a>>() else {
         items.push(ItemView::Other(raw.json()?));
@@ -400,20 +400,20 @@ fn part<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), Json
     };
     let is_thinking = is_thought && text.is_some();
     let says = said.is_some() || call.is_some() || data.is_some() || is_thinking;
-    // What else is there is passed on as it came. Beside what is read that is objects and lists only: those hold
+    // Other members are passed on unchanged. Next to members that are read, only objects and lists are: they hold
     // content, such as code that the provider ran.
     let is_left = raw.any_member(|name, member| {
         let is_content = || !says || member.scalar_text().is_none();
         !is_read(name) && !member.is_empty() && is_content()
     });
-    // A text that is empty says nothing; a part without a member that is known may say something.
+    // An empty text is no content; a part without a known member may have content.
     if is_left || (!says && text.is_none() && signature.is_none()) {
         items.push(ItemView::Other(raw.json()?));
     }
     Ok(())
 }
 
-/// Members that say something of a part, and are no content of it.
+/// Members that describe a part and are not its content.
 const ABOUT: [&str; 9] = [
     "thought",
     "thoughtSignature",
@@ -426,7 +426,7 @@ const ABOUT: [&str; 9] = [
     "media_resolution",
 ];
 
-/// Parts that are passed on as they came: code that the provider ran, and what it gave.
+/// Parts that are passed on unchanged: code that the provider ran, and its output.
 fn is_known(raw: &Json<'_>) -> bool {
     const KNOWN: [&str; 6] = [
         "executableCode",
@@ -443,7 +443,7 @@ fn is_known(raw: &Json<'_>) -> bool {
     raw.any_member(|name, member| KNOWN.contains(&name) && !member.is_empty())
 }
 
-/// Reasons of an end that is a failure of the model or of the provider, also after partial output, as words
+/// Finish reasons that report a failure of the model or of the provider, also after partial output, as words
 /// and as numbers of protobuf's enumeration.
 const FAILED: [&str; 21] = [
     "other",
@@ -496,8 +496,8 @@ fn judge(output: &mut OutputView<'_>) {
 }
 
 /// "promptTokenCount includes cachedContentTokenCount; candidatesTokenCount excludes thoughts"
-/// (google-genai 3.4.0, 2026-11). Numbers, floats or strings; a count that is not there is 0, and where one that
-/// is there cannot be read, or where there are only others, the usage is unknown.
+/// (google-genai 3.4.0, 2026-11). Counts may be numbers, floats or strings. An absent count is 0; if a
+/// count cannot be read, or only unknown ones are present, the usage is unknown.
 fn usage(usage: Usage<'_>) -> Option<TokenUsage> {
     let count = |member: Member<'_>| match member.is_absent() {
         true => Some(0),

@@ -1,4 +1,4 @@
-//! `GenerateContentRequest` (google-genai 3.4.0, 2026-11).
+//! Writes a `GenerateContentRequest` (google-genai 3.4.0, 2026-11).
 
 use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
@@ -82,7 +82,7 @@ impl Writer<'_> {
         if extra.is_empty() {
             return Ok(());
         }
-        // The same parameter may come in both spellings: the later is laid over the earlier.
+        // The same parameter may be set in both spellings: the later one takes precedence.
         let mut own = Hyperparameters::default();
         for (name, value) in extra {
             let one = Hyperparameters {

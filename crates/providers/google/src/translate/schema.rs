@@ -1,5 +1,5 @@
-//! Schemas as Google takes them: JSON Schema in `responseJsonSchema`, of which a part is held to, or the part
-//! of OpenAPI that `responseSchema` takes ([`openapi`](super::openapi)). What cannot be said is moved to
+//! Converts schemas to those that Google accepts: JSON Schema in `responseJsonSchema`, of which a part is enforced, or
+//! the part of OpenAPI that `responseSchema` accepts ([`openapi`](super::openapi)). Other constraints are moved to
 //! descriptions; answers are still checked against the caller's own schema.
 
 use lmbatch_core::schemas::{
@@ -32,10 +32,10 @@ const TAKEN: [&str; 20] = [
     "propertyOrdering",
 ];
 
-/// Members that tell the model nothing.
+/// Members without information for the model.
 const SILENT: [&str; 4] = ["$schema", "$comment", "discriminator", "definitions"];
 
-/// The schema as it is sent in `responseJsonSchema`.
+/// Returns the schema as it is sent in `responseJsonSchema`.
 pub(super) fn translate(schema: &ResponseSchema) -> Result<SentSchema, RequestError> {
     let value = schema.schema.to_value();
     let tree = SchemaRoot::new(&value);
@@ -125,7 +125,7 @@ pub(super) fn is_text_or_number(value: &Value) -> bool {
     value.is_string() || value.is_number()
 }
 
-/// Says a choice in the words that Google has: `oneOf` is "interpreted the same as anyOf", `const` is an
+/// Rewrites a choice with the members that Google accepts: `oneOf` is "interpreted the same as anyOf", `const` is an
 /// `enum` of one, and null is a type.
 pub(super) fn choices(members: &mut Map<String, Value>, at: &str, notes: &mut SchemaChanges) {
     if !members.contains_key("anyOf")

@@ -1,5 +1,5 @@
-//! Dialects of services whose batches hold chat completions. Each name has its source; what a model of a service
-//! refuses beyond that is the service's to say.
+//! Dialects of services whose batches hold chat completions. Each name has its source; further refusals
+//! of single models are left to the service.
 
 use lmbatch_core::{CallIdRule, Effort, ErrorKind, FinishReason, Retry};
 
@@ -68,7 +68,7 @@ impl Dialect {
     };
 
     /// Groq (SDK 1.7.0, `completion_create_params.py`): penalties are "not yet supported by any of our models",
-    /// only one answer a request, strict tools and schemas, images by URL or as bytes.
+    /// one answer for each request, strict tools and schemas, images by URL or as bytes.
     pub const GROQ: Self = Self {
         service: "groq",
         parameters: Parameters {
@@ -92,7 +92,7 @@ impl Dialect {
     };
 
     /// Together (SDK 3.1.1, `completion_create_params.py` and its message parameters): `max_tokens`, top-k, videos
-    /// and audio by URL, and `eos` as a reason why an answer ended. Its tools know no `strict`.
+    /// and audio by URL, and `eos` as a finish reason. Its tools have no `strict`.
     pub const TOGETHER: Self = Self {
         service: "together",
         parameters: Parameters {
@@ -122,8 +122,8 @@ impl Dialect {
         ..Self::plain("together")
     };
 
-    /// Mistral (SDK 3.7.0, `chatcompletionrequest.py` and its chunks): the model stands on the batch, `random_seed`,
-    /// `any` for a forced tool, images and documents as plain URLs, call ids of nine letters or digits, thoughts in
+    /// Mistral (SDK 3.7.0, `chatcompletionrequest.py` and its chunks): the batch names the model, `random_seed`,
+    /// `any` for a required tool call, images and documents as plain URLs, call ids of nine letters or digits, thinking in
     /// chunks.
     pub const MISTRAL: Self = Self {
         service: "mistral",
@@ -179,7 +179,7 @@ impl Dialect {
         ..Self::plain("mistral")
     };
 
-    /// Fireworks (SDK 1.2.30, `completion_create_params.py`): the model stands on the job, `max_tokens`, top-k, and
+    /// Fireworks (SDK 1.2.30, `completion_create_params.py`): the batch names the model, `max_tokens`, top-k, and
     /// rows whose response is the bare chat completion.
     pub const FIREWORKS: Self = Self {
         service: "fireworks",

@@ -29,7 +29,7 @@ const RULES: BoundRules = BoundRules {
         "modalities",
         "prediction",
     ],
-    // A stored prompt adds its own text.
+    // A stored prompt adds text of unknown length.
     unbounded_objects: &["prompt"],
     priced_values: &[("service_tier", &["auto", "default"])],
     unbounded_anywhere: &["file_id"],

@@ -1,4 +1,4 @@
-//! Bodies of chat completions (OpenAI's OpenAPI document 2.3.0, 2026-08-21), in the words of a dialect.
+//! Bodies of chat completions (OpenAI's OpenAPI document 2.3.0, 2026-08-21), with the names of a dialect.
 
 use lmbatch_core::schemas::{SchemaChanges, SentSchema};
 use lmbatch_core::{
@@ -43,7 +43,7 @@ pub(crate) fn write(
             function.str("name", &tool.name);
             function.some("description", tool.description.as_deref());
             tool.parameters.as_json().write(function.key("parameters"));
-            // Where there is no such member, no tool is strict; one that must be was refused.
+            // Without this member no tool is strict; a strict tool was refused before.
             function.some("strict", tool.strict.filter(|_| takes_strict));
             function.end();
             entry.end();
@@ -91,10 +91,10 @@ fn unsupported(dialect: &Dialect, what: &str) -> RequestError {
     RequestError::unsupported(format!("{}{what}", dialect.service))
 }
 
-/// Refuses what the dialect has no word for.
+/// Refuses options that the dialect does not support.
 fn check(view: &GenerateView<'_>, dialect: &Dialect) -> Result<(), RequestError> {
     let names = &dialect.parameters;
-    // Without a rest, so that a parameter that is added one day cannot be forgotten here.
+    // Without `..`, so that the compiler requires a decision about each new parameter.
     let Hyperparameters {
         max_output_tokens,
         temperature,
@@ -197,7 +197,7 @@ fn thought(
     Ok(())
 }
 
-/// The schema as the dialect sends it.
+/// Returns the schema as the dialect sends it.
 pub(crate) fn sent_schema(
     schema: &ResponseSchema,
     dialect: &Dialect,
@@ -293,9 +293,9 @@ fn messages(
     Ok(())
 }
 
-/// The refusal of an attachment in the result of a tool.
+/// Returns the error for an attachment in the result of a tool.
 fn no_result(dialect: &Dialect, attachment: &AttachmentView<'_>) -> RequestError {
-    // Advice that is true of OpenAI only, whose other endpoint takes them.
+    // Advice for OpenAI only, whose other endpoint accepts them.
     let hint = match dialect.service == Dialect::OPENAI.service {
         true => "'s chat endpoint",
         false => "",
@@ -311,7 +311,7 @@ fn no_result(dialect: &Dialect, attachment: &AttachmentView<'_>) -> RequestError
     )
 }
 
-/// The words of a thought that is sent back as a chunk, where the service takes one.
+/// Returns the text of thinking that is sent back as a chunk, if the service accepts it.
 fn chunk<'a>(
     thinking: &ThinkingView<'a>,
     turn: &MessageView<'_>,

@@ -20,7 +20,7 @@ const MADE: &[&str] = &[
     "apply_patch_call",
 ];
 
-/// Members of an answer that are not what was answered, and types of items on the way to an answer.
+/// Members of a response that are not part of the answer, and types of items that precede an answer.
 pub(super) const NON_CONTENT: NonContent = NonContent {
     members: &[
         "annotations",
@@ -73,8 +73,8 @@ pub(super) fn is_made(item: &ItemView<'_>) -> bool {
     word.is_some_and(|word| MADE.contains(&&*word))
 }
 
-/// Reads the items of a response. Messages that say that they are commentary are on the way to the answer; where
-/// one says that it is the final answer, so are those that say anything else.
+/// Reads the items of a response. Messages of the phase commentary precede the answer; if one is the final
+/// answer, so do messages of any other phase.
 pub(super) fn of_response<'a>(
     list: Items<'a>,
     items: &mut Vec<ItemView<'a>>,
@@ -145,7 +145,7 @@ fn item<'a>(
                 data: item.encrypted_content.text(),
             };
             items.push(ItemView::Thinking(whole));
-            // Further parts bear the same id, by which they are joined when they are sent back.
+            // Further parts have the same id, by which they are joined when they are sent back.
             items.extend(texts.map(|text| {
                 ItemView::Thinking(ThinkingView {
                     text: Some(text),
@@ -159,7 +159,7 @@ fn item<'a>(
     Ok(())
 }
 
-/// Members of a message of either endpoint that are read, or that say nothing of an answer.
+/// Members of a message of either endpoint that are read, or that are not part of an answer.
 const MESSAGE: &[&str] = &[
     "type",
     "id",
@@ -207,7 +207,7 @@ fn content<'a>(
     parts.try_for_each(|raw| part(raw, items))
 }
 
-/// Reads a part: what it says of each kind, in the order refusal, thoughts, text.
+/// Reads a part: its refusal, its thinking and its text, in this order.
 fn part<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonError> {
     if let Some(text) = raw.text() {
         say(items, text, ItemView::Text);
@@ -221,7 +221,7 @@ fn part<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), Json
     if let Some(refusal) = refusal {
         say(items, refusal, ItemView::Refusal);
     }
-    // Thoughts in chunks: a string, or a list of strings or texts.
+    // Thinking in chunks: a string, or a list of strings or texts.
     for (place, chunk) in part.thinking.items()?.enumerate() {
         let within = || chunk.read::<Part<'a>>()?.text.text();
         let Some(text) = chunk.text().or_else(within) else {
@@ -240,7 +240,7 @@ fn part<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), Json
     let text = part.text.text();
     match text {
         Some(text) => say(items, text, ItemView::Text),
-        // Something is there that is no text, or nothing that is known.
+        // The part has content other than text, or no known member.
         None if !part.text.is_absent() => items.push(ItemView::Other(raw.json()?)),
         None if refusal.is_none() && part.thinking.is_absent() => {
             items.push(ItemView::Other(raw.json()?));
@@ -259,7 +259,7 @@ fn say<'a>(items: &mut Vec<ItemView<'a>>, text: Text<'a>, item: fn(Text<'a>) -> 
     }
 }
 
-/// A member beside the answer; what is empty says nothing.
+/// Adds a member next to the answer as an item, unless it is empty.
 fn detail<'a>(
     name: &'static str,
     member: Member<'a>,
@@ -295,8 +295,8 @@ fn call<'a>(
     items.push(ItemView::ToolCall(call));
 }
 
-/// Reads the choice with the lowest index; its word of why it ended. Further choices are kept as they came:
-/// they are other answers, not more of this one. Some servers send one choice without a list, or an object of
+/// Reads the choice with the lowest index, and its finish reason. Further choices are passed on unchanged:
+/// they are other answers, not parts of this one. Some servers send one choice without a list, or an object of
 /// choices by their index.
 pub(super) fn of_choices<'a>(
     choices: Member<'a>,
@@ -330,7 +330,7 @@ pub(super) fn of_choices<'a>(
     Ok(finish)
 }
 
-/// Reads the choice that is the answer; its word of why it ended.
+/// Reads the choice that is the answer, and its finish reason.
 fn first<'a>(
     raw: JsonView<'a>,
     items: &mut Vec<ItemView<'a>>,
@@ -343,7 +343,7 @@ fn first<'a>(
     Ok(read.finish_reason.scalar_text())
 }
 
-/// The choices of an object that holds them by their index; `None` for a list, for a choice and for anything else.
+/// Returns the choices of an object that holds them by their index; `None` for a list, for a choice and for anything else.
 fn by_index(choices: Member<'_>) -> Result<Option<Vec<JsonView<'_>>>, JsonError> {
     let Some(object) = choices.raw().filter(|value| value.is_object()) else {
         return Ok(None);
@@ -376,10 +376,10 @@ fn choice<'a>(
     let said = choice.message.read::<ChatMessage<'a>>();
     match &said {
         Some(said) => message(said, items)?,
-        // A message that is only its text.
+        // A message that is a plain string.
         None => content(choice.message, raw, items)?,
     }
-    // Something is there, and nothing of it can be read.
+    // There is content, and none of it can be read.
     choice.message.json()?;
     let whole = choice.message.raw().filter(|_| said.is_some());
     let is_known = || match whole {

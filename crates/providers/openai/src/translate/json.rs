@@ -6,7 +6,7 @@ use lmbatch_core::{
 };
 
 /// "call_id: string too long. Expected a string with maximum length 64" (error of the API, public reports of
-/// 2026-03 to 2026-07). Any character is taken.
+/// 2026-03 to 2026-07). Any character is accepted.
 pub(super) const CALL_IDS: CallIdRule = CallIdRule {
     min_len: 1,
     max_len: 64,
@@ -16,7 +16,7 @@ pub(super) const CALL_IDS: CallIdRule = CallIdRule {
 /// Images: PNG, JPEG, WEBP and GIF without animation (images and vision guide, 2026).
 const IMAGES: [&str; 4] = ["image/png", "image/jpeg", "image/webp", "image/gif"];
 
-/// Documents of `/v1/responses` beside PDF and text (file inputs guide, 2026-11).
+/// Documents of `/v1/responses` other than PDF and text (file inputs guide, 2026-11).
 const DOCUMENTS: [&str; 7] = [
     "application/msword",
     "application/vnd.ms-excel",
@@ -27,7 +27,7 @@ const DOCUMENTS: [&str; 7] = [
     "application/vnd.oasis.opendocument.text",
 ];
 
-/// Refuses a media type that is known and that `/v1/responses` does not take.
+/// Refuses a known media type that `/v1/responses` does not accept.
 pub(super) fn check_media_type(attachment: &AttachmentView<'_>) -> Result<(), RequestError> {
     let Some(media_type) = attachment.mime_type.map(Text::decode) else {
         return Ok(());
@@ -70,7 +70,7 @@ pub(super) fn data_url(
     Ok(())
 }
 
-/// An attachment's bytes in base64.
+/// Writes the bytes of an attachment in base64.
 pub(super) fn base64(
     attachment: &AttachmentView<'_>,
     out: &mut Vec<u8>,
@@ -83,8 +83,8 @@ pub(super) fn base64(
     ))
 }
 
-/// The output of a tool as a JSON string. OpenAI has no member that says that a call failed ("a string that
-/// indicates success or failure", function calling guide, 2026): the words of a failed one are the member
+/// Writes the output of a tool as a JSON string. OpenAI has no member for a failed call ("a string that
+/// indicates success or failure", function calling guide, 2026): the text of a failed one is the member
 /// `error` of an object.
 pub(super) fn tool_output(result: &ToolResultView<'_>, out: &mut Vec<u8>) {
     if !result.is_error {
@@ -97,7 +97,7 @@ pub(super) fn tool_output(result: &ToolResultView<'_>, out: &mut Vec<u8>) {
     Text::Plain(&String::from_utf8_lossy(&words)).write_json(out);
 }
 
-/// OpenAI's thinking has levels, not budgets.
+/// Refuses a thinking budget: OpenAI has effort levels only.
 pub(super) fn check_thinking(thinking: Option<&ThinkingOptions>) -> Result<(), RequestError> {
     match thinking.and_then(|thinking| thinking.budget_tokens) {
         Some(_) => Err(RequestError::unsupported(

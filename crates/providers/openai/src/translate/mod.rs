@@ -1,4 +1,4 @@
-//! Pure: a request into a line of an input file, a row of a result file into an outcome.
+//! Pure functions: convert a request to a line of an input file, and a row of a result file to an outcome.
 
 mod bounds;
 pub(crate) mod chat;
@@ -30,7 +30,7 @@ const RAW_ENDPOINTS: &[&str] = &[
 ];
 
 /// "Output files are deleted 30 days after the batch completes" (OpenAI batch guide, 2026), unless the
-/// create says less.
+/// create sets a shorter time.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Route of all batches: requests in an uploaded file of lines.
@@ -54,19 +54,19 @@ pub struct OpenAiCodec {
     id: ProviderId,
     capabilities: Capabilities,
     endpoint: Endpoint,
-    /// Chat completions, and the schemas of both endpoints.
+    /// Writer of chat completions, and of the schemas of both endpoints.
     chat: Chat,
 }
 
 impl OpenAiCodec {
-    /// The codec of an endpoint. Results are read the same whichever it is.
+    /// Creates the codec of an endpoint. Results are read in the same way for both.
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             id: ProviderId::new("openai"),
             capabilities: Capabilities {
                 create: CreateProof::Labelled,
                 fence: true,
-                // Not documented; a range that comes is the one that was asked for, or it is not read.
+                // Not documented; a range is read only if it is the requested one.
                 ranges: true,
                 list: true,
                 // "limit: 1 to 100" (API reference, 2026-11).
@@ -75,7 +75,7 @@ impl OpenAiCodec {
                 discard: true,
                 token_lifetime: None,
                 // No maximum is documented; ids over 100 characters, with spaces and unicode, came back
-                // byte for byte (third-party live capture, 2026-09-02). 256 is our choice.
+                // byte for byte (third-party live capture, 2026-09-02). The maximum of 256 is chosen here.
                 wire_ids: WireIdRule {
                     max_chars: 256,
                     ascii_word: false,
@@ -88,7 +88,7 @@ impl OpenAiCodec {
         }
     }
 
-    /// With files that are kept for less.
+    /// Sets the time for which files are kept.
     pub(crate) fn keeping(mut self, expires: Option<Duration>) -> Self {
         self.capabilities.retention = Some(expires.unwrap_or(KEPT));
         self
@@ -151,7 +151,7 @@ impl BatchCodec for OpenAiCodec {
         let RequestView::Generate(generate) = request else {
             return self.chat.body(request, out);
         };
-        // The class says where the batch goes: it may be older than this codec's configuration.
+        // The class names the endpoint: it may be older than the configuration of this codec.
         if *class.endpoint == *Endpoint::ChatCompletions.path() {
             return self.chat.body(request, out);
         }

@@ -1,5 +1,5 @@
-//! Rows of output and error files into outcomes, in the words of a dialect. Independent of how the provider is
-//! configured: a row says itself which endpoint answered.
+//! Converts rows of output and error files to outcomes, with the names of a dialect. The configuration does not matter:
+//! a row shows which endpoint answered.
 
 use lmbatch_core::{
     ErrorKind, FailureView, FinishReason, ItemView, JsonError, JsonView, Member, OpenedRow,
@@ -25,7 +25,7 @@ pub(crate) fn open<'a>(row: JsonView<'a>, dialect: &Dialect) -> Result<OpenedRow
 fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
     let Some(response) = row.response.read::<Response<'a>>() else {
         return RowContent::Ended(match row.response.holds_object() {
-            // A response is there, and cannot be read.
+            // There is a response, and it cannot be read.
             true => malformed(),
             false => not_run(row.error, dialect),
         });
@@ -48,7 +48,7 @@ fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
         });
     };
     if !is_good {
-        // An answer was paid for; it is kept under any status.
+        // An answer was billed; it is kept under any status.
         return match holds_answer(body, dialect) {
             true => RowContent::Answer(body),
             false => RowContent::Ended(unanswered(status, Some(body), row.error, dialect)),
@@ -64,7 +64,7 @@ fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
         Some(found) if is_error(&found) => {
             RowContent::Ended(unanswered(status, Some(body), row.error, dialect))
         }
-        // An error beside nothing that was answered.
+        // An error without an answer.
         _ if row
             .error
             .raw()
@@ -77,7 +77,8 @@ fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
     }
 }
 
-/// The outcome of a row without an answer. What its body does not say of the error, the error beside it may say.
+/// Returns the outcome of a row without an answer. Members that the error in its body lacks are taken from the error of
+/// the row.
 fn unanswered<'a>(
     status: u16,
     body: Option<JsonView<'a>>,
@@ -124,7 +125,7 @@ fn holds_answer(body: JsonView<'_>, dialect: &Dialect) -> bool {
         return bodies.any(|body| holds_answer(body, dialect));
     }
     if !body.is_object() {
-        // A body in quotes.
+        // A body that is a JSON string.
         let text = body.text().map(Text::decode).unwrap_or_default();
         let mut outline = Outline::new();
         let body = outline.read(&text);
@@ -159,7 +160,7 @@ fn is_error(body: &BodyStatus<'_>) -> bool {
 
 fn not_generated<'a>(status: u16, error: Member<'a>) -> OutcomeView<'a> {
     let said = error.raw().map(said).unwrap_or_default();
-    // Of `error.code`, these two are the provider's fault, not the prompt's (the same document).
+    // Of the values of `error.code`, these two report a fault of the provider, not of the prompt (the same document).
     let retryable = matches!(
         said.code.as_deref(),
         Some("server_error" | "rate_limit_exceeded")
@@ -192,7 +193,7 @@ fn not_run<'a>(error: Member<'a>, dialect: &Dialect) -> OutcomeView<'a> {
     not_executed(&said).unwrap_or_else(|| OutcomeView::Errored(in_row(said, None, dialect)))
 }
 
-/// A failure whose row carries no HTTP status that speaks of it.
+/// Returns a failure whose row has no HTTP status of it.
 fn in_row<'a>(said: Said<'a>, status: Option<u16>, dialect: &Dialect) -> FailureView<'a> {
     let (kind, retry) = classify_row(&said, dialect);
     FailureView {
@@ -227,7 +228,7 @@ pub(crate) fn answer<'a>(body: JsonView<'a>, dialect: &Dialect) -> OutcomeView<'
 /// Reads an answer.
 ///
 /// # Errors
-/// Where something of it is there and cannot be passed on.
+/// Where a part of the answer cannot be read.
 fn read<'a>(body: JsonView<'a>, dialect: &Dialect) -> Result<OutcomeView<'a>, JsonError> {
     let Some(body) = body.read::<Body<'_>>() else {
         return Ok(malformed());
@@ -236,7 +237,7 @@ fn read<'a>(body: JsonView<'a>, dialect: &Dialect) -> Result<OutcomeView<'a>, Js
     let (mut finish, mut problem) = (FinishReason::Stop, None);
     let mut is_list = false;
     let output = body.output.list();
-    // An empty list of the one endpoint says nothing beside an answer of the other.
+    // An empty list of one endpoint is ignored next to an answer of the other.
     let has_choices = !body.choices.is_empty();
     if let Some(list) = output.filter(|list| !list.is_empty() || !has_choices) {
         items::of_response(list, &mut items)?;
@@ -259,7 +260,7 @@ fn read<'a>(body: JsonView<'a>, dialect: &Dialect) -> Result<OutcomeView<'a>, Js
     if is_failure(&finish) && !items.is_empty() {
         problem = problem.or(Some(Problem::Unrecognized));
     }
-    // What a model made, or a list of vectors, is an answer in a shape that is passed on as it is.
+    // A generated object or a list of vectors is an answer that is passed on unchanged.
     let is_made = is_list || items.iter().any(items::is_made);
     let mut output = OutputView::from_items(items, finish);
     if is_made && matches!(output.problem, Some(Problem::Unrecognized | Problem::Empty)) {
@@ -326,7 +327,7 @@ fn finish_of_chat(word: &str, dialect: &Dialect) -> FinishReason {
         return FinishReason::Stop;
     }
     match word.to_ascii_lowercase().as_str() {
-        // The other words are those of servers that imitate OpenAI.
+        // The other words are sent by servers that imitate OpenAI.
         "length" | "max_tokens" | "max_output_tokens" => FinishReason::Length,
         "tool_calls" | "function_call" => FinishReason::ToolUse,
         "content_filter" => FinishReason::ContentFilter,
@@ -334,14 +335,14 @@ fn finish_of_chat(word: &str, dialect: &Dialect) -> FinishReason {
     }
 }
 
-/// Tokens of a value in the words of either endpoint, as [`usage_of`] reads them.
+/// Returns the tokens of a value with the names of either endpoint, as [`usage_of`] reads them.
 pub(crate) fn usage(usage: &RawValue) -> Option<TokenUsage> {
     let mut outline = Outline::new();
     outline.read(usage.get()).ok()?.read().and_then(usage_of)
 }
 
-/// Tokens in the words of either endpoint, as numbers, floats or strings. A count that is not there is 0, and
-/// where one that is there cannot be read, or where there are only others, the usage is unknown.
+/// Returns the tokens with the names of either endpoint, as numbers, floats or strings. An absent count is 0; if a count
+/// cannot be read, or only unknown ones are present, the usage is unknown.
 fn usage_of(usage: Usage<'_>) -> Option<TokenUsage> {
     let count = |member: Member<'_>| match member.is_absent() {
         true => Some(0),

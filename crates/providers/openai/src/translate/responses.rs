@@ -1,4 +1,4 @@
-//! Bodies of `/v1/responses` (OpenAI's OpenAPI document 2.3.0, 2026-08-21).
+//! Writes bodies of `/v1/responses` (OpenAI's OpenAPI document 2.3.0, 2026-08-21).
 
 use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
@@ -48,7 +48,7 @@ pub(super) fn write(
     let ids = CallIds::of(&view.messages, CALL_IDS);
     let joined = ids.apply(view);
     let view = joined.as_ref().unwrap_or(view);
-    // System messages at the start are the instructions; later ones keep their place.
+    // System messages at the start are the instructions; later ones keep their position.
     let leading = view
         .messages
         .iter()
@@ -152,7 +152,7 @@ fn instructions(
     Ok(())
 }
 
-/// Messages, and between them the items that are not messages.
+/// Writes messages, and between them the items that are not messages.
 fn input(turns: &[MessageView<'_>], out: &mut Vec<u8>) -> Result<(), RequestError> {
     out.push(b'[');
     let mut first = true;
@@ -181,7 +181,7 @@ fn input(turns: &[MessageView<'_>], out: &mut Vec<u8>) -> Result<(), RequestErro
             }
             if let ContentView::Thinking(thinking) = content {
                 let parts = same(thinking, rest);
-                // Thinking without its id cannot be given back; see the documentation.
+                // Thinking without its id cannot be sent back; see docs.md.
                 if let Some(id) = thinking.id {
                     comma(out);
                     reasoning(id, thinking, &rest[..parts], out)?;
@@ -213,8 +213,8 @@ fn same(thinking: &ThinkingView<'_>, rest: &[ContentView<'_>]) -> usize {
     1 + more.count()
 }
 
-/// Words of the assistant: a plain string, each text a message of its own. In a list each would be an
-/// `output_text`, whose message has an id and a status that we do not know; servers that check it refuse
+/// Writes texts of the assistant as plain strings, each text as its own message. In a list each would be an
+/// `output_text`, whose message has an id and a status that are unknown here; servers that check it refuse
 /// it without them (opencode 42613, 2026-09-16).
 fn said(content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
     let ContentView::Text(text) = content else {

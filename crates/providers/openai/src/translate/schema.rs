@@ -1,12 +1,12 @@
-//! Schemas as OpenAI takes them, and services that imitate it. Its strict mode holds the model to a part of JSON
-//! Schema; constructs that this subset can express are rewritten, and a schema that cannot is sent as it is, not
+//! Converts schemas to those that OpenAI, and services that imitate it, accept. Strict mode enforces a part of JSON
+//! Schema; constructs that this subset can express are rewritten, and any other schema is sent unchanged, not
 //! strict. Answers are still checked against the caller's own schema.
 
 use lmbatch_core::schemas::{SchemaChanges, SchemaRoot, SentSchema, describe, escaped};
 use lmbatch_core::{RequestError, ResponseSchema};
 use serde_json::{Map, Value, json};
 
-/// Members that strict mode takes ("Supported schemas", structured outputs guide, 2026-02).
+/// Members that strict mode accepts ("Supported schemas", structured outputs guide, 2026-02).
 const TAKEN: [&str; 20] = [
     "type",
     "enum",
@@ -30,10 +30,10 @@ const TAKEN: [&str; 20] = [
     "$ref",
 ];
 
-/// Members that neither limit a value nor tell the model anything, sent as they are.
+/// Members that neither limit a value nor inform the model; they are sent unchanged.
 const HARMLESS: [&str; 2] = ["$schema", "$id"];
 
-/// Members that tell the model something, and that strict mode refuses where they stand ("'default' is not
+/// Members that inform the model, and that strict mode refuses ("'default' is not
 /// permitted", instructor 1074, 2024-10).
 const TOLD: [&str; 9] = [
     "default",
@@ -47,7 +47,7 @@ const TOLD: [&str; 9] = [
     "contentEncoding",
 ];
 
-/// Members that limit a value in a manner that strict mode has no word for (same guide: "allOf, not,
+/// Members that limit a value in a way that strict mode does not support (same guide: "allOf, not,
 /// dependentRequired, dependentSchemas, if, then, else").
 const LIMITING: [&str; 18] = [
     "allOf",
@@ -70,7 +70,7 @@ const LIMITING: [&str; 18] = [
     "$dynamicRef",
 ];
 
-/// Formats that strict mode takes (same guide).
+/// Formats that strict mode accepts (same guide).
 const FORMATS: [&str; 9] = [
     "date-time",
     "time",
@@ -136,7 +136,7 @@ pub(super) fn translate(
     if reasons.is_empty() && notes.first_lost().is_none() {
         return Ok(SentSchema::new(schema, &rewritten, true, notes));
     }
-    // As it came, but for a root that is no object on its face.
+    // Unchanged, unless the root is not written as an object.
     let own_root = members.get("type").is_some_and(|kind| kind == "object");
     let mut sent = if own_root {
         SentSchema::new(schema, &value, false, SchemaChanges::default())
@@ -161,7 +161,7 @@ pub(super) fn translate(
     Ok(sent)
 }
 
-/// The root as an object, or what it is instead.
+/// Returns the root as an object, or the type that it has instead.
 fn of_objects(
     mut root: Map<String, Value>,
     notes: &mut SchemaChanges,
