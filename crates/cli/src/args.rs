@@ -333,7 +333,7 @@ pub(crate) struct DoubtArgs {
     /// again. If the provider lists new batches later than that, a request may be paid for twice [default: 15min].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) doubt_wait: Option<Duration>,
-    /// What to do if no batch is found after the response to its create was lost. hold: stop the run; resubmit: create
+    /// Action if no batch is found after the response to its create was lost. hold: stop the run; resubmit: create
     /// again, may pay twice; abandon: report its requests as errors, and requests without a result row as missing.
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     pub(crate) on_doubt: OnDoubtArg,

@@ -333,7 +333,9 @@ fn messages<'a>(line: &Line<'a>, text: &str) -> Result<Vec<MessageView<'a>>, Req
             })
             .collect(),
         (None, None, None) => Err(without_messages(text)),
-        _ => Err(bad("only one of \"prompt\", \"contents\" and \"messages\" may be set")),
+        _ => Err(bad(
+            "only one of \"prompt\", \"contents\" and \"messages\" may be set",
+        )),
     }
 }
 
@@ -617,7 +619,10 @@ mod tests {
                 r#"{"id":1,"messages":[{"role":"user","content":"x","contents":["x"]}]}"#,
                 "messages[0] has both content and contents; keep one of them",
             ),
-            (r#"{"id":1}"#, "missing \"prompt\", \"contents\" or \"messages\""),
+            (
+                r#"{"id":1}"#,
+                "missing \"prompt\", \"contents\" or \"messages\"",
+            ),
             (
                 r#"{"id":1,"prompt":"x","messages":[]}"#,
                 "only one of \"prompt\", \"contents\" and \"messages\" may be set",

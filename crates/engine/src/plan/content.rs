@@ -79,8 +79,7 @@ fn check_declared(
     let essence = written.split(';').next().unwrap_or_default().trim();
     let is_specific = !unspecific.iter().any(|it| it.eq_ignore_ascii_case(essence));
     if is_specific && known_media_type(&written).is_none() && !is_text_media_type(&written) {
-        let why =
-            format!("is declared as {written:?}, which is not a supported media type");
+        let why = format!("is declared as {written:?}, which is not a supported media type");
         return Err(refuse(attachment, path, &why));
     }
     Ok(())
@@ -99,12 +98,8 @@ fn image(resolved: &AttachmentView<'_>) -> Result<(), String> {
     match found(resolved) {
         _ if is_elsewhere(resolved) => Ok(()),
         Some(it) if known_media_type(it).is_some() => Ok(()),
-        Some(it) => Err(format!(
-            "is not a supported image: its bytes are {it}"
-        )),
-        None => {
-            Err("is not a supported image: the format of its bytes is unknown".to_owned())
-        }
+        Some(it) => Err(format!("is not a supported image: its bytes are {it}")),
+        None => Err("is not a supported image: its bytes are of no known format".to_owned()),
     }
 }
 
@@ -227,7 +222,7 @@ mod tests {
                 PNG,
                 "image/photo",
                 None,
-                Err("\"image/photo\", which is no media type"),
+                Err("\"image/photo\", which is not a supported media type"),
             ),
             (Image, WORDS, "image/png", None, Err("its bytes are text")),
             (Image, WORDS, "", Some("id_rsa"), Err("its bytes are text")),

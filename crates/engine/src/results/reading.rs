@@ -283,9 +283,11 @@ impl Results {
             .is_without_ids(&reading.before, self.takes_rows_without_id())
         {
             self.drop_reading(reading)?;
-            return Err(Error::malformed("no line of the response is a row of results")
-                .with_operation("read the results")
-                .with_retry(Retry::Temporary));
+            return Err(
+                Error::malformed("no line of the response is a row of results")
+                    .with_operation("read the results")
+                    .with_retry(Retry::Temporary),
+            );
         }
         reading.writer.sync().map_err(spooled)?;
         self.segments.push(Segment {

@@ -646,8 +646,14 @@ impl Context {
         let undelivered = finished.undelivered();
         if undelivered > 0 {
             let (requests, they) = match undelivered {
-                1 => ("request", "it has no result row, may have been billed, and is"),
-                _ => ("requests", "they have no result row, may have been billed, and are"),
+                1 => (
+                    "request",
+                    "it has no result row, may have been billed, and is",
+                ),
+                _ => (
+                    "requests",
+                    "they have no result row, may have been billed, and are",
+                ),
             };
             let message = format!(
                 "{undelivered} {requests} may have been answered but not delivered; {they} sent again only on request"
