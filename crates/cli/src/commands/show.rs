@@ -256,7 +256,7 @@ fn costs(
         let own = shard.cost.as_ref();
         let known = counted.and_then(|counted| counted.get(&shard.key.shard));
         is_whole &= known.is_some() || own.is_some() || shard.state.batch().is_none();
-        let cost = known.copied().or_else(|| own.map(ShardCost::most));
+        let cost = known.copied().or_else(|| own.map(ShardCost::upper_bound));
         let cost = cost.unwrap_or(Cost::ZERO);
         sum = sum.saturating_add(cost);
         let (number, attempt) = (shard.key.shard + 1, attempt(shard.attempt, shard.repair));

@@ -258,7 +258,7 @@ impl Budget {
             settled: None,
             prices_as_of: self.pricer.as_of().into(),
         });
-        let own = posted.cost.as_ref().map_or(bound, ShardCost::most);
+        let own = posted.cost.as_ref().map_or(bound, ShardCost::upper_bound);
         let mut view = self.view.lock().await;
         loop {
             let known = match view.take() {
@@ -408,7 +408,7 @@ fn recorded(record: &ShardRecord) -> Option<Cost> {
                 .cost
                 .as_ref()
                 .filter(|cost| cost.settled.is_some())
-                .map(ShardCost::most);
+                .map(ShardCost::upper_bound);
         }
         _ => true,
     };

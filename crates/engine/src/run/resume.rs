@@ -20,11 +20,7 @@ impl Context {
         self.job(run).await?.recorded_results().await
     }
 
-    pub(crate) async fn answered(
-        &self,
-        run: &RunRecord,
-        options: RunOptions,
-    ) -> Result<RunResults> {
+    pub(crate) async fn results(&self, run: &RunRecord, options: RunOptions) -> Result<RunResults> {
         let job = self.job(run).await?;
         if job.damaged().await?.is_empty() {
             return job.recorded_results().await;
