@@ -54,7 +54,9 @@ impl Emulating {
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         let mut child = command.spawn().unwrap_or_else(|error| {
-            panic!("{command:?}: {error}; run `cargo build -p lmbatch-cli` first")
+            panic!(
+                "{command:?}: {error}; run `cargo build -p lmbatch-cli --features parquet` first"
+            )
         });
         let mut environment = BTreeMap::new();
         if let Some(out) = child.stdout.take() {

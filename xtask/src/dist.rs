@@ -28,6 +28,8 @@ pub(crate) fn dist() -> Result<(), String> {
             "dist",
             "--package",
             "lmbatch-cli",
+            "--features",
+            "parquet",
         ],
     )?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);

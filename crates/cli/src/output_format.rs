@@ -13,6 +13,10 @@ use crate::target;
 /// Extensions of output files, for messages.
 const KNOWN: &str = ".jsonl, .csv, .tsv, each also with .gz or .zst; .parquet";
 
+/// Advice where a build without Parquet meets it.
+pub(crate) const INSTALL_PARQUET: &str =
+    "install a build with Parquet: cargo install lmbatch-cli --features parquet";
+
 /// Rows of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Rows {
@@ -114,10 +118,8 @@ pub(crate) fn rows(path: &Path, said: Option<Rows>) -> Result<Rows, Failure> {
     }
     let refused = |why: &str| Failure::usage(format!("output {}: {why}", path.display()));
     if !cfg!(feature = "parquet") {
-        return Err(
-            refused("this program was built without the feature \"parquet\"")
-                .hint("write .csv or .jsonl"),
-        );
+        return Err(refused("this build does not write Parquet")
+            .hint(format!("write .csv or .jsonl, or {INSTALL_PARQUET}")));
     }
     if Compression::of(path) != Compression::None {
         return Err(

@@ -22,5 +22,6 @@ mod retrieve;
 mod run;
 mod simulation;
 mod slow;
+mod spools;
 mod sweep;
 mod temporary;

@@ -13,6 +13,7 @@
 //! | a plan of requests with one prompt each | [`TestRequests`] |
 //! | temporary files without a disk | [`MemorySpool`] |
 //! | a ledger of your own | [`ledger::clauses`], the promises that every ledger keeps |
+//! | a spool of your own | [`spool::clauses`], the promises that every spool keeps |
 //! | the requests and outcomes of an adapter | [`conversations`] with [`show_requests`] and [`show_rows`], for snapshots |
 //! | a benchmark of an adapter's codec | [`CodecWork`] |
 //! | the HTTP behaviour of an adapter | the crate `lmbatch-contract`, which plays the provider |
@@ -33,7 +34,7 @@ mod provider;
 mod requests;
 mod schema_table;
 mod show;
-mod spool;
+pub mod spool;
 
 pub use account::{Accepted, AccountRules, Connection, MemoryAccount};
 pub use clock::{TestClock, TestRng};

@@ -17,6 +17,7 @@ use self::stream::Stream;
 use crate::args::SettingsArgs;
 use crate::exit::Failure;
 use crate::model::Model;
+use crate::output_format::INSTALL_PARQUET;
 use crate::{format, remote, terminal};
 
 /// Opens the input; `-` is standard input. Attachments are read from the folder that the settings name, or else from
@@ -73,10 +74,17 @@ pub(crate) fn open(
             } else {
                 context
             };
+            let is_parquet = table.format == InputFormat::Parquet;
             match opened(input, is_stdin, is_stopped)? {
-                Opened::File(file) if table.format == InputFormat::Parquet => {
-                    TableInput::parquet(file, table, context)
+                Opened::File(_) if is_parquet && !cfg!(feature = "parquet") => {
+                    let why = format!(
+                        "{} is Parquet, which this build does not read",
+                        input.display()
+                    );
+                    let hint = format!("convert it to CSV or JSON Lines, or {INSTALL_PARQUET}");
+                    return Err(Failure::usage(why).hint(hint));
                 }
+                Opened::File(file) if is_parquet => TableInput::parquet(file, table, context),
                 Opened::File(file) => {
                     let reader = BufReader::with_capacity(256 << 10, file);
                     TableInput::new(reader, table, context)

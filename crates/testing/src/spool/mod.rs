@@ -1,10 +1,14 @@
-//! A spool in memory, for fast tests.
+//! A spool in memory, for fast tests, and the clauses that every spool keeps.
+
+mod clauses;
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lmbatch_core::{Spool, SpoolFile, SpoolWriter};
+
+pub use clauses::{Clause, Subject, clauses};
 
 /// Files of a spool in memory.
 #[derive(Debug, Default)]
@@ -79,27 +83,5 @@ impl SpoolFile for MemoryFile {
         file.resize(len, 0);
         file[from..from + bytes.len()].copy_from_slice(bytes);
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    use super::*;
-
-    #[test]
-    fn what_is_written_is_read_and_patched_anywhere() {
-        let spool = MemorySpool::default();
-        let mut writer = spool.create("a").unwrap();
-        writer.write_all(b"hello").unwrap();
-        let file = spool.open("a").unwrap();
-        file.write_at(b"p me", 3).unwrap();
-        let mut buffer = [0; 10];
-        let read = file.read_at(&mut buffer, 1).unwrap();
-        assert_eq!((&buffer[..read], file.size().unwrap()), (&b"elp me"[..], 7));
-        assert_eq!(file.read_at(&mut buffer, 9).unwrap(), 0);
-        spool.remove("a").unwrap();
-        assert!(spool.open("a").is_err());
     }
 }
