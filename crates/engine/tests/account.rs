@@ -25,7 +25,7 @@ struct Keyed {
     key: Option<&'static str>,
     former: Option<&'static str>,
     /// True if the batches belong to another account, so that this one sees none of them.
-    is_stranger: bool,
+    is_other_account: bool,
 }
 
 #[async_trait]
@@ -49,13 +49,13 @@ impl BatchProvider for Keyed {
         self.inner.create(shard, intent).await
     }
     async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {
-        match self.is_stranger {
+        match self.is_other_account {
             true => Ok(Found::default()),
             false => self.inner.find(intent, page).await,
         }
     }
     async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
-        match self.is_stranger {
+        match self.is_other_account {
             true => Err(Error::new(ErrorKind::BatchNotFound)),
             false => self.inner.status(batch).await,
         }
@@ -67,7 +67,7 @@ impl BatchProvider for Keyed {
         self.inner.read(part, from).await
     }
     async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
-        match self.is_stranger {
+        match self.is_other_account {
             true => Ok(Page {
                 items: Vec::new(),
                 next: None,
@@ -112,7 +112,7 @@ impl World {
             account,
             key: Some(key),
             former: Some("f00d"),
-            is_stranger: false,
+            is_other_account: false,
         })
     }
 
@@ -123,7 +123,7 @@ impl World {
             account: ACCOUNT,
             key: Some("theirs"),
             former: Some("5a5a"),
-            is_stranger: true,
+            is_other_account: true,
         })
     }
 

@@ -63,7 +63,7 @@ async fn several_matching_batches_are_not_adopted_and_none_is_created() {
     assert!(
         error
             .to_string()
-            .contains("several batches may be that of this create: stranger0, b1"),
+            .contains("several batches may be that of this create: foreign0, b1"),
         "{error}"
     );
     assert_eq!(provider.times("create").len(), 1);
@@ -129,7 +129,7 @@ async fn a_resumed_run_rejects_a_foreign_batch_and_applies_the_choice_about_doub
             statuses: [Ok(BatchStatus::InProgress)].into(),
             // Rows of the foreign batch only; a batch of this program echoes its requests.
             rows_of: Some((
-                BatchId::new("stranger0"),
+                BatchId::new("foreign0"),
                 b"{\"id\":\"x\",\"text\":\"y\"}\n".to_vec(),
             )),
             ..Script::default()
@@ -151,7 +151,7 @@ async fn a_resumed_run_rejects_a_foreign_batch_and_applies_the_choice_about_doub
             (proof.certainty, &*proof.evidence),
             (Certainty::Presumed, "label")
         );
-        let end = BatchSnapshot::new(BatchId::new("stranger0"), BatchStatus::Completed);
+        let end = BatchSnapshot::new(BatchId::new("foreign0"), BatchStatus::Completed);
         let ended = ShardState::Ended(end);
         ledger.advance(&shard.advanced(ended)).await.unwrap();
         let result = asked().await;
@@ -174,7 +174,7 @@ async fn rows_of_a_foreign_batch_do_not_affect_those_of_other_batches() {
         certainty: Some(Certainty::Presumed),
         lookalikes: 1,
         rows_of: Some((
-            BatchId::new("stranger0"),
+            BatchId::new("foreign0"),
             b"{\"id\":\"x\",\"text\":\"y\"}\n".to_vec(),
         )),
         ..Script::default()
