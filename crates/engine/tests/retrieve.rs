@@ -130,7 +130,7 @@ async fn missing_rows_are_an_error_and_reported_once_they_are_given_up() {
     assert_eq!((found.counted, found.read, found.is_short()), (3, 2, true));
     let messages = warnings.lock().unwrap().join("\n");
     assert!(
-        messages.contains("1 request may have been answered"),
+        messages.contains("1 request without a result row may have been answered"),
         "{messages}"
     );
 }
@@ -207,7 +207,7 @@ async fn truncated_results_without_counts_are_an_error_and_reported_once_they_ar
     assert_eq!(outcomes.len(), 2);
     let messages = warnings.lock().unwrap().join("\n");
     assert!(
-        messages.contains("1 request may have been answered"),
+        messages.contains("1 request without a result row may have been answered"),
         "{messages}"
     );
 }

@@ -4,7 +4,6 @@
 //! errors name the column.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use lmbatch_core::{
     ContentView, GenerateOptions, GenerateView, IdView, Json, MessageView, Outline, RequestEntry,
@@ -21,7 +20,7 @@ use crate::context::{InputContext, bad};
 use crate::ordinary::Ordinary;
 use crate::parameters::{check_parameter_name, check_parameter_ranges};
 use crate::translated::typed;
-use crate::values::{MOST_TOKENS, exact, in_words, one_limit};
+use crate::values::{MOST_TOKENS, exact, in_words, one_content, one_limit, without_messages};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -289,17 +288,6 @@ fn id(raw: &RawValue) -> Result<IdView<'_>, RequestError> {
     }
 }
 
-/// Error for a line without messages, with the name of a member that is null.
-fn without_messages(text: &str) -> RequestError {
-    let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(text).unwrap_or_default();
-    let is_null = |name: &&str| members.get(*name).is_some_and(|raw| raw.get() == "null");
-    let null = ["prompt", "contents", "messages"].into_iter().find(is_null);
-    bad(match null {
-        Some(name) => format!("\"{name}\" is null"),
-        None => "missing \"prompt\", \"contents\" or \"messages\"".to_owned(),
-    })
-}
-
 fn messages<'a>(line: &Line<'a>, text: &str) -> Result<Vec<MessageView<'a>>, RequestError> {
     let user = |contents: Vec<ContentView<'a>>| {
         vec![MessageView {
@@ -316,15 +304,7 @@ fn messages<'a>(line: &Line<'a>, text: &str) -> Result<Vec<MessageView<'a>>, Req
             .enumerate()
             .map(|(place, message)| {
                 let at = format!("messages[{place}].content");
-                let raw = match (message.content, message.contents) {
-                    (Some(raw), None) | (None, Some(raw)) => raw,
-                    (None, None) => return Err(bad(format!("{at} is missing"))),
-                    _ => {
-                        return Err(bad(format!(
-                            "messages[{place}] has both content and contents; keep one of them"
-                        )));
-                    }
-                };
+                let raw = one_content(message.content, message.contents, place)?;
                 let role = format!("messages[{place}].role");
                 Ok(MessageView {
                     role: typed(message.role, &role)?,
@@ -612,14 +592,6 @@ mod tests {
             ),
             (r#"{"id":1,"prompt":null}"#, "\"prompt\" is null"),
             (
-                r#"{"id":1,"messages":[{"role":"user"}]}"#,
-                "messages[0].content is missing",
-            ),
-            (
-                r#"{"id":1,"messages":[{"role":"user","content":"x","contents":["x"]}]}"#,
-                "messages[0] has both content and contents; keep one of them",
-            ),
-            (
                 r#"{"id":1}"#,
                 "missing \"prompt\", \"contents\" or \"messages\"",
             ),
@@ -656,10 +628,6 @@ mod tests {
             (
                 r#"{"id":1,"prompt":"x","hyperparameters":[]}"#,
                 "hyperparameters is not an object",
-            ),
-            (
-                r#"{"id":1,"prompt":"x","hyperparameters":{"top_k":"x"}}"#,
-                "hyperparameters.top_k: invalid type: string \"x\", expected a whole number from 0 to 4294967295",
             ),
             (
                 r#"{"id":1,"prompt":"x","schema":{"const":123456789012345678901234567891}}"#,

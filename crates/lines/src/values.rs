@@ -1,9 +1,11 @@
 //! Values that are sent unchanged, and limits that may be set only once.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use lmbatch_core::{Json, RequestError};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::context::bad;
 
@@ -58,7 +60,76 @@ pub(crate) fn in_words(error: &impl fmt::Display) -> String {
     })
 }
 
+/// Returns the one member of a message that holds its content.
+pub(crate) fn one_content<'a>(
+    content: Option<&'a RawValue>,
+    contents: Option<&'a RawValue>,
+    message: usize,
+) -> Result<&'a RawValue, RequestError> {
+    match (content, contents) {
+        (Some(one), None) | (None, Some(one)) => Ok(one),
+        (None, None) => Err(bad(format!("messages[{message}].content is missing"))),
+        _ => Err(bad(format!(
+            "messages[{message}] has both content and contents; keep one of them"
+        ))),
+    }
+}
+
+/// Returns the error for a line without messages. It names a member that is null.
+pub(crate) fn without_messages(line: &str) -> RequestError {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(line).unwrap_or_default();
+    let is_null = |name: &&str| members.get(*name).is_some_and(|raw| raw.get() == "null");
+    let null = ["prompt", "contents", "messages"].into_iter().find(is_null);
+    bad(match null {
+        Some(name) => format!("\"{name}\" is null"),
+        None => "missing \"prompt\", \"contents\" or \"messages\"".to_owned(),
+    })
+}
+
 /// Reads a value that is sent unchanged.
 pub(crate) fn exact(json: Json<'_>, at: &str) -> Result<Value, RequestError> {
     lmbatch_core::exact_value(json.as_str()).map_err(|error| bad(format!("{at}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use lmbatch_core::Hyperparameters;
+
+    use super::*;
+
+    #[test]
+    fn errors_name_the_member_and_the_expected_value() {
+        let raw = || Some(serde_json::from_str::<&RawValue>("\"x\"").unwrap());
+        let content = |one, other| one_content(one, other, 3).map(RawValue::get);
+        let refused = |found: Result<&str, RequestError>| found.unwrap_err().to_string();
+        assert_eq!(content(raw(), None).unwrap(), "\"x\"");
+        for (found, expected) in [
+            (
+                refused(content(None, None)),
+                "messages[3].content is missing",
+            ),
+            (
+                refused(content(raw(), raw())),
+                "messages[3] has both content and contents; keep one of them",
+            ),
+            (
+                without_messages(r#"{"id":1,"contents":null}"#).to_string(),
+                "\"contents\" is null",
+            ),
+            (
+                without_messages(r#"{"id":1}"#).to_string(),
+                "missing \"prompt\", \"contents\" or \"messages\"",
+            ),
+            (
+                in_words(
+                    &Hyperparameters::default()
+                        .set("top_k", "x".into())
+                        .unwrap_err(),
+                ),
+                "top_k: invalid type: string \"x\", expected a whole number from 0 to 4294967295",
+            ),
+        ] {
+            assert!(found.contains(expected), "{found}");
+        }
+    }
 }

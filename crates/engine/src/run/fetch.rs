@@ -602,61 +602,42 @@ impl Context {
     /// Reports the rows that were read, and those that are no outcome.
     pub(crate) fn report_rows(&self, finished: &RunResults, takes_rows_without_id: bool) {
         let tally: Tally = finished.tally;
-        for (count, one, several) in [
+        let without_id = match takes_rows_without_id {
+            true => {
+                " without an id (they get ids in the order of the rows, which may differ from the order in which the requests were sent)"
+            }
+            false => " without an id (ignored)",
+        };
+        for (count, before, after) in [
             (
                 tally.duplicates,
-                "duplicate result row (the first answer counts; without an answer, the first final failure, otherwise the first row)",
-                "duplicate result rows (the first answer counts; without an answer, the first final failure, otherwise the first row)",
+                "duplicate ",
+                " (the first answer counts; without an answer, the first final failure, otherwise the first row)",
             ),
-            (
-                tally.foreign,
-                "result row with an unknown id (ignored)",
-                "result rows with an unknown id (ignored)",
-            ),
-            (
-                tally.malformed,
-                "malformed result row",
-                "malformed result rows",
-            ),
+            (tally.foreign, "", " with an unknown id (ignored)"),
+            (tally.malformed, "malformed ", ""),
             (
                 tally.broken + tally.cut,
-                "result row is not JSON; only its id can be read (a request without another row ends as malformed_answer; it was billed, and is sent again only on request)",
-                "result rows are not JSON; only their id can be read (a request without another row ends as malformed_answer; it was billed, and is sent again only on request)",
+                "",
+                " not JSON, of which only the id can be read (a request without another row ends as malformed_answer; it was billed, and is sent again only on request)",
             ),
-            match takes_rows_without_id {
-                true => (
-                    tally.without_id,
-                    "result row without an id (it gets an id by its position among such rows)",
-                    "result rows without an id (they get ids in the order of the rows, which may differ from the order in which the requests were sent)",
-                ),
-                false => (
-                    tally.without_id,
-                    "result row without an id (ignored)",
-                    "result rows without an id (ignored)",
-                ),
-            },
+            (tally.without_id, "", without_id),
         ] {
             if count > 0 {
-                let what = if count == 1 { one } else { several };
-                self.report(&Event::Warning {
-                    message: &format!("{count} {what}"),
-                });
+                let rows = if count == 1 { "row" } else { "rows" };
+                let message = format!("{count} {before}result {rows}{after}");
+                self.report(&Event::Warning { message: &message });
             }
         }
         let undelivered = finished.undelivered();
         if undelivered > 0 {
-            let (requests, they) = match undelivered {
-                1 => (
-                    "request",
-                    "it has no result row, may have been billed, and is",
-                ),
-                _ => (
-                    "requests",
-                    "they have no result row, may have been billed, and are",
-                ),
+            let requests = if undelivered == 1 {
+                "request"
+            } else {
+                "requests"
             };
             let message = format!(
-                "{undelivered} {requests} may have been answered but not delivered; {they} sent again only on request"
+                "{undelivered} {requests} without a result row may have been answered and billed: undelivered answers are sent again only on request"
             );
             self.report(&Event::Warning { message: &message });
         }
