@@ -82,7 +82,7 @@ pub async fn a_request_without_a_row_is_missing(kit: &Kit) {
 /// Rows with unknown ids are ignored.
 pub async fn rows_with_unknown_ids_are_ignored(kit: &Kit) {
     let open = kit.open_three().await;
-    let unknown = open.row_of("unknown", &Row::Succeeded("unrelated".to_owned()));
+    let unknown = open.row_of("other-batch", &Row::Succeeded("unrelated".to_owned()));
     let rows = [
         unknown,
         open.yes(0, "one"),

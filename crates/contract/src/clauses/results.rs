@@ -123,7 +123,7 @@ pub async fn corrupt_results_are_read_again(kit: &Kit) {
         let spoilt = match spoil {
             Spoil::Empty => Vec::new(),
             Spoil::Half => whole(&open)[..1].to_vec(),
-            Spoil::Foreign => vec![open.row_of("unknown-1", &Row::Succeeded("x".to_owned()))],
+            Spoil::Foreign => vec![open.row_of("other-batch-1", &Row::Succeeded("x".to_owned()))],
         };
         let all = whole(&open);
         open.end(DONE, &all);

@@ -51,14 +51,14 @@ fn read(body: Vec<u8>, breaks: &'static str) -> Result<Vec<u8>> {
             };
             return Ok(filled.into_bytes());
         }
-        "rows_with_unknown_ids_are_ignored" => refuse_if(text.contains("unknown"))?,
+        "rows_with_unknown_ids_are_ignored" => refuse_if(text.contains("other-batch"))?,
         "a_malformed_row_does_not_affect_other_rows" => {
             refuse_if(lines.iter().any(|line| line.trim() == "42"))?;
         }
         "an_ended_batch_with_empty_results_is_not_delivered" if body.is_empty() => {
             return Err(Error::new(ErrorKind::Internal));
         }
-        "corrupt_results_are_read_again" if text.contains("unknown-1") => {
+        "corrupt_results_are_read_again" if text.contains("other-batch-1") => {
             return Err(Error::new(ErrorKind::Internal));
         }
         "blank_lines_are_ignored" => {
