@@ -216,7 +216,7 @@ async fn a_version_3_ledger_is_read_unchanged_and_supports_every_lookup() {
     let late = LateAcknowledgement {
         key: shards[3].key.clone(),
         batch: "late".into(),
-        evidence: "id returned by the create".into(),
+        evidence: "its create was answered".into(),
         at: None,
     };
     ledger.acknowledge_late(&late).await.unwrap();

@@ -67,7 +67,7 @@ pub(crate) fn shard(run: &str, number: u32) -> ShardRecord {
 pub(crate) fn created() -> ShardState {
     ShardState::Created {
         batch: BatchId::new("b1"),
-        proof: Proof::proved("id returned by the create"),
+        proof: Proof::proved("its create was answered"),
     }
 }
 
