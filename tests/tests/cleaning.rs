@@ -423,7 +423,7 @@ fn a_record_is_not_rebuilt_from_a_different_input() {
         fs::write(&input, sent).unwrap();
         let adopted = adopt();
         assert!(
-            said(&adopted).contains("1 of 1 batch taken"),
+            said(&adopted).contains("recovered 1 of 1 batch into run"),
             "{}",
             said(&adopted)
         );
@@ -508,7 +508,7 @@ fn a_record_is_rebuilt_completely_or_not_at_all() {
         let adopted = adopt(label, &[&one[..], &["--create-missing"]].concat());
         assert_eq!(adopted.status.code(), Some(0), "{}", said(&adopted));
         assert!(
-            said(&adopted).contains("2 of 3 batches taken"),
+            said(&adopted).contains("recovered 2 of 3 batches into run"),
             "{}",
             said(&adopted)
         );

@@ -417,7 +417,7 @@ fn a_lost_record_is_rebuilt_from_the_labels_of_its_batches() {
             .unwrap();
         let adopted = at(&[&["adopt", label], &small[..]].concat());
         assert!(
-            said(&adopted).contains("3 of 3 batches taken"),
+            said(&adopted).contains("recovered 3 of 3 batches into run"),
             "{}",
             said(&adopted)
         );

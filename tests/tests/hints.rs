@@ -100,7 +100,7 @@ fn an_adopted_run_reports_its_certainty_and_keeps_the_exit_code() {
     assert_says(&world.at(&adopt), 2, &["this input makes"]);
     world.ask(ask(&["a", "b"]));
     let words = [
-        "1 of 1 batch taken",
+        "recovered 1 of 1 batch into run",
         "carry the labels of the run",
         "not proved: that its text",
     ];

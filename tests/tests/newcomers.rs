@@ -590,5 +590,5 @@ fn an_unrecorded_batch_is_reported_with_a_command_that_names_it() {
     assert_says(&doctor, 1, &[&adopt, "MODEL are those of the command"]);
     let adopt = adopt.replace("INPUT", "in.jsonl").replace("MODEL", "m");
     let words: Vec<&str> = adopt.split(' ').skip(1).collect();
-    assert_says(&world.at(&words), 0, &["1 of 1 batch taken"]);
+    assert_says(&world.at(&words), 0, &["recovered 1 of 1 batch into run"]);
 }

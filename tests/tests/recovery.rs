@@ -141,7 +141,7 @@ fn a_lost_record_is_rebuilt_from_the_ids_of_the_rows() {
         let shuffled: Vec<String> = [2, 0, 1].map(|at: usize| batches[at].clone()).to_vec();
         let adopted = world.adopt(&shuffled, &[]);
         assert_eq!(adopted.status.code(), Some(0), "{}", said(&adopted));
-        for words in ["3 of 3 batches taken", "not proved: that its text"] {
+        for words in ["recovered 3 of 3 batches into run", "not proved: that its text"] {
             assert!(said(&adopted).contains(words), "{}", said(&adopted));
         }
         let resumed = world.at(&["resume", "--poll-interval", "20ms"]);
@@ -267,7 +267,7 @@ fn an_absent_batch_is_created_on_request_unless_another_may_be_it() {
     let adopted = world.adopt(&batches, &["--create-missing"]);
     assert_eq!(adopted.status.code(), Some(0), "{}", said(&adopted));
     assert!(
-        said(&adopted).contains("2 of 3 batches taken"),
+        said(&adopted).contains("recovered 2 of 3 batches into run"),
         "{}",
         said(&adopted)
     );

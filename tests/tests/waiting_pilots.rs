@@ -225,7 +225,7 @@ fn an_adopted_pilot_keeps_its_answers_and_sends_nothing_before_the_decision() {
         let adopted = adopt(&["--pilot", "4"]);
         assert_exit(&adopted, 0);
         assert!(
-            errors(&adopted).contains("1 of 1 batch taken"),
+            errors(&adopted).contains("recovered 1 of 1 batch into run"),
             "{}",
             said(&adopted)
         );
