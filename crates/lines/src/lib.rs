@@ -53,6 +53,7 @@ mod parameters;
 mod parquet_writer;
 mod provider_lines;
 mod source;
+mod strict;
 mod table;
 mod translated;
 mod values;

@@ -15,6 +15,9 @@ use crate::{RequestError, ResponseSchema, SchemaMode, Tool, ToolChoice, UnknownW
 
 /// Sampling parameters and limits of an answer. The provider's default applies to each that is `None`.
 ///
+/// JSON members that this version does not know are ignored, so that it reads what a later one has stored. Use
+/// [`set`](Self::set) for input that a person wrote.
+///
 /// ```
 /// # use lmbatch_core as lmbatch;
 /// use lmbatch::Hyperparameters;
@@ -26,7 +29,7 @@ use crate::{RequestError, ResponseSchema, SchemaMode, Tool, ToolChoice, UnknownW
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Hyperparameters {
     /// Largest number of output tokens, reasoning (thinking) included.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -413,7 +416,7 @@ impl FromStr for Effort {
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct ThinkingOptions {
     /// Reasoning effort, where the provider has levels.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -434,7 +437,7 @@ pub struct ThinkingOptions {
 /// assert_eq!(request.options.system.as_deref(), Some("Be brief."));
 /// ```
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct GenerateOptions {
     /// System prompt, placed before the conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -640,15 +643,27 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_field_is_refused_and_not_dropped() {
-        for json in [r#"{"max_tokens":5}"#, r#"{"temprature":1}"#] {
-            assert!(
-                serde_json::from_str::<Hyperparameters>(json).is_err(),
-                "{json}"
-            );
-            let whole = format!(r#"{{"hyperparameters":{json}}}"#);
-            assert!(serde_json::from_str::<GenerateOptions>(&whole).is_err());
-        }
+    fn options_written_by_a_later_version_are_read_without_their_new_fields() {
+        let json = r#"{
+            "system": "s", "later": 1,
+            "tools": [{"name": "f", "parameters": {"later": 1}, "later": 1}],
+            "thinking": {"effort": "low", "later": 1},
+            "hyperparameters": {"seed": 7, "later": 1}
+        }"#;
+        let read: GenerateOptions = serde_json::from_str(json).unwrap();
+        let written = GenerateOptions {
+            system: Some("s".to_owned()),
+            tools: Some(vec![Tool::new("f", &json!({"later": 1}))]),
+            thinking: Some(ThinkingOptions {
+                effort: Some(Effort::Low),
+                budget_tokens: None,
+            }),
+            hyperparameters: set(&[("seed", json!(7))]).unwrap(),
+            ..GenerateOptions::default()
+        };
+        assert_eq!(read, written);
+        let again = serde_json::to_string(&written).unwrap();
+        assert_eq!(serde_json::from_str::<GenerateOptions>(&again).unwrap(), written);
     }
 
     #[test]

@@ -18,7 +18,6 @@ use crate::{JsonBuf, SchemaMode};
 /// assert_eq!(weather.name, "weather");
 /// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Tool {
     /// Name of the tool.
     pub name: String,
