@@ -130,8 +130,9 @@ impl BatchOperations {
     /// Returns the outcomes of a batch that has ended: exactly one for each request of the handle.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout), which is temporary, if the batch has not
-    /// ended or does not show all of its results in time; [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount)
+    /// [`ErrorKind::NotEnded`](lmbatch_core::ErrorKind::NotEnded) if the batch has not ended, and
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) if it does not show all of its results in time, both
+    /// temporary; [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount)
     /// if the handle was created under another account.
     pub fn retrieve(&self, handle: &BatchHandle) -> BoxFuture<'static, Result<Outcomes>> {
         self.retrieve_with(handle, std::convert::identity)

@@ -3,7 +3,7 @@
 
 use futures::StreamExt as _;
 use futures::future::{Either, select};
-use lmbatch_core::{CreateProof, Error, Result, RunRecord, ShardState};
+use lmbatch_core::{CreateProof, Error, ErrorKind, Result, Retry, RunRecord, ShardState};
 
 use super::{CANCEL_CHECK, Driver, NEVER};
 use crate::event::Event;
@@ -117,7 +117,11 @@ impl Driver<'_> {
         let error = match self.options.once {
             true => match (running.first(), searched) {
                 (_, Some(intent)) => Some(not_found_yet(intent)),
-                (Some(poll), None) => Some(unfinished(&poll.batch, "it has not ended")),
+                (Some(poll), None) => Some(
+                    unfinished(&poll.batch, "it has not ended")
+                        .with_kind(ErrorKind::NotEnded)
+                        .with_retry(Retry::Temporary),
+                ),
                 (None, None) => None,
             },
             false => running

@@ -188,7 +188,7 @@ impl Context {
             let refuse = |why: String| Err(Error::invalid_input(why).with_batch(batch.clone()));
             let snapshot = self.status(batch).await?;
             if !snapshot.status.is_terminal() {
-                return Err(Error::new(ErrorKind::Timeout)
+                return Err(Error::new(ErrorKind::NotEnded)
                     .with_message(
                         "the batch has not ended; only its results show which requests it holds",
                     )

@@ -156,7 +156,9 @@ impl Context {
             ErrorKind::Doubt if error.provider().is_none() => {
                 error.with_provider(self.provider.codec().id().clone())
             }
-            ErrorKind::Timeout if std::error::Error::source(&error).is_none() => {
+            ErrorKind::Timeout | ErrorKind::NotEnded
+                if std::error::Error::source(&error).is_none() =>
+            {
                 match self.trouble.last() {
                     Some(last) => error.with_source(last),
                     None => error,
