@@ -471,7 +471,9 @@ fn write_handle(
 impl Observer for Progress {
     fn observe(&self, event: &Event<'_>) {
         match event {
-            Event::Planned { requests, bytes } => {
+            Event::Planned {
+                requests, bytes, ..
+            } => {
                 let mut line = locked(&self.line);
                 line.requests = line.requests.max(*requests);
                 drop(line);
@@ -481,7 +483,7 @@ impl Observer for Progress {
                     format::bytes(*bytes)
                 ));
             }
-            Event::SchemaChanged { notes } if !matches!(self.show, Show::Nothing) => {
+            Event::SchemaChanged { notes, .. } if !matches!(self.show, Show::Nothing) => {
                 terminal::message(&schema_note(notes));
             }
             Event::Staging { bytes, .. } => {
@@ -492,16 +494,22 @@ impl Observer for Progress {
                 self.phase(Phase::Creating);
                 self.line("creating", "creating the batch");
             }
-            Event::Doubt { label, patience } => self.searching(label, *patience),
+            Event::Doubt {
+                label, patience, ..
+            } => self.searching(label, *patience),
             Event::Created { batch, found, .. } => self.created(batch, *found),
             Event::Polled { snapshot, .. } => self.polled(snapshot),
-            Event::Retrying { error, wait } => self.retrying(error, *wait),
-            Event::Fetching { rows, bytes } => self.phase(Phase::Downloading(*rows, *bytes)),
-            Event::Requeued { requests, attempt } => self.tell(&format!(
+            Event::Retrying { error, wait, .. } => self.retrying(error, *wait),
+            Event::Fetching { rows, bytes, .. } => self.phase(Phase::Downloading(*rows, *bytes)),
+            Event::Requeued {
+                requests, attempt, ..
+            } => self.tell(&format!(
                 "sending {} (attempt {attempt})",
                 format::count(*requests, "request", "requests"),
             )),
-            Event::Repairing { requests, attempt } => self.tell(&format!(
+            Event::Repairing {
+                requests, attempt, ..
+            } => self.tell(&format!(
                 "repairing {} (attempt {attempt})",
                 format::count(*requests, "answer", "answers"),
             )),
@@ -509,17 +517,18 @@ impl Observer for Progress {
                 held,
                 ended,
                 batches,
+                ..
             } => self.tell(&match batches {
                 0 => format!("{held}; waiting for it"),
                 _ => format!("{held}; waiting for it · batches {ended}/{batches}"),
             }),
-            Event::Fetched { rows } => {
+            Event::Fetched { rows, .. } => {
                 let rows = format::count(*rows, "row", "rows");
                 let is_one_of_few = locked(&self.batches).len() <= FEW;
                 let text = format!("read {rows} of results");
                 self.line(if is_one_of_few { &text } else { "read" }, &text);
             }
-            Event::Warning { message } => self.warn(message),
+            Event::Warning { message, .. } => self.warn(message),
             _ => {}
         }
     }

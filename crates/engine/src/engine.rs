@@ -19,7 +19,7 @@ use lmbatch_core::{
 
 use crate::context::Context;
 use crate::cost::CostLimit;
-use crate::event::Observer;
+use crate::event::{Guarded, Observer};
 use crate::memory::MemoryLedger;
 use crate::plan::Plan;
 use crate::plan::error::PlanError;
@@ -69,7 +69,7 @@ impl Engine {
 
     /// Sets the observer that receives the events of runs.
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.context.observer = observer;
+        self.context.observer = Guarded::new(observer);
         self
     }
     /// Sets another provider value of the same account, such as one with another key or endpoint. The engine keeps

@@ -42,7 +42,7 @@ pub use client::wait::Wait;
 pub use clock::{SystemClock, SystemRng};
 pub use cost::{CostLimit, Costs, NO_OUTPUT_MAXIMUM};
 pub use engine::Engine;
-pub use event::{Event, Observer};
+pub use event::{Event, Observer, EventSubject};
 pub use memory::MemoryLedger;
 pub use plan::error::{BadInput, BadRequest, MAX_SHOWN_REQUESTS, PlanError};
 pub use plan::handle_parts::HandleParts;

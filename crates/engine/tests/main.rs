@@ -8,6 +8,7 @@ mod budget;
 mod calls;
 mod crash;
 mod dying;
+mod events;
 mod interleave;
 mod layout;
 mod many;

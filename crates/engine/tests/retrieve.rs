@@ -20,7 +20,7 @@ fn world(script: Script) -> (Arc<MemoryProvider>, LMInvoker, Arc<Mutex<Vec<Strin
         .clock(clock)
         .rng(Arc::new(TestRng::new(7)))
         .observe(move |event: &Event<'_>| {
-            if let Event::Warning { message } = event {
+            if let Event::Warning { message, .. } = event {
                 told.lock().unwrap().push((*message).to_owned());
             }
         });

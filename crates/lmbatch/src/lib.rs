@@ -49,7 +49,7 @@ pub use lmbatch_core::user::*;
 pub use lmbatch_core::{BatchClass, BatchHandle, Clock, FormatVersion, IdRule, JsonBuf, Rng};
 pub use lmbatch_engine::{
     BadInput, BadRequest, BatchLimit, BatchOperations, Changes, CostLimit, Costs, CountMismatch, Create, CreatedHandle,
-    DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, Engine, Event, IntoRequests, Invoke,
+    DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, Engine, Event, EventSubject, IntoRequests, Invoke,
     LMInvoker, List, MAX_STATUS_CHECK_INTERVAL, Observer, OnDoubt, OutcomeStream, Outcomes,
     PollingPolicy, Prepared, Progress, ProgressStream, Requests, RetryPolicy, Run, RunOutput,
     RunSnapshot, StepLimits, Wait,

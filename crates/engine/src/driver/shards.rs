@@ -6,7 +6,6 @@ use futures::future::{Either, select};
 use lmbatch_core::{CreateProof, Error, ErrorKind, Result, Retry, RunRecord, ShardState};
 
 use super::{CANCEL_CHECK, Driver, NEVER};
-use crate::event::Event;
 use crate::run::poll::unfinished;
 use crate::run::recover::not_found_yet;
 use crate::run::step::Step;
@@ -74,7 +73,7 @@ impl Driver<'_> {
                 error.message().unwrap_or_default()
             );
             let context = self.scope.context;
-            context.tell(&Event::Warning { message: &message });
+            context.warn(context.subject(), &message);
         }
     }
 
@@ -152,7 +151,7 @@ impl Driver<'_> {
         let context = self.scope.context;
         if !before {
             let message = "the run was cancelled; the results of its existing batches are fetched";
-            context.tell(&Event::Warning { message });
+            context.warn(context.subject(), message);
         }
         for at in 0..self.slots.len() {
             let Some(work) = &self.slots[at] else {
@@ -164,7 +163,7 @@ impl Driver<'_> {
                 let message = format!(
                     "{batch} is not cancelled: it is not certain that it belongs to this run"
                 );
-                context.tell(&Event::Warning { message: &message });
+                context.warn(context.subject().of_batch(batch), &message);
             }
             self.cancel_now(at);
         }

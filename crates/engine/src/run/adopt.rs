@@ -11,7 +11,6 @@ use lmbatch_core::{
 
 use crate::context::Context;
 use crate::counted;
-use crate::event::Event;
 use crate::pages::items;
 use crate::plan::Plan;
 use crate::services::origin::{Survey, is_one_model};
@@ -368,7 +367,7 @@ impl Context {
                     "{} carries the same label as {}, which is adopted; both are paid for",
                     other.id, oldest.id
                 );
-                self.tell(&Event::Warning { message: &message });
+                self.warn(self.subject().of_batch(&other.id), &message);
             }
             each.insert(number, oldest);
         }

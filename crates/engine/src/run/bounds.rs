@@ -28,6 +28,7 @@ impl Context {
         }
         let mut context = self.clone();
         context.trouble = Trouble::default();
+        context.run = Some(run.id.clone());
         context.started = Some(self.started());
         let handles = Arc::clone(&plan.handles);
         let record = run.clone();

@@ -181,7 +181,7 @@ impl Fetch {
                     "the results of batch {} are given up: {error}",
                     self.batch()
                 );
-                context.tell(&Event::Warning { message: &message });
+                context.warn(context.subject().of_batch(self.batch()), &message);
                 self.given_up = true;
                 ResultSet::default()
             }
@@ -238,10 +238,7 @@ impl Fetch {
             true => self.again_at.saturating_sub(context.clock.elapsed()),
         };
         let wait = wait.min(left);
-        context.tell(&Event::Retrying {
-            error: &short,
-            wait,
-        });
+        context.tell_retry(context.subject().of_batch(self.batch()), &short, wait);
         Ok(Fetched::Again(wait))
     }
 
@@ -274,7 +271,7 @@ impl Fetch {
             }
             Part::Failed(error) if gives_up && is_for_now(&error) => {
                 let message = format!("a part of the results is given up: {error}");
-                context.tell(&Event::Warning { message: &message });
+                context.warn(context.subject().of_batch(self.batch()), &message);
                 self.given_up = true;
                 Duration::ZERO
             }
@@ -351,7 +348,7 @@ impl Fetch {
             self.batch(),
             counted::requests(counted)
         );
-        context.tell(&Event::Warning { message: &message });
+        context.warn(context.subject().of_batch(self.batch()), &message);
     }
 
     /// Drops incomplete results, and waits until they are read again.
@@ -403,10 +400,7 @@ impl Fetch {
         let chance = context.rng.next_f64();
         let wait = match context.retries.decide(open.attempt, &error, chance) {
             Decision::RetryAfter(wait) => {
-                context.tell(&Event::Retrying {
-                    error: &error,
-                    wait,
-                });
+                context.tell_retry(context.subject().of_batch(self.batch()), &error, wait);
                 wait
             }
             _ if from_the_middle => {
@@ -496,6 +490,7 @@ impl Fetch {
             })
             .await?;
         context.tell(&Event::Fetching {
+            subject: context.subject().of_batch(self.batch()),
             rows,
             bytes: reading.written(),
         });
@@ -602,6 +597,10 @@ impl Context {
     /// Reports the rows that were read, and those that are no outcome.
     pub(crate) fn tell_of(&self, finished: &RunResults, takes_keyless: bool) {
         let tally: Tally = finished.tally;
+        let subject = match finished.batches()[..] {
+            [batch] => self.subject().of_batch(&batch.id),
+            _ => self.subject(),
+        };
         for (count, what) in [
             (
                 tally.duplicates,
@@ -624,9 +623,7 @@ impl Context {
             ),
         ] {
             if count > 0 {
-                self.tell(&Event::Warning {
-                    message: &format!("result rows that {what}: {count}"),
-                });
+                self.warn(subject, &format!("result rows that {what}: {count}"));
             }
         }
         let undelivered = finished.undelivered();
@@ -634,9 +631,12 @@ impl Context {
             let message = format!(
                 "requests that may have been answered but have no row in the results: {undelivered}; they may have been paid for, and are sent again only on request"
             );
-            self.tell(&Event::Warning { message: &message });
+            self.warn(subject, &message);
         }
-        self.tell(&Event::Fetched { rows: tally.rows });
+        self.tell(&Event::Fetched {
+            subject,
+            rows: tally.rows,
+        });
     }
 }
 

@@ -13,7 +13,6 @@ use lmbatch_core::{
 };
 
 use crate::context::Context;
-use crate::event::Event;
 use crate::pages::pages;
 use crate::results::finished::DuplicateBatch;
 use crate::run::job::Job;
@@ -70,7 +69,7 @@ impl Context {
                     let message = format!(
                         "a create may have created a second batch, but the provider's list could not be searched for it: {error}"
                     );
-                    self.tell(&Event::Warning { message: &message });
+                    self.warn(self.subject(), &message);
                 }
                 return Vec::new();
             }
@@ -86,7 +85,7 @@ impl Context {
                     twin.duplicate
                 ),
             };
-            self.tell(&Event::Warning { message: &message });
+            self.warn(self.subject().of_batch(&twin.duplicate), &message);
         }
         twins
     }
