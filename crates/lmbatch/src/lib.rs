@@ -45,6 +45,11 @@
 //! [`Unsupported`](ErrorKind::Unsupported), and send nothing. Requests and results of runs that are not recorded are kept in memory,
 //! up to 256 KiB a run; larger runs use one file without a name in the folder for temporary files.
 
+#[cfg(all(
+    feature = "anthropic",
+    not(any(feature = "google", feature = "openai"))
+))]
+pub use lmbatch_anthropic::ClientOptions;
 pub use lmbatch_core::user::*;
 pub use lmbatch_core::{BatchClass, BatchHandle, Clock, FormatVersion, IdRule, JsonBuf, Rng};
 pub use lmbatch_engine::{
@@ -54,6 +59,10 @@ pub use lmbatch_engine::{
     PollingPolicy, Prepared, Progress, ProgressStream, Requests, RetryPolicy, Run, RunOutput,
     RunSnapshot, StepLimits, Wait,
 };
+#[cfg(all(feature = "google", not(feature = "openai")))]
+pub use lmbatch_google::ClientOptions;
+#[cfg(feature = "openai")]
+pub use lmbatch_openai::ClientOptions;
 /// The version of the crate whose `JsonSchema` typed calls take.
 ///
 /// ```
