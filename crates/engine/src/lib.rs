@@ -19,6 +19,8 @@ mod driver;
 mod engine;
 mod event;
 mod memory;
+#[cfg(test)]
+mod mock;
 mod pages;
 mod plan;
 mod policy;
@@ -39,6 +41,7 @@ pub use client::progress::{Progress, ProgressStream, RunSnapshot};
 pub use client::requests::{IntoRequests, Requests, form};
 pub use client::run::{Run, RunOutput};
 pub use client::wait::Wait;
+pub use client::wait_all::WaitAll;
 pub use clock::{SystemClock, SystemRng};
 pub use cost::{CostLimit, Costs, NO_OUTPUT_MAXIMUM};
 pub use engine::Engine;

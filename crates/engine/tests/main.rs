@@ -26,3 +26,4 @@ mod slow;
 mod spools;
 mod sweep;
 mod temporary;
+mod wait_all;

@@ -57,7 +57,7 @@ pub use lmbatch_engine::{
     DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, Engine, Event, EventSubject, IntoRequests, Invoke,
     LMInvoker, List, MAX_STATUS_CHECK_INTERVAL, Observer, OnDoubt, OutcomeStream, Outcomes,
     PollingPolicy, Prepared, Progress, ProgressStream, Requests, RetryPolicy, Run, RunOutput,
-    RunSnapshot, StepLimits, Wait,
+    RunSnapshot, StepLimits, Wait, WaitAll,
 };
 #[cfg(all(feature = "google", not(feature = "openai")))]
 pub use lmbatch_google::ClientOptions;

@@ -13,3 +13,7 @@ pub(crate) mod requests;
 pub(crate) mod run;
 pub(crate) mod typed;
 pub(crate) mod wait;
+pub(crate) mod wait_all;
+
+#[cfg(test)]
+mod tests;

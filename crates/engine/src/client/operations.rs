@@ -18,6 +18,7 @@ use crate::client::outcomes::{self, OutcomeStream, Outcomes};
 use crate::client::run::Run;
 use crate::client::typed::typed;
 use crate::client::wait::Wait;
+use crate::client::wait_all::WaitAll;
 use crate::context::Context;
 
 impl LMInvoker {
@@ -125,6 +126,23 @@ impl BatchOperations {
     /// Waits as [`wait`](Self::wait) does, and reads the answers as values of `T`.
     pub fn wait_as<T: DeserializeOwned + Send + 'static>(&self, handle: &BatchHandle) -> Wait<T> {
         Wait::new(self.call(), handle.clone(), typed)
+    }
+
+    /// Waits for many batches in one loop, and returns the outcomes of each as it ends, on a stream. An error of one batch
+    /// does not end the wait for the others.
+    ///
+    /// ```no_run
+    /// # async fn example(invoker: lmbatch_engine::LMInvoker, handles: Vec<lmbatch_core::BatchHandle>) {
+    /// use futures::StreamExt as _;
+    ///
+    /// let mut ended = invoker.batch().wait_all(handles).stream();
+    /// while let Some((handle, outcomes)) = ended.next().await {
+    ///     println!("{}: {}", handle.batch, outcomes.is_ok());
+    /// }
+    /// # }
+    /// ```
+    pub fn wait_all(&self, handles: impl IntoIterator<Item = BatchHandle>) -> WaitAll {
+        WaitAll::new(self.call(), handles.into_iter().collect())
     }
 
     /// Returns the outcomes of a batch that has ended: exactly one for each request of the handle.
