@@ -61,6 +61,7 @@ mod terminal;
 mod tls;
 mod together;
 mod told;
+mod tracing_events;
 mod unapplied;
 mod updates;
 mod waiting_pilots;

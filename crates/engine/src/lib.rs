@@ -30,6 +30,8 @@ mod schema;
 mod services;
 mod share;
 mod spool;
+#[cfg(feature = "tracing")]
+mod tracing_observer;
 mod trouble;
 
 pub use client::calls::{Create, Invoke};
@@ -76,6 +78,8 @@ pub use services::same_run::{
 pub use services::selection::{OutcomeKind, RequestFilter, SelectedRequests};
 pub use spool::folder::FolderSpool;
 pub use spool::temporary::TemporarySpool;
+#[cfg(feature = "tracing")]
+pub use tracing_observer::TracingObserver;
 
 pub use lmbatch_core::{
     AnswerCost, AnswerView, AnsweredRequest, Entry, IdView, RequestSource, Sourced, Structured,

@@ -21,6 +21,7 @@
 //! | `durable` | runs that survive their process, recorded on SQLite |
 //! | `prices` | a dated table of prices, for costs and cost limits |
 //! | `schema` | a check of structured answers against their JSON Schema |
+//! | `tracing` | `TracingObserver`, which writes events to the crate `tracing` |
 //!
 //! # Calls
 //! Calls own what they need. Their futures are `'static` and `Send`, so that they can be spawned and joined:
@@ -63,6 +64,8 @@ pub use lmbatch_engine::{
 pub use lmbatch_google::ClientOptions;
 #[cfg(feature = "openai")]
 pub use lmbatch_openai::ClientOptions;
+#[cfg(feature = "tracing")]
+pub use lmbatch_engine::TracingObserver;
 /// The version of the crate whose `JsonSchema` typed calls take.
 ///
 /// ```
