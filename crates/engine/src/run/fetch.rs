@@ -280,7 +280,15 @@ impl Fetch {
                 if left.is_zero() && is_gone(&error) {
                     return Err(error);
                 }
-                let short = incomplete(self.batch(), &self.promised, None, 0).with_source(error);
+                let short = incomplete(self.batch(), &self.promised, None, 0);
+                // A source is not printed, and an answer in the place of results has a cause of its own.
+                let short = match error.kind() {
+                    ErrorKind::MalformedReply => short.with_message(format!(
+                        "the results cannot be read: {error}; no request is sent again, and a later attempt reads the results again"
+                    )),
+                    _ => short,
+                };
+                let short = short.with_source(error);
                 return self.again(context, left, short, complete).await;
             }
             Part::Failed(error) => return Err(error),
@@ -477,12 +485,27 @@ impl Fetch {
         }
     }
 
+    /// Returns the largest number of bytes that the results may have: a row of the largest size for each request, and one
+    /// more for what is no row. Endless results would fill the disk. `None` where the number of requests is unknown.
+    fn max_bytes(&self, context: &Context) -> Option<u64> {
+        let requests = self.ended.requests.or(self.ended.snapshot.counts.total)?;
+        let row = context.max_row_bytes as u64;
+        Some(requests.saturating_add(1).saturating_mul(row))
+    }
+
     async fn take(
         &mut self,
         context: &Context,
         mut reading: Reading,
         pieces: Vec<Bytes>,
     ) -> Result<(Result<()>, Reading)> {
+        if let Some(most) = self.max_bytes(context) {
+            let before = self.results.as_ref().map_or(0, |results| results.bytes());
+            let pieces: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+            if before + reading.written() + pieces > most {
+                return Ok((Err(too_long(most)), reading));
+            }
+        }
         let (taken, rows, reading) = self
             .with(move |results| {
                 let taken = results.take(&mut reading, &pieces);
@@ -676,6 +699,13 @@ fn incomplete(batch: &BatchId, promised: &Promised, short: Option<u64>, broken: 
         .with_message(format!(
             "{shown}; no request is sent again, and a later attempt reads the results again"
         ))
+}
+
+fn too_long(most: u64) -> Error {
+    Error::malformed(format!(
+        "the results are longer than {most} bytes, the most that the requests of the batch can have; the rest is not read"
+    ))
+    .with_operation("read the results")
 }
 
 fn lost() -> Error {
