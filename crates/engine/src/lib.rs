@@ -3,6 +3,7 @@
 //! [`Engine`] takes the requests of a [`RequestSource`] through any provider and reads back exactly
 //! one outcome per request. [`LMInvoker`] offers the six operations for requests in memory. This
 //! crate knows no provider.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(unix))]
 compile_error!(
@@ -47,7 +48,7 @@ pub use client::wait_all::WaitAll;
 pub use clock::{SystemClock, SystemRng};
 pub use cost::{CostLimit, Costs, NO_OUTPUT_MAXIMUM};
 pub use engine::Engine;
-pub use event::{Event, Observer, EventSubject};
+pub use event::{Event, EventSubject, Observer};
 pub use memory::MemoryLedger;
 pub use plan::error::{BadInput, BadRequest, MAX_SHOWN_REQUESTS, PlanError};
 pub use plan::handle_parts::HandleParts;

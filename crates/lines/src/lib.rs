@@ -27,6 +27,7 @@
 //! [`OutcomeTable`] writes it as a row of a table, and [`ProviderLines`] as a line of a provider's result files.
 //!
 //! [`INPUT_SCHEMA`] and [`OUTPUT_SCHEMA`] are the JSON Schemas of input and output lines.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod anthropic;
 mod anthropic_parts;

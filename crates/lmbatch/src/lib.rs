@@ -1,4 +1,5 @@
 #![cfg_attr(feature = "openai", doc = include_str!("../README.md"))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 //!
 //! # Handles
 //! `create` returns a handle with which any process can continue:
@@ -53,19 +54,19 @@
 pub use lmbatch_anthropic::ClientOptions;
 pub use lmbatch_core::user::*;
 pub use lmbatch_core::{BatchClass, BatchHandle, Clock, FormatVersion, IdRule, JsonBuf, Rng};
+#[cfg(feature = "tracing")]
+pub use lmbatch_engine::TracingObserver;
 pub use lmbatch_engine::{
-    BadInput, BadRequest, BatchLimit, BatchOperations, Changes, CostLimit, Costs, CountMismatch, Create, CreatedHandle,
-    DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, Engine, Event, EventSubject, IntoRequests, Invoke,
-    LMInvoker, List, MAX_STATUS_CHECK_INTERVAL, Observer, OnDoubt, OutcomeStream, Outcomes,
-    PollingPolicy, Prepared, Progress, ProgressStream, Requests, RetryPolicy, Run, RunOutput,
-    RunSnapshot, StepLimits, Wait, WaitAll,
+    BadInput, BadRequest, BatchLimit, BatchOperations, Changes, CostLimit, Costs, CountMismatch,
+    Create, CreatedHandle, DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, Engine, Event,
+    EventSubject, IntoRequests, Invoke, LMInvoker, List, MAX_STATUS_CHECK_INTERVAL, Observer,
+    OnDoubt, OutcomeStream, Outcomes, PollingPolicy, Prepared, Progress, ProgressStream, Requests,
+    RetryPolicy, Run, RunOutput, RunSnapshot, StepLimits, Wait, WaitAll,
 };
 #[cfg(all(feature = "google", not(feature = "openai")))]
 pub use lmbatch_google::ClientOptions;
 #[cfg(feature = "openai")]
 pub use lmbatch_openai::ClientOptions;
-#[cfg(feature = "tracing")]
-pub use lmbatch_engine::TracingObserver;
 /// The version of the crate whose `JsonSchema` typed calls take.
 ///
 /// ```

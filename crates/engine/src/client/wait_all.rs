@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use lmbatch_core::{BatchHandle, BatchId, BatchSnapshot, Error, ErrorKind, ListOp
 use crate::client::call::{Call, observer_methods, waiting_methods};
 use crate::client::outcomes::Outcomes;
 use crate::client::wait::Known;
+use crate::clock::within;
 use crate::context::Context;
 use crate::pages::items;
 use crate::policy::RunOptions;
@@ -24,6 +26,9 @@ const LIST_FROM: usize = 5;
 
 /// Handle of a batch with its outcomes, or with the error of this batch alone.
 type Ended = (BatchHandle, Result<Outcomes>);
+
+/// Handle of a batch whose results were read, with its outcomes or the error of reading them.
+type Fetched = (Arc<BatchHandle>, Result<Outcomes>);
 
 /// Wait for many existing batches in one loop, which starts when its [stream](Self::stream) is polled.
 ///
@@ -76,7 +81,7 @@ impl WaitAll {
         match self.call.context() {
             Ok(context) => {
                 let waiting = Waiting::new(context, options, self.handles);
-                stream::unfold(waiting, |mut waiting| async {
+                stream::unfold(waiting, |mut waiting| async move {
                     let ended = waiting.next().await?;
                     Some((ended, waiting))
                 })
@@ -109,7 +114,7 @@ struct Waiting {
     ended: VecDeque<BatchHandle>,
     /// Batches whose results are being read.
     reading: Vec<Arc<BatchHandle>>,
-    fetching: FuturesUnordered<BoxFuture<'static, (Arc<BatchHandle>, Result<Outcomes>)>>,
+    fetching: FuturesUnordered<BoxFuture<'static, Fetched>>,
     items: VecDeque<Ended>,
 }
 
@@ -149,14 +154,15 @@ impl Waiting {
                 return None;
             }
             let clock = Arc::clone(&self.context.clock);
-            let step = pin!(self.step());
-            match deadline {
-                None => step.await,
-                Some(at) => {
-                    if let Either::Right(_) = select(step, clock.reached(at)).await {
-                        self.give_up();
-                    }
+            let is_late = match deadline {
+                None => {
+                    self.step().await;
+                    false
                 }
+                Some(at) => within(&*clock, at, self.step()).await.is_none(),
+            };
+            if is_late {
+                self.give_up();
             }
         }
     }
@@ -168,31 +174,21 @@ impl Waiting {
         {
             let handle = Arc::new(handle);
             self.reading.push(Arc::clone(&handle));
-            self.fetching.push(fetch(self.context.clone(), handle).boxed());
+            self.fetching
+                .push(fetch(self.context.clone(), handle).boxed());
         }
         if self.round.is_none() && !self.polls.is_empty() {
             let polls = std::mem::take(&mut self.polls);
             let round = round(self.context.clone(), polls, self.start, self.options);
             self.round = Some(round.boxed());
         }
-        let round = async {
-            match &mut self.round {
-                Some(round) => round.await,
-                None => std::future::pending().await,
-            }
-        };
-        let fetched = async {
-            match self.fetching.next().await {
-                Some(fetched) => fetched,
-                None => std::future::pending().await,
-            }
-        };
-        match select(pin!(round), pin!(fetched)).await {
-            Either::Left((done, _)) => {
+        match first(&mut self.round, &mut self.fetching).await {
+            Either::Left(done) => {
                 self.round = None;
                 self.polls = done.polls;
                 for batch in done.ended {
-                    self.ended.extend(self.open.remove(&batch).unwrap_or_default());
+                    self.ended
+                        .extend(self.open.remove(&batch).unwrap_or_default());
                 }
                 for (batch, error) in done.failed {
                     for handle in self.open.remove(&batch).unwrap_or_default() {
@@ -200,8 +196,9 @@ impl Waiting {
                     }
                 }
             }
-            Either::Right(((handle, outcomes), _)) => {
-                self.reading.retain(|reading| !Arc::ptr_eq(reading, &handle));
+            Either::Right((handle, outcomes)) => {
+                self.reading
+                    .retain(|reading| !Arc::ptr_eq(reading, &handle));
                 let handle = Arc::unwrap_or_clone(handle);
                 self.items.push_back(match outcomes {
                     Ok(outcomes) => (handle, Ok(outcomes)),
@@ -231,6 +228,29 @@ impl Waiting {
     }
 }
 
+/// Waits for a round of polls or for the results of a batch, whichever comes first.
+async fn first(
+    round: &mut Option<BoxFuture<'static, Round>>,
+    fetching: &mut FuturesUnordered<BoxFuture<'static, Fetched>>,
+) -> Either<Round, Fetched> {
+    let polled = async {
+        match round {
+            Some(round) => round.await,
+            None => pending().await,
+        }
+    };
+    let fetched = async {
+        match fetching.next().await {
+            Some(fetched) => fetched,
+            None => pending().await,
+        }
+    };
+    match select(pin!(polled), pin!(fetched)).await {
+        Either::Left((polled, _)) => Either::Left(polled),
+        Either::Right((fetched, _)) => Either::Right(fetched),
+    }
+}
+
 fn failed(handle: BatchHandle, error: Error) -> Ended {
     let error = error
         .with_batch(handle.batch.clone())
@@ -238,10 +258,7 @@ fn failed(handle: BatchHandle, error: Error) -> Ended {
     (handle, Err(error))
 }
 
-async fn fetch(
-    context: Context,
-    handle: Arc<BatchHandle>,
-) -> (Arc<BatchHandle>, Result<Outcomes>) {
+async fn fetch(context: Context, handle: Arc<BatchHandle>) -> Fetched {
     let read = async {
         let finished = context.retrieve(&handle).await?;
         Outcomes::read(&context, finished, std::convert::identity).await
@@ -251,12 +268,7 @@ async fn fetch(
 }
 
 /// Waits until a batch is due, and polls all batches that are.
-async fn round(
-    context: Context,
-    polls: Vec<Poll>,
-    start: Duration,
-    options: RunOptions,
-) -> Round {
+async fn round(context: Context, polls: Vec<Poll>, start: Duration, options: RunOptions) -> Round {
     let first = polls.iter().map(|poll| poll.next).min().unwrap_or_default();
     context
         .wait(first.saturating_sub(context.clock.elapsed()))
