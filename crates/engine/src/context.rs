@@ -15,12 +15,12 @@ use lmbatch_core::{
 use crate::clock::{SystemClock, SystemRng, within};
 use crate::cost::{CostLimit, Pricer};
 use crate::event::{Event, EventSubject, Observer, Silent};
+use crate::last_failure::LastFailure;
 use crate::memory::MemoryLedger;
 use crate::pages::items;
 use crate::policy::{BatchLimit, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy, StepLimits};
 use crate::share::AccountShare;
 use crate::spool::temporary::TemporarySpool;
-use crate::trouble::Trouble;
 
 /// Revision of the ledger at a clock time; no revision where the ledger cannot tell.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +63,7 @@ pub(crate) struct Context {
     pub(crate) cost_limit: Option<CostLimit>,
     /// Clock time at which the call began that this context serves.
     pub(crate) started: Option<Duration>,
-    pub(crate) trouble: Trouble,
+    pub(crate) last_failure: LastFailure,
     /// State that the runs of this account share; clones of an engine hold the same one.
     pub(crate) share: Arc<AccountShare>,
     /// Revision of the ledger, and the clock time at which it was read.
@@ -94,7 +94,7 @@ impl Context {
             prices: None,
             cost_limit: None,
             started: None,
-            trouble: Trouble::default(),
+            last_failure: LastFailure::default(),
             share: Arc::default(),
             revision: Arc::default(),
         }
@@ -181,8 +181,8 @@ impl Context {
         })
     }
 
-    pub(crate) fn tell(&self, event: &Event<'_>) {
-        self.trouble.note(event);
+    pub(crate) fn report(&self, event: &Event<'_>) {
+        self.last_failure.note(event);
         self.observer.observe(event);
     }
 
@@ -195,12 +195,12 @@ impl Context {
     }
 
     pub(crate) fn warn(&self, subject: EventSubject<'_>, message: &str) {
-        self.tell(&Event::Warning { subject, message });
+        self.report(&Event::Warning { subject, message });
     }
 
     /// Reports a call that failed and is repeated after a time.
     pub(crate) fn tell_retry(&self, subject: EventSubject<'_>, error: &Error, wait: Duration) {
-        self.tell(&Event::Retrying {
+        self.report(&Event::Retrying {
             subject: subject.of_error(error),
             error,
             wait,

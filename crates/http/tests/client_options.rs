@@ -118,7 +118,7 @@ fn timeouts_replace_the_defaults() {
         (
             options.connect_timeout,
             options.read_timeout,
-            options.answer_timeout,
+            options.response_timeout,
         )
     };
     let seconds = Duration::from_secs;

@@ -69,7 +69,7 @@ fn created(number: u32, certainty: Certainty) -> ShardRecord {
         progress: Default::default(),
         proof: None,
         doubted: None,
-        remnants: Vec::new(),
+        remote_objects: Vec::new(),
         sent_twice: false,
         cost: None,
     }

@@ -66,8 +66,8 @@ impl Driver<'_> {
     }
 
     /// Reports once that creates wait for the cost limit.
-    pub(super) fn tell_of_budget(&mut self, error: &Error) {
-        if !std::mem::replace(&mut self.told_of_budget, true) {
+    pub(super) fn report_budget(&mut self, error: &Error) {
+        if !std::mem::replace(&mut self.has_reported_budget, true) {
             let message = format!(
                 "{}; it is created once other batches have ended and cost less than was reserved",
                 error.message().unwrap_or_default()

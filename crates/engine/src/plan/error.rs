@@ -81,7 +81,7 @@ impl BadInput {
     }
 
     pub(crate) fn trim(&mut self) {
-        self.first.sort_by_key(|bad| bad.place);
+        self.first.sort_by_key(|bad| bad.position);
         self.first.truncate(MAX_SHOWN_REQUESTS);
     }
 }
@@ -100,7 +100,7 @@ impl BadInput {
 #[non_exhaustive]
 pub struct BadRequest {
     /// Position in the source, from 1.
-    pub place: u64,
+    pub position: u64,
     /// Caller's id, if it could be read.
     pub id: Option<String>,
     /// Reason why the request is invalid, without content of the request.
@@ -110,8 +110,8 @@ pub struct BadRequest {
 impl fmt::Display for BadRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.id {
-            Some(id) => write!(f, "{id:?} (number {}): {}", self.place, self.reason),
-            None => write!(f, "number {}: {}", self.place, self.reason),
+            Some(id) => write!(f, "{id:?} (number {}): {}", self.position, self.reason),
+            None => write!(f, "number {}: {}", self.position, self.reason),
         }
     }
 }

@@ -31,7 +31,7 @@ impl Context {
             .await
     }
 
-    pub(crate) async fn plan_again(
+    pub(crate) async fn plan_with_nonce(
         &self,
         source: Box<dyn RequestSource>,
         nonce: Nonce,
@@ -86,13 +86,13 @@ impl Context {
         if let Some(message) = &warning {
             self.warn(subject, message);
         }
-        self.tell(&Event::Planned {
+        self.report(&Event::Planned {
             subject,
             requests: plan.requests(),
             bytes: plan.bytes(),
         });
         if !plan.schema_notes().is_empty() {
-            self.tell(&Event::SchemaChanged {
+            self.report(&Event::SchemaChanged {
                 subject,
                 notes: plan.schema_notes(),
             });

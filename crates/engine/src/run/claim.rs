@@ -29,7 +29,7 @@ impl Context {
         Ok(self.with_claim(Some(claim)))
     }
 
-    pub(crate) fn holding_plan(&self, plan: &Plan) -> Self {
+    pub(crate) fn with_claim_of(&self, plan: &Plan) -> Self {
         self.with_claim(plan.claim.clone())
     }
 
@@ -92,7 +92,7 @@ impl Context {
                 _ => {}
             }
         }
-        self.tell(&Event::Following {
+        self.report(&Event::Following {
             subject: EventSubject::of_run(run),
             held: held.message().unwrap_or_default(),
             ended,
@@ -114,7 +114,7 @@ impl Context {
         };
         let run = context.recorded(run).await?;
         if run.finished {
-            return context.sealed(&run).await;
+            return context.recorded_results(&run).await;
         }
         context.resume(&run, options).await
     }

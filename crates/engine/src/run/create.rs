@@ -35,7 +35,7 @@ impl Work {
         };
         let shard = &self.planned.shard;
         if prior.is_none() && self.failures == 0 {
-            context.tell(&Event::Staging {
+            context.report(&Event::Staging {
                 subject: self.subject(),
                 label: &shard.label,
                 bytes: shard.len(),
@@ -103,7 +103,7 @@ impl Work {
                     counted::requests(holds),
                     shard.count
                 );
-                return Ok(Next::Stuck(held(context, &intent, None, &looked)));
+                return Ok(Next::Held(held(context, &intent, None, &looked)));
             }
             let message = format!(
                 "{} already carries the label of this shard and is adopted: the ledger is a copy or was restored from a backup",
@@ -171,7 +171,7 @@ impl Work {
         if let Some(next) = self.posting(context, scope, &intent).await? {
             return Ok(next);
         }
-        context.tell(&Event::Creating {
+        context.report(&Event::Creating {
             subject: self.subject(),
             label: &self.planned.shard.label,
         });
@@ -186,8 +186,8 @@ impl Work {
             return self.existing(context, intent, error).await;
         }
         self.failures += 1;
-        let chance = context.rng.next_f64();
-        match context.retries.decide_create(self.failures, &error, chance) {
+        let random = context.rng.next_f64();
+        match context.retries.decide_create(self.failures, &error, random) {
             Decision::RetryAfter(wait) => {
                 // There is no batch: the next process or call need not search for one.
                 let staged = ShardState::Staged(intent.staged);
@@ -202,7 +202,7 @@ impl Work {
                 (self.prepared, self.failures) = (None, 0);
                 self.cause = Some(error);
                 let search = Search {
-                    again: self.record.sent_twice,
+                    is_repeated: self.record.sent_twice,
                     ..Search::default()
                 };
                 self.doubt(context, intent, search).await
@@ -214,7 +214,7 @@ impl Work {
                 self.advance(context, staged).await?;
                 Ok(match is_for_now(&error) {
                     true => Next::ForQuota(error),
-                    false => Next::Stuck(error),
+                    false => Next::Held(error),
                 })
             }
             Decision::Stop => {
@@ -224,7 +224,7 @@ impl Work {
                 if self.reuses_upload && may_lack_its_input(&error) {
                     return Ok(Next::NOW);
                 }
-                Ok(Next::Stuck(error))
+                Ok(Next::Held(error))
             }
         }
     }
@@ -243,7 +243,7 @@ impl Work {
         }
         self.cause = Some(error);
         let search = Search {
-            exists: true,
+            reported_existing: true,
             ..Search::default()
         };
         self.doubt(context, intent, search).await
@@ -280,7 +280,7 @@ impl Work {
         };
         let intent = match marked {
             Marked::Created(batch) => {
-                let proof = Proof::proved("it is recorded in the file beside the ledger");
+                let proof = Proof::proved("it is recorded in the mark file of the create");
                 return self
                     .acknowledge(context, batch, proof, true)
                     .await

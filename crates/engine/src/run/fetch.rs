@@ -142,7 +142,7 @@ impl Fetch {
         if !self.ended.snapshot.status.may_have_outcomes() {
             let counted = self.ended.snapshot.counts.succeeded;
             let mismatch = (counted > 0).then_some(CountMismatch { counted, read: 0 });
-            self.tell_mismatch(context, mismatch);
+            self.report_mismatch(context, mismatch);
             return Ok(Fetched::Whole {
                 segments: Vec::new(),
                 locations: None,
@@ -283,7 +283,7 @@ impl Fetch {
                 let short = incomplete(self.batch(), &self.promised, None, 0);
                 // A source is not printed, and an answer in the place of results has a cause of its own.
                 let short = match error.kind() {
-                    ErrorKind::MalformedReply => short.with_message(format!(
+                    ErrorKind::MalformedResponse => short.with_message(format!(
                         "the results cannot be read: {error}; no request is sent again, and a later attempt reads the results again"
                     )),
                     _ => short,
@@ -333,7 +333,7 @@ impl Fetch {
                     Ok::<_, Error>((results.segments().to_vec(), locations))
                 })
                 .await??;
-            self.tell_mismatch(context, mismatch);
+            self.report_mismatch(context, mismatch);
             let lacks = u64::from(truncated || self.given_up);
             return Ok(Fetched::Whole {
                 segments,
@@ -347,7 +347,7 @@ impl Fetch {
     }
 
     /// Warns of counts that disagree with the rows of the batch.
-    fn tell_mismatch(&self, context: &Context, mismatch: Option<CountMismatch>) {
+    fn report_mismatch(&self, context: &Context, mismatch: Option<CountMismatch>) {
         let Some(CountMismatch { counted, read }) = mismatch else {
             return;
         };
@@ -405,8 +405,8 @@ impl Fetch {
         }
         // A permanent error of a resumed read does not matter: the whole part is read instead.
         let from_the_middle = from > 0 && error.retry() != Retry::Temporary;
-        let chance = context.rng.next_f64();
-        let wait = match context.retries.decide(open.attempt, &error, chance) {
+        let random = context.rng.next_f64();
+        let wait = match context.retries.decide(open.attempt, &error, random) {
             Decision::RetryAfter(wait) => {
                 context.tell_retry(context.subject().of_batch(self.batch()), &error, wait);
                 wait
@@ -512,7 +512,7 @@ impl Fetch {
                 (taken, results.tally().rows, reading)
             })
             .await?;
-        context.tell(&Event::Fetching {
+        context.report(&Event::Fetching {
             subject: context.subject().of_batch(self.batch()),
             rows,
             bytes: reading.written(),
@@ -607,18 +607,18 @@ impl Context {
         let mut fetch = Fetch::new(self, ended, results);
         let (undelivered, mismatch) = self.fetched(&mut fetch).await?;
         let results = fetch.results.take().ok_or_else(lost)?;
-        let takes_keyless = results.takes_keyless();
+        let takes_rows_without_id = results.takes_rows_without_id();
         let batch = snapshot.id.clone();
         let about = move |error: Error| error.with_batch(batch);
         let end = End::of_batch(snapshot, undelivered).with_model(model);
         let finish = blocking(move || results.finish(end, mismatch));
         let finished = finish.await?.map_err(about)?;
-        self.tell_of(&finished, takes_keyless);
+        self.report_rows(&finished, takes_rows_without_id);
         Ok(finished)
     }
 
     /// Reports the rows that were read, and those that are no outcome.
-    pub(crate) fn tell_of(&self, finished: &RunResults, takes_keyless: bool) {
+    pub(crate) fn report_rows(&self, finished: &RunResults, takes_rows_without_id: bool) {
         let tally: Tally = finished.tally;
         let subject = match finished.batches()[..] {
             [batch] => self.subject().of_batch(&batch.id),
@@ -633,11 +633,11 @@ impl Context {
             (tally.malformed, "cannot be read"),
             (
                 tally.broken + tally.cut,
-                "are not JSON but have a legible id (a request without another row ends as malformed_answer; it was paid for, and is sent again only on request)",
+                "are not JSON but have a readable id (a request without another row ends as malformed_answer; it was paid for, and is sent again only on request)",
             ),
             (
-                tally.keyless,
-                match takes_keyless {
+                tally.without_id,
+                match takes_rows_without_id {
                     true => {
                         "name no request (they get ids in the order of the rows, which may differ from the order in which the requests were sent)"
                     }
@@ -656,7 +656,7 @@ impl Context {
             );
             self.warn(subject, &message);
         }
-        self.tell(&Event::Fetched {
+        self.report(&Event::Fetched {
             subject,
             rows: tally.rows,
         });
@@ -665,7 +665,7 @@ impl Context {
 
 /// Returns whether reading again later may give the results.
 fn is_for_now(error: &Error) -> bool {
-    error.retry() == Retry::Temporary || error.kind() == ErrorKind::MalformedReply
+    error.retry() == Retry::Temporary || error.kind() == ErrorKind::MalformedResponse
 }
 
 fn is_gone(error: &Error) -> bool {

@@ -147,7 +147,7 @@ impl<'a> Job<'a> {
     }
 
     /// Returns the sealed outcomes of a run that has ended. The provider is not called.
-    pub(crate) async fn sealed(self) -> Result<RunResults> {
+    pub(crate) async fn recorded_results(self) -> Result<RunResults> {
         if let Some(name) = self
             .damaged()
             .await?
@@ -192,7 +192,7 @@ impl<'a> Job<'a> {
         let collected = self.collect().await?;
         let (context, plan) = (self.context, self.plan);
         let finished = blocking(move || collected.finish(&plan, ends)).await??;
-        context.tell_of(&finished, false);
+        context.report_rows(&finished, false);
         Ok(finished)
     }
 
@@ -233,10 +233,13 @@ impl<'a> Job<'a> {
         // Second batches are searched for before the run is recorded as finished: afterwards no
         // process searches for them.
         let known = self.ended_batches();
-        let twins = self.context.find_twins(known).await;
+        let duplicate_batches = self.context.find_duplicate_batches(known).await;
         self.note(self.run.attempt, true, &[]).await?;
         let finished = self.outcomes().await?;
-        Ok(RunResults { twins, ..finished })
+        Ok(RunResults {
+            duplicate_batches,
+            ..finished
+        })
     }
 
     /// Records the progress of the run with its new shards. What other processes changed in the

@@ -71,7 +71,7 @@ impl Poll {
         self.retry_after = None;
         let wait = match answer {
             Ok(snapshot) if snapshot.status.is_terminal() => {
-                context.tell(&Event::Polled {
+                context.report(&Event::Polled {
                     subject: context.subject().of_batch(&self.batch),
                     snapshot: &snapshot,
                     next: None,
@@ -89,7 +89,7 @@ impl Poll {
                     self.warned = true;
                 }
                 let wait = context.polling.wait(self.polls, snapshot.poll_after);
-                context.tell(&Event::Polled {
+                context.report(&Event::Polled {
                     subject: context.subject().of_batch(&self.batch),
                     snapshot: &snapshot,
                     next: Some(wait),
@@ -171,7 +171,7 @@ impl Context {
 pub(crate) fn is_unreadable(error: &Error) -> bool {
     let came = |status: u16| (200..300).contains(&status);
     error.retry() != Retry::Permanent
-        && (error.kind() == ErrorKind::MalformedReply || error.http_status().is_some_and(came))
+        && (error.kind() == ErrorKind::MalformedResponse || error.http_status().is_some_and(came))
 }
 
 /// Returns the error of a batch whose status could not be read for as long as results are awaited.
