@@ -227,18 +227,16 @@ impl Mixed {
 }
 
 fn message(role: &str, contents: &Value) -> Message {
-    let contents = match contents {
+    let contents: Vec<MessageContent> = match contents {
         Value::Array(list) => list.iter().map(content).collect(),
         other => vec![content(other)],
     };
-    Message {
-        role: match role {
-            "system" => Role::System,
-            "assistant" => Role::Assistant,
-            _ => Role::User,
-        },
-        contents,
-    }
+    let role = match role {
+        "system" => Role::System,
+        "assistant" => Role::Assistant,
+        _ => Role::User,
+    };
+    Message::new(role, contents)
 }
 
 fn content(value: &Value) -> MessageContent {

@@ -220,7 +220,7 @@ impl Trial {
             .map(|(place, prompt)| Ok(Request::new(format!("q{place}"), prompt)))
             .collect();
         let listen = move |event: &Event<'_>| {
-            if let Event::Warning { message } = event {
+            if let Event::Warning { message, .. } = event {
                 warnings.lock().unwrap().push((*message).to_owned());
             }
         };

@@ -61,6 +61,7 @@ mod tables_out;
 mod terminal;
 mod tls;
 mod together;
+mod tracing_events;
 mod unapplied;
 mod updates;
 mod waiting_pilots;

@@ -163,7 +163,7 @@ async fn events_are_reported_as_they_happen() {
             Event::Creating { .. } => "creating".to_owned(),
             Event::Created { found, .. } => format!("created, found: {found}"),
             Event::Polled { snapshot, .. } => format!("{}", snapshot.status),
-            Event::Fetched { rows } => format!("{rows} rows"),
+            Event::Fetched { rows, .. } => format!("{rows} rows"),
             _ => return,
         };
         note.lock().unwrap().push(word);

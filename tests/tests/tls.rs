@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::Arc;
 
+use lmbatch::adapter::BatchProvider as _;
+use lmbatch::openai::OpenAi;
+use lmbatch::{ClientOptions, ErrorKind};
 use lmbatch_tests::{Emulating, lines, said, write_input};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
@@ -31,7 +34,7 @@ struct World {
     emulating: Emulating,
     home: TempDir,
     address: SocketAddr,
-    _server: Runtime,
+    server: Runtime,
 }
 
 impl World {
@@ -47,7 +50,7 @@ impl World {
             emulating,
             home,
             address,
-            _server: server,
+            server,
         }
     }
 
@@ -93,6 +96,24 @@ async fn serve(plain: String) -> SocketAddr {
         }
     });
     address
+}
+
+#[test]
+fn a_program_can_add_a_root_certificate_to_those_of_the_system() {
+    let world = World::new();
+    let base = format!("https://{}/v1", world.address);
+    let check = |options: ClientOptions| {
+        let builder = OpenAi::builder().api_key("sk-1").base_url(base.as_str());
+        let openai = builder.client_options(options).build().unwrap();
+        world.server.block_on(openai.probe("m"))
+    };
+    let refused = check(ClientOptions::new()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Connection, "{refused}");
+    let pem = std::fs::read(file("authority.pem")).unwrap();
+    check(ClientOptions::new().root_certificates(pem)).unwrap();
+    let other = std::fs::read(file("another-authority.pem")).unwrap();
+    let refused = check(ClientOptions::new().root_certificates(other)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Connection, "{refused}");
 }
 
 #[test]

@@ -72,6 +72,7 @@ const FACADE: Matrix = &[
     ("durable", &["libsqlite3-sys", "lmbatch-ledger", "sqlx"]),
     ("schema", &["jsonschema", "lmbatch-schema"]),
     ("prices", &["lmbatch-prices"]),
+    ("tracing", &[]),
     (
         "all-providers",
         &[

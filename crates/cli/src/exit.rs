@@ -203,19 +203,22 @@ fn message_of(error: &Error) -> String {
         (ErrorKind::Local, Some(doing), Some(system)) => format!("{doing}: {system}"),
         (ErrorKind::Local, Some(message), None) => message.to_owned(),
         (ErrorKind::CostLimit, Some(message), _) => message.to_owned(),
-        (ErrorKind::Timeout, Some(message), _) if is_awaited(error) => match error.batch() {
-            Some(batch) => format!("{message} (batch {batch})"),
-            None => message.to_owned(),
-        },
+        (ErrorKind::Timeout | ErrorKind::NotEnded, Some(message), _) if is_awaited(error) => {
+            match error.batch() {
+                Some(batch) => format!("{message} (batch {batch})"),
+                None => message.to_owned(),
+            }
+        }
         _ => error.to_string(),
     }
 }
 
 /// Reports whether an error means that a batch or run has not ended yet, as opposed to an expired timeout.
 pub(crate) fn is_awaited(error: &Error) -> bool {
-    error.kind() == ErrorKind::Timeout
+    let is_incomplete = error.kind() == ErrorKind::Timeout
         && error.http_status().is_none()
-        && error.retry() == Retry::Temporary
+        && error.retry() == Retry::Temporary;
+    error.kind() == ErrorKind::NotEnded || is_incomplete
 }
 
 /// Reports whether an error says that a cost limit needs a maximum number of output tokens.
@@ -261,6 +264,7 @@ impl From<Error> for Failure {
             ErrorKind::Timeout if error.batch().is_some() || error.provider().is_none() => {
                 Exit::Unfinished
             }
+            ErrorKind::NotEnded => Exit::Unfinished,
             ErrorKind::Doubt => Exit::Held,
             ErrorKind::CostLimit => Exit::CostLimit,
             // Another process holds the run or the state folder.
@@ -342,11 +346,15 @@ mod tests {
                 Exit::Unfinished,
                 "timeout",
             ),
-            // The batch has not ended, and no timeout expired.
+            // The batch has not ended, or its results are not complete, and no timeout of the command expired.
+            (
+                error(ErrorKind::NotEnded).with_batch(BatchId::new("b")),
+                Exit::Unfinished,
+                "unfinished",
+            ),
             (
                 error(ErrorKind::Timeout)
                     .with_batch(BatchId::new("b"))
-                    .with_message("it has not ended")
                     .with_retry(Retry::Temporary),
                 Exit::Unfinished,
                 "unfinished",

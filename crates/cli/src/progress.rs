@@ -471,7 +471,9 @@ fn write_handle(
 impl Observer for Progress {
     fn observe(&self, event: &Event<'_>) {
         match event {
-            Event::Planned { requests, bytes } => {
+            Event::Planned {
+                requests, bytes, ..
+            } => {
                 let mut line = locked(&self.line);
                 line.requests = line.requests.max(*requests);
                 drop(line);
@@ -481,7 +483,7 @@ impl Observer for Progress {
                     format::bytes(*bytes)
                 ));
             }
-            Event::SchemaChanged { notes } if !matches!(self.show, Show::Nothing) => {
+            Event::SchemaChanged { notes, .. } if !matches!(self.show, Show::Nothing) => {
                 terminal::message(&schema_note(notes));
             }
             Event::Staging { bytes, .. } => {
@@ -495,16 +497,21 @@ impl Observer for Progress {
             Event::Doubt {
                 label,
                 max_search_time,
+                ..
             } => self.searching(label, *max_search_time),
             Event::Created { batch, found, .. } => self.created(batch, *found),
             Event::Polled { snapshot, .. } => self.polled(snapshot),
-            Event::Retrying { error, wait } => self.retrying(error, *wait),
-            Event::Fetching { rows, bytes } => self.phase(Phase::Downloading(*rows, *bytes)),
-            Event::Requeued { requests, attempt } => self.print(&format!(
+            Event::Retrying { error, wait, .. } => self.retrying(error, *wait),
+            Event::Fetching { rows, bytes, .. } => self.phase(Phase::Downloading(*rows, *bytes)),
+            Event::Requeued {
+                requests, attempt, ..
+            } => self.print(&format!(
                 "sending {} (attempt {attempt})",
                 format::count(*requests, "request", "requests"),
             )),
-            Event::Repairing { requests, attempt } => self.print(&format!(
+            Event::Repairing {
+                requests, attempt, ..
+            } => self.print(&format!(
                 "repairing {} (attempt {attempt})",
                 format::count(*requests, "answer", "answers"),
             )),
@@ -512,17 +519,18 @@ impl Observer for Progress {
                 held,
                 ended,
                 batches,
+                ..
             } => self.print(&match batches {
                 0 => format!("{held}; waiting for it"),
                 _ => format!("{held}; waiting for it · batches {ended}/{batches}"),
             }),
-            Event::Fetched { rows } => {
+            Event::Fetched { rows, .. } => {
                 let rows = format::count(*rows, "row", "rows");
                 let is_one_of_few = locked(&self.batches).len() <= FEW;
                 let text = format!("read {rows} of results");
                 self.line(if is_one_of_few { &text } else { "read" }, &text);
             }
-            Event::Warning { message } => self.warn(message),
+            Event::Warning { message, .. } => self.warn(message),
             _ => {}
         }
     }

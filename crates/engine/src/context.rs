@@ -14,7 +14,7 @@ use lmbatch_core::{
 
 use crate::clock::{SystemClock, SystemRng, within};
 use crate::cost::{CostLimit, Pricer};
-use crate::event::{Event, Observer, Silent};
+use crate::event::{Event, EventSubject, Observer, Silent};
 use crate::last_failure::LastFailure;
 use crate::memory::MemoryLedger;
 use crate::pages::items;
@@ -53,6 +53,8 @@ pub(crate) struct Context {
     pub(crate) durable: bool,
     /// Claim on the run that this engine advances.
     pub(crate) claim: Option<RunClaim>,
+    /// Id of the run that this context serves, where it serves one.
+    pub(crate) run: Option<Box<str>>,
     pub(crate) on_doubt: OnDoubt,
     pub(crate) batch_limit: BatchLimit,
     pub(crate) limits: StepLimits,
@@ -85,6 +87,7 @@ impl Context {
             spool: None,
             durable: false,
             claim: None,
+            run: None,
             on_doubt: OnDoubt::default(),
             batch_limit: BatchLimit::default(),
             limits: StepLimits::default(),
@@ -112,7 +115,9 @@ impl Context {
 
     /// Returns a context that holds the claim of a run.
     pub(crate) fn with_claim(&self, claim: Option<RunClaim>) -> Self {
+        let run = claim.as_ref().map(|claim| claim.run().into());
         Self {
+            run: run.or_else(|| self.run.clone()),
             claim,
             ..self.clone()
         }
@@ -179,6 +184,27 @@ impl Context {
     pub(crate) fn report(&self, event: &Event<'_>) {
         self.last_failure.note(event);
         self.observer.observe(event);
+    }
+
+    /// Returns the subject of events about the run of this context.
+    pub(crate) fn subject(&self) -> EventSubject<'_> {
+        EventSubject {
+            run: self.run.as_deref(),
+            ..EventSubject::default()
+        }
+    }
+
+    pub(crate) fn warn(&self, subject: EventSubject<'_>, message: &str) {
+        self.report(&Event::Warning { subject, message });
+    }
+
+    /// Reports a call that failed and is repeated after a time.
+    pub(crate) fn tell_retry(&self, subject: EventSubject<'_>, error: &Error, wait: Duration) {
+        self.report(&Event::Retrying {
+            subject: subject.of_error(error),
+            error,
+            wait,
+        });
     }
 
     pub(crate) fn spool(&self) -> Result<Arc<dyn Spool>> {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use lmbatch_core::{
     AnswerCost, Cost, CostRange, OutputView, Prices, Pricing, ProviderId, TokenBounds, TokenUsage,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Longest time from a create to the end of its batch. Prices may change in it, and the higher one is reserved.
 const WINDOW: Duration = Duration::from_secs(24 * 3600);
@@ -61,7 +61,8 @@ impl From<Cost> for CostLimit {
 }
 
 /// Cost of several answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Costs {
     /// Cost of the answers whose cost is known.

@@ -15,7 +15,6 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use lmbatch_core::{Error, ErrorKind, Result, RunRecord, ShardState};
 
-use crate::event::Event;
 use crate::policy::RunOptions;
 use crate::run::scope::Scope;
 use crate::run::step::{KINDS, Kind, Next, Step};
@@ -509,7 +508,7 @@ impl<'c> Driver<'c> {
                 "{error}; no further batches are created, and the results of existing batches are fetched"
             );
             let context = self.scope.context;
-            context.report(&Event::Warning { message: &message });
+            context.warn(context.subject(), &message);
         }
         self.failure.get_or_insert(error);
         // Nothing more is created, so that nothing waits for room.

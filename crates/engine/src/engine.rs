@@ -19,7 +19,7 @@ use lmbatch_core::{
 
 use crate::context::Context;
 use crate::cost::CostLimit;
-use crate::event::Observer;
+use crate::event::{Guarded, Observer};
 use crate::memory::MemoryLedger;
 use crate::plan::Plan;
 use crate::plan::error::PlanError;
@@ -69,7 +69,7 @@ impl Engine {
 
     /// Sets the observer that receives the events of runs.
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.context.observer = observer;
+        self.context.observer = Guarded::new(observer);
         self
     }
     /// Sets another provider value of the same account, such as one with another key or endpoint. The engine keeps
@@ -490,7 +490,7 @@ impl Engine {
     /// results; asks nothing of the provider.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where the run has not ended,
+    /// [`ErrorKind::NotEnded`](lmbatch_core::ErrorKind::NotEnded) where the run has not ended,
     /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where stored results cannot be read.
     pub async fn select(
         &self,
@@ -558,7 +558,7 @@ impl Engine {
     /// rows are not of a run of lmbatch, or where there are none.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where the batch has not ended, since its rows cannot
+    /// [`ErrorKind::NotEnded`](lmbatch_core::ErrorKind::NotEnded) where the batch has not ended, since its rows cannot
     /// be read until then.
     pub async fn origin(&self, batch: &BatchId) -> Result<Option<Nonce>> {
         self.ready()?.origin(batch).await
@@ -625,7 +625,7 @@ impl Engine {
     /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where a row belongs to another run or to
     /// another request than the plan has there, where a model differs, where a batch of the run is not named and
     /// `creates_missing` is not set, or where another batch may hold what would be created;
-    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where a batch has not ended.
+    /// [`ErrorKind::NotEnded`](lmbatch_core::ErrorKind::NotEnded) where a batch has not ended.
     pub async fn adopt_batches(
         &self,
         plan: &Plan,

@@ -3,6 +3,7 @@
 //! [`Engine`] takes the requests of a [`RequestSource`] through any provider and reads back exactly
 //! one outcome per request. [`LMInvoker`] offers the six operations for requests in memory. This
 //! crate knows no provider.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(unix))]
 compile_error!(
@@ -20,6 +21,8 @@ mod engine;
 mod event;
 mod last_failure;
 mod memory;
+#[cfg(test)]
+mod mock;
 mod pages;
 mod plan;
 mod policy;
@@ -29,6 +32,8 @@ mod schema;
 mod services;
 mod share;
 mod spool;
+#[cfg(feature = "tracing")]
+mod tracing_observer;
 
 pub use client::calls::{Create, Invoke};
 pub use client::invoker::LMInvoker;
@@ -39,10 +44,11 @@ pub use client::progress::{Progress, ProgressStream, RunSnapshot};
 pub use client::requests::{IntoRequests, Requests, form};
 pub use client::run::{Run, RunOutput};
 pub use client::wait::Wait;
+pub use client::wait_all::WaitAll;
 pub use clock::{SystemClock, SystemRng};
 pub use cost::{CostLimit, Costs, NO_OUTPUT_MAXIMUM};
 pub use engine::Engine;
-pub use event::{Event, Observer};
+pub use event::{Event, EventSubject, Observer};
 pub use memory::MemoryLedger;
 pub use plan::error::{BadInput, BadRequest, MAX_SHOWN_REQUESTS, PlanError};
 pub use plan::handle_parts::HandleParts;
@@ -74,6 +80,8 @@ pub use services::same_run::{
 pub use services::selection::{OutcomeKind, RequestFilter, SelectedRequests};
 pub use spool::folder::FolderSpool;
 pub use spool::temporary::TemporarySpool;
+#[cfg(feature = "tracing")]
+pub use tracing_observer::TracingObserver;
 
 pub use lmbatch_core::{
     AnswerCost, AnswerView, AnsweredRequest, IdView, RequestEntry, RequestSource, SourcedRequest,

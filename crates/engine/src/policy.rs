@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lmbatch_core::{Delivery, Error, Retry};
+use serde::{Deserialize, Serialize};
 
 /// Interval before the second poll of a batch, unless the caller or the server sets another.
 ///
@@ -86,13 +87,17 @@ pub enum Decision {
 /// Repetition of failed calls: exponential back-off with full jitter, unless the server sends a
 /// retry-after.
 ///
+/// serde reads and writes it as configuration: members that are left out have their defaults, and an unknown member is
+/// an error.
+///
 /// ```
 /// # use lmbatch_engine as lmbatch;
 /// use lmbatch::RetryPolicy;
 /// let hasty = RetryPolicy { max_attempts: 2, ..Default::default() };
 /// assert!(hasty.cap >= hasty.base);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct RetryPolicy {
     /// Maximum number of calls, the first included; 8 by default.
     pub max_attempts: u32,
@@ -151,6 +156,9 @@ impl RetryPolicy {
 /// Times at which to search for the batch of a create whose outcome is unknown, and to read results
 /// that are not complete.
 ///
+/// serde reads and writes it as configuration: members that are left out have their defaults, and an unknown member is
+/// an error.
+///
 /// ```
 /// # use lmbatch_engine as lmbatch;
 /// use std::time::Duration;
@@ -158,7 +166,8 @@ impl RetryPolicy {
 /// let impatient = DoubtPolicy { waits: vec![Duration::ZERO, Duration::from_secs(30)] };
 /// assert!(impatient.waits.len() < DoubtPolicy::default().waits.len());
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct DoubtPolicy {
     /// Waits before each search.
     pub waits: Vec<Duration>,
@@ -206,12 +215,16 @@ pub enum OnDoubt {
 
 /// Maximum size of one batch, below the limits of its provider.
 ///
+/// serde reads and writes it as configuration: members that are left out have their defaults, and an unknown member is
+/// an error.
+///
 /// ```
 /// # use lmbatch_engine as lmbatch;
 /// let small = lmbatch::BatchLimit { max_requests: Some(1000), ..Default::default() };
 /// assert_eq!(small.max_bytes, None);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct BatchLimit {
     /// Maximum number of requests.
     pub max_requests: Option<u32>,
@@ -295,12 +308,16 @@ pub struct RunOptions {
 /// Number of steps that run at once on one account, by kind. The runs of all clones of one engine
 /// are counted together.
 ///
+/// serde reads and writes it as configuration: members that are left out have their defaults, and an unknown member is
+/// an error.
+///
 /// ```
 /// # use lmbatch_engine as lmbatch;
 /// let careful = lmbatch::StepLimits { fetches: 1, ..Default::default() };
 /// assert_eq!(careful.creates, 4);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct StepLimits {
     /// Uploads of inputs; 4 by default.
     pub uploads: usize,
@@ -410,5 +427,30 @@ mod tests {
             })
             .collect();
         assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 16000, 30000]);
+    }
+
+    #[test]
+    fn policies_are_read_as_configuration() {
+        let retries: RetryPolicy = serde_json::from_str(r#"{"max_attempts":2}"#).unwrap();
+        let expected = RetryPolicy {
+            max_attempts: 2,
+            ..RetryPolicy::default()
+        };
+        assert_eq!(retries, expected);
+        let limit: BatchLimit = serde_json::from_str(r#"{"max_requests":5}"#).unwrap();
+        assert_eq!((limit.max_requests, limit.max_bytes), (Some(5), None));
+        let limits: StepLimits = serde_json::from_str(r#"{"fetches":1}"#).unwrap();
+        assert_eq!((limits.fetches, limits.creates), (1, 4));
+        let doubt = DoubtPolicy::within(Duration::from_secs(9));
+        let json = serde_json::to_string(&doubt).unwrap();
+        assert_eq!(serde_json::from_str::<DoubtPolicy>(&json).unwrap(), doubt);
+        for error in [
+            serde_json::from_str::<RetryPolicy>(r#"{"max_attemps":2}"#).unwrap_err(),
+            serde_json::from_str::<DoubtPolicy>(r#"{"wait":[]}"#).unwrap_err(),
+            serde_json::from_str::<BatchLimit>(r#"{"max_request":2}"#).unwrap_err(),
+            serde_json::from_str::<StepLimits>(r#"{"fetch":2}"#).unwrap_err(),
+        ] {
+            assert!(error.to_string().starts_with("unknown field"), "{error}");
+        }
     }
 }

@@ -142,7 +142,7 @@ impl World {
                 waits: vec![Duration::ZERO],
             })
             .observe(move |event: &Event<'_>| {
-                if let Event::Warning { message } = event {
+                if let Event::Warning { message, .. } = event {
                     warned.lock().unwrap().push((*message).to_owned());
                 }
             })

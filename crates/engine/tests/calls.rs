@@ -14,10 +14,10 @@ use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use lmbatch_core::{
     BatchStatus, Effort, Error, ErrorKind, GenerateOptions, Hyperparameters, LMOutput, Outcome,
-    Request, RequestCounts, ThinkingOptions,
+    Request, RequestCounts, Retry, ThinkingOptions,
 };
 use lmbatch_engine::{
-    Event, LMInvoker, MemoryLedger, Observer, Outcomes, Progress, RunSnapshot, RunState,
+    BadInput, Event, LMInvoker, MemoryLedger, Observer, Outcomes, Progress, RunSnapshot, RunState,
     TemporarySpool,
 };
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
@@ -470,4 +470,40 @@ fn a_call_with_many_requests_holds_up_no_other_task() {
         gaps.sort();
         assert!(gaps[1] < Duration::from_millis(most), "{name}: {gaps:?}");
     }
+}
+
+#[tokio::test]
+async fn a_batch_that_has_not_ended_is_an_error_of_its_own_kind() {
+    let (_, invoker) = world(running(9));
+    let handle = invoker.batch().create(ASKED).await.unwrap();
+    let early = invoker.batch().retrieve(&handle).await.unwrap_err();
+    assert_eq!(
+        (early.kind(), early.retry(), early.batch()),
+        (ErrorKind::NotEnded, Retry::Temporary, Some(&handle.batch))
+    );
+    // The limit of a call that waits is another matter.
+    let cut = invoker.batch().wait(&handle).max_iterations(1).await;
+    assert_eq!(cut.unwrap_err().kind(), ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn the_source_of_an_input_error_names_each_bad_request() {
+    let (provider, invoker) = world(Script::default());
+    let asked = [("a", "one"), ("a", "two"), ("b", "three"), ("b", "four")];
+    let error = invoker.batch().invoke(asked).await.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap();
+    let bad: &BadInput = source.downcast_ref().unwrap();
+    assert_eq!(
+        (bad.count, bad.to_string().as_str()),
+        (2, "2 requests are not valid")
+    );
+    let named: Vec<_> = bad
+        .first
+        .iter()
+        .map(|bad| (bad.place, bad.id.as_deref()))
+        .collect();
+    assert_eq!(named, [(2, Some("a")), (4, Some("b"))]);
+    // The one sentence of the error names them as well.
+    assert!(error.to_string().contains("\"a\" (number 2): "), "{error}");
+    assert_eq!(provider.accepted(), 0);
 }

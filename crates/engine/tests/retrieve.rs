@@ -20,7 +20,7 @@ fn world(script: Script) -> (Arc<MemoryProvider>, LMInvoker, Arc<Mutex<Vec<Strin
         .clock(clock)
         .rng(Arc::new(TestRng::new(7)))
         .observe(move |event: &Event<'_>| {
-            if let Event::Warning { message } = event {
+            if let Event::Warning { message, .. } = event {
                 messages.lock().unwrap().push((*message).to_owned());
             }
         });
@@ -210,4 +210,31 @@ async fn truncated_results_without_counts_are_an_error_and_reported_once_they_ar
         messages.contains("1 request without a result row may have been answered"),
         "{messages}"
     );
+}
+
+#[tokio::test]
+async fn results_longer_than_the_requests_can_have_are_refused_before_the_disk_is_full() {
+    let row_of = |id: &str| format!("{{\"id\":\"{id}\",\"text\":\"x\"}}\n");
+    let valid = row_of("a") + &row_of("b");
+    for (padding, is_refused) in [(0, false), (1000, false), (4096, true), (1 << 20, true)] {
+        let results = valid.clone() + &"\n".repeat(padding);
+        let (provider, invoker, _) = world(Script {
+            rows: Some(results.into_bytes()),
+            ..Script::default()
+        });
+        let engine = invoker.engine().clone().with_max_row_bytes(1 << 10);
+        let handle = invoker
+            .batch()
+            .create([("a", "x"), ("b", "x")])
+            .await
+            .unwrap();
+        let retrieved = engine.retrieve(&handle).await;
+        assert_eq!(retrieved.is_err(), is_refused, "{padding}");
+        if let Err(error) = retrieved {
+            assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+            let words = "longer than 3072 bytes, the most that the requests of the batch can have";
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        assert_eq!(provider.accepted(), 1);
+    }
 }

@@ -16,7 +16,7 @@ use crate::limits::{Pace, Rules, timed_out};
 /// Kind of a body, which decides how long reading it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Results of any length; only silence and speed are limited.
+    /// Results, of which silence and speed are limited here, and the length by the engine, which knows the requests.
     Transfer,
     /// JSON or an error, complete within `response_timeout`.
     Answer,

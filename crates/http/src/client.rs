@@ -13,6 +13,7 @@ use reqwest::{Body, Client, ClientBuilder, Method, Url, redirect, retry};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::account::account_at;
+use crate::client_options::{Checked, CheckedProxy, ClientOptions};
 use crate::clock::MachineClock;
 use crate::limits::{Limits, Rules};
 use crate::multipart::Multipart;
@@ -37,6 +38,9 @@ pub struct HttpOptions {
     pub base_url: Url,
     /// User agent header, `lmbatch/VERSION` by default. Some providers refuse clients without one.
     pub user_agent: String,
+    /// Settings of the caller: headers, certificates and a proxy. Their timeouts, suffix of the user agent and
+    /// permission for `http://` are applied by [`with_client_options`](Self::with_client_options).
+    pub client: ClientOptions,
     /// Longest time to establish a connection, 10 s by default.
     pub connect_timeout: Duration,
     /// Longest time without progress, 120 s by default: no byte of the request is sent, no answer begins, or no
@@ -68,13 +72,32 @@ impl HttpOptions {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for an invalid base URL.
     pub fn new(provider: &str, base_url: &str) -> Result<Self> {
+        Self::with_client_options(provider, base_url, ClientOptions::default())
+    }
+
+    /// Creates the options for a provider at `base_url` with the settings of the caller, which [`HttpClient::new`]
+    /// checks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for an invalid base URL.
+    pub fn with_client_options(
+        provider: &str,
+        base_url: &str,
+        client: ClientOptions,
+    ) -> Result<Self> {
+        let user_agent = concat!("lmbatch/", env!("CARGO_PKG_VERSION"));
+        let response_timeout = client.response_timeout.unwrap_or(Duration::from_secs(120));
         Ok(Self {
             provider: provider.into(),
-            base_url: crate::url::base_url(base_url)?,
-            user_agent: concat!("lmbatch/", env!("CARGO_PKG_VERSION")).to_owned(),
-            connect_timeout: Duration::from_secs(10),
-            read_timeout: Duration::from_secs(120),
-            response_timeout: Duration::from_secs(120),
+            base_url: crate::url::base_url_over(base_url, client.allow_http)?,
+            user_agent: match &client.user_agent_suffix {
+                Some(suffix) => format!("{user_agent} {suffix}"),
+                None => user_agent.to_owned(),
+            },
+            connect_timeout: client.connect_timeout.unwrap_or(Duration::from_secs(10)),
+            read_timeout: response_timeout,
+            response_timeout: response_timeout,
+            client,
             min_speed: 1 << 10,
             speed_window: Duration::from_secs(60),
             max_document_bytes: 2 << 30,
@@ -92,6 +115,7 @@ pub struct HttpClient {
 
 struct Inner {
     options: HttpOptions,
+    checked: Checked,
     credentials: HeaderMap,
     headers: HeaderMap,
     usual: LazyClient,
@@ -118,11 +142,11 @@ impl LazyClient {
         }
     }
 
-    fn get(&self, options: &HttpOptions) -> Result<&Client> {
+    fn get(&self, options: &HttpOptions, checked: &Checked) -> Result<&Client> {
         if let Some(client) = self.made.get() {
             return Ok(client);
         }
-        let client = build((self.builder)(), self.protocols, options)?;
+        let client = build((self.builder)(), self.protocols, options, checked)?;
         Ok(self.made.get_or_init(|| client))
     }
 }
@@ -133,11 +157,11 @@ impl HttpClient {
     ///
     /// # Errors
     /// [`ErrorKind::ProviderAuth`] for a credential, [`ErrorKind::InvalidInput`] for a user agent that holds
-    /// characters that no header can hold.
+    /// characters that no header can hold, and for a setting of the caller that cannot be used.
     pub fn new(
         options: HttpOptions,
         credentials: &[(HeaderName, SecretString)],
-        headers: HeaderMap,
+        mut headers: HeaderMap,
     ) -> Result<Self> {
         let mut secret = HeaderMap::new();
         for (name, value) in credentials {
@@ -154,6 +178,9 @@ impl HttpClient {
                 "the user agent holds characters that no header can hold",
             ));
         }
+        let checked = options.client.check(&[&secret, &headers])?;
+        headers.extend(checked.headers.clone());
+        let secrets = credentials.iter().map(|(_, value)| value);
         // Hundreds of runs may poll at the same time. Without a limit their idle connections would use up the
         // process's file descriptors, and a create, which opens a new connection, would fail.
         let usual = LazyClient::new(&["h2", "http/1.1"], || {
@@ -170,13 +197,14 @@ impl HttpClient {
                 window: options.speed_window,
                 document_bytes: options.max_document_bytes,
             },
-            secrets: Secrets::new(credentials.iter().map(|(_, value)| value)),
+            secrets: Secrets::new(secrets.chain(&checked.secrets)),
             clock: Arc::new(MachineClock::new()),
             error_member: options.error_member,
         };
         Ok(Self {
             inner: Arc::new(Inner {
                 rules: Arc::new(rules),
+                checked,
                 options,
                 credentials: secret,
                 headers,
@@ -241,7 +269,12 @@ impl HttpClient {
     }
 }
 
-fn build(builder: ClientBuilder, protocols: &[&str], options: &HttpOptions) -> Result<Client> {
+fn build(
+    builder: ClientBuilder,
+    protocols: &[&str],
+    options: &HttpOptions,
+    checked: &Checked,
+) -> Result<Client> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     // Loopback requests may be unencrypted, so that they must not pass a proxy.
@@ -252,11 +285,13 @@ fn build(builder: ClientBuilder, protocols: &[&str], options: &HttpOptions) -> R
         && options.allowed_origins.iter().all(is_plain)
     {
         true => Trust::Nothing,
-        false => Trust::System,
+        false => Trust::System(&checked.root_certificates),
     };
-    let builder = match is_local {
-        true => builder.no_proxy(),
-        false => builder,
+    let builder = match &checked.proxy {
+        _ if is_local => builder.no_proxy(),
+        CheckedProxy::Never => builder.no_proxy(),
+        CheckedProxy::Given(proxy) => builder.proxy(proxy.clone()),
+        CheckedProxy::Environment => builder,
     };
     let tls = tls_config(trust, protocols).map_err(unusable)?;
     builder
@@ -423,7 +458,7 @@ impl Exchange {
             &inner.usual
         };
         let mut request = client
-            .get(&inner.options)?
+            .get(&inner.options, &inner.checked)?
             .request(self.method.clone(), url)
             .headers(inner.headers.clone())
             .headers(inner.credentials.clone());
@@ -497,7 +532,7 @@ impl Exchange {
                 let host = inner.rules.secrets.fact(host);
                 return foreign(&format!("a redirect to {host}"));
             }
-            let client = inner.usual.get(&inner.options)?;
+            let client = inner.usual.get(&inner.options, &inner.checked)?;
             let mut request = client.get(target.clone()).headers(headers.clone());
             if is_own {
                 request = request

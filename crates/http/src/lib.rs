@@ -8,6 +8,7 @@ mod api_error;
 mod body;
 mod classify;
 mod client;
+mod client_options;
 mod clock;
 mod document;
 mod lenient;
@@ -25,6 +26,7 @@ pub use account::Identity;
 pub use api_error::{ApiError, ErrorClassifier};
 pub use classify::{delivery_of, kind_of};
 pub use client::{Exchange, HttpClient, HttpOptions};
+pub use client_options::ClientOptions;
 pub use document::{Path, document_rows};
 pub use lenient::{
     no_error, number, object, page_cursor, paging_flag, text, text_or_empty, whole, whole_member,

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, Error, RootCertStore};
-use rustls_platform_verifier::BuilderVerifierExt as _;
+use rustls_platform_verifier::{BuilderVerifierExt as _, Verifier};
 
 /// Certificates that a client accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trust {
-    /// Those that the system's certificates vouch for, as its own verifier sees them.
-    System,
+pub(crate) enum Trust<'a> {
+    /// Those that the system's certificates vouch for, as its own verifier sees them, or one of these roots.
+    System(&'a [CertificateDer<'static>]),
     /// None, for a client without calls over TLS: reading the system's certificates takes longer than the rest of a
     /// small run.
     Nothing,
@@ -23,13 +24,20 @@ pub(crate) enum Trust {
 ///
 /// # Errors
 /// The certificates of the system cannot be read, or the process's default cannot speak TLS 1.2 or 1.3.
-pub(crate) fn tls_config(trust: Trust, protocols: &[&str]) -> Result<ClientConfig, Error> {
+pub(crate) fn tls_config(trust: Trust<'_>, protocols: &[&str]) -> Result<ClientConfig, Error> {
     let provider = CryptoProvider::get_default().cloned();
     let provider = provider.unwrap_or_else(|| Arc::new(ring::default_provider()));
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
     let builder = match trust {
-        Trust::System => builder.with_platform_verifier()?,
+        Trust::System([]) => builder.with_platform_verifier()?,
+        Trust::System(roots) => {
+            let roots = roots.iter().cloned();
+            let verifier = Verifier::new_with_extra_roots(roots, provider)?;
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(verifier))
+        }
         Trust::Nothing => builder.with_root_certificates(RootCertStore::empty()),
     };
     let mut config = builder.with_no_client_auth();

@@ -11,6 +11,11 @@ use reqwest::Url;
 /// # Errors
 /// Invalid input, with the reason, for any other URL.
 pub fn base_url(text: &str) -> Result<Url, Error> {
+    base_url_over(text, false)
+}
+
+/// Parses a base URL as [`base_url`] does, and accepts `http://` on other machines if the caller allows it.
+pub(crate) fn base_url_over(text: &str, allow_http: bool) -> Result<Url, Error> {
     let bad = |why: &str| Error::invalid_input(format!("the base URL {why}"));
     let mut url = Url::parse(text).map_err(|_| bad("is not a URL such as https://host/v1"))?;
     if !url.username().is_empty() || url.password().is_some() {
@@ -21,7 +26,7 @@ pub fn base_url(text: &str) -> Result<Url, Error> {
     }
     match url.scheme() {
         "https" => {}
-        "http" if is_loopback(&url) => {}
+        "http" if allow_http || is_loopback(&url) => {}
         "http" => return Err(bad("must be https: the key would be sent unencrypted")),
         _ => return Err(bad("must be https")),
     }
@@ -83,6 +88,15 @@ mod tests {
                 expected,
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn http_to_another_machine_is_accepted_where_the_caller_allows_it() {
+        let url = base_url_over("http://gateway.test:4000/v1", true).unwrap();
+        assert_eq!(url.as_str(), "http://gateway.test:4000/v1/");
+        for text in ["ftp://gateway.test/", "http://user:pass@gateway.test/"] {
+            assert!(base_url_over(text, true).is_err(), "{text}");
         }
     }
 

@@ -27,6 +27,7 @@
 //! [`OutcomeTable`] writes it as a row of a table, and [`ProviderLines`] as a line of a provider's result files.
 //!
 //! [`INPUT_SCHEMA`] and [`OUTPUT_SCHEMA`] are the JSON Schemas of input and output lines.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod anthropic;
 mod anthropic_parts;
@@ -53,6 +54,7 @@ mod parameters;
 mod parquet_writer;
 mod provider_lines;
 mod source;
+mod strict;
 mod table;
 mod translated;
 mod values;

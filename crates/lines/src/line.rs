@@ -7,8 +7,7 @@ use std::borrow::Cow;
 
 use lmbatch_core::{
     ContentView, GenerateOptions, GenerateView, IdView, Json, MessageView, Outline, RequestEntry,
-    RequestError, RequestView, ResponseSchema, Role, SourceView, SourcedRequest, Text,
-    ThinkingOptions, Tool, ToolChoice,
+    RequestError, RequestView, ResponseSchema, Role, SourceView, SourcedRequest, Text, ToolChoice,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,6 +18,7 @@ use crate::content::contents;
 use crate::context::{InputContext, bad};
 use crate::ordinary::Ordinary;
 use crate::parameters::{check_parameter_name, check_parameter_ranges};
+use crate::strict::{StrictThinking, StrictTool};
 use crate::translated::typed;
 use crate::values::{MOST_TOKENS, exact, in_words, one_content, one_limit, without_messages};
 
@@ -339,7 +339,8 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
         .transpose()?;
     let tools = line.tools.map(|tools| {
         let tools = exact(tools, "tools")?;
-        serde_json::from_value::<Vec<Tool>>(tools)
+        serde_json::from_value::<Vec<StrictTool>>(tools)
+            .map(|tools| tools.into_iter().map(Into::into).collect())
             .map_err(|error| bad(format!("tools: {}", in_words(&error))))
     });
     let mut options = GenerateOptions {
@@ -351,8 +352,9 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
         schema: schema.as_ref().map(ResponseSchema::new),
         thinking: line
             .thinking
-            .map(|thinking| typed::<ThinkingOptions>(thinking, "thinking"))
-            .transpose()?,
+            .map(|thinking| typed::<StrictThinking>(thinking, "thinking"))
+            .transpose()?
+            .map(Into::into),
         ..GenerateOptions::default()
     };
     if let Some(parameters) = line.hyperparameters {
@@ -661,6 +663,18 @@ mod tests {
             (
                 r#"{"id":1,"prompt":"x","tool_choice":"some"}"#,
                 "tool_choice: unknown value `some`, expected one of `auto`, `none`, `required`, `tool`",
+            ),
+            (
+                r#"{"id":1,"prompt":"x","tools":[{"name":"f","parameters":{},"descripton":"d"}]}"#,
+                "tools: unknown field `descripton`, expected one of `name`, `description`, `parameters`, `strict`",
+            ),
+            (
+                r#"{"id":1,"prompt":"x","tools":[{"name":"f"}]}"#,
+                "tools: missing field `parameters`",
+            ),
+            (
+                r#"{"id":1,"prompt":"x","thinking":{"efort":"low"}}"#,
+                "thinking: unknown field `efort`, expected `effort` or `budget_tokens`",
             ),
             (
                 r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":[]}"#,

@@ -1,4 +1,5 @@
 #![cfg_attr(feature = "openai", doc = include_str!("../README.md"))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 //!
 //! # Handles
 //! `create` returns a handle with which any process can continue:
@@ -21,6 +22,7 @@
 //! | `durable` | runs that survive their process, recorded on SQLite |
 //! | `prices` | a dated table of prices, for costs and cost limits |
 //! | `schema` | a check of structured answers against their JSON Schema |
+//! | `tracing` | `TracingObserver`, which writes events to the crate `tracing` |
 //!
 //! # Calls
 //! Calls own what they need. Their futures are `'static` and `Send`, so that they can be spawned and joined:
@@ -45,15 +47,26 @@
 //! [`Unsupported`](ErrorKind::Unsupported), and send nothing. Requests and results of runs that are not recorded are kept in memory,
 //! up to 256 KiB a run; larger runs use one file without a name in the folder for temporary files.
 
+#[cfg(all(
+    feature = "anthropic",
+    not(any(feature = "google", feature = "openai"))
+))]
+pub use lmbatch_anthropic::ClientOptions;
 pub use lmbatch_core::user::*;
 pub use lmbatch_core::{BatchClass, BatchHandle, Clock, FormatVersion, IdRule, JsonBuf, Rng};
+#[cfg(feature = "tracing")]
+pub use lmbatch_engine::TracingObserver;
 pub use lmbatch_engine::{
-    BatchLimit, BatchOperations, Changes, CostLimit, Costs, CountMismatch, Create, CreatedHandle,
-    DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, Engine, Event, IntoRequests, Invoke,
-    LMInvoker, List, MAX_STATUS_CHECK_INTERVAL, Observer, OnDoubt, OutcomeStream, Outcomes,
-    PollingPolicy, Prepared, Progress, ProgressStream, Requests, RetryPolicy, Run, RunOutput,
-    RunSnapshot, StepLimits, Wait,
+    BadInput, BadRequest, BatchLimit, BatchOperations, Changes, CostLimit, Costs, CountMismatch,
+    Create, CreatedHandle, DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, Engine, Event,
+    EventSubject, IntoRequests, Invoke, LMInvoker, List, MAX_STATUS_CHECK_INTERVAL, Observer,
+    OnDoubt, OutcomeStream, Outcomes, PollingPolicy, Prepared, Progress, ProgressStream, Requests,
+    RetryPolicy, Run, RunOutput, RunSnapshot, StepLimits, Wait, WaitAll,
 };
+#[cfg(all(feature = "google", not(feature = "openai")))]
+pub use lmbatch_google::ClientOptions;
+#[cfg(feature = "openai")]
+pub use lmbatch_openai::ClientOptions;
 /// The version of the crate whose `JsonSchema` typed calls take.
 ///
 /// ```

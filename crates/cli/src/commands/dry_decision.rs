@@ -114,12 +114,12 @@ impl Examined {
         let warning: Arc<Mutex<Option<String>>> = Arc::default();
         let noted = Arc::clone(&warning);
         let observer = move |event: &Event<'_>| match event {
-            Event::Warning { message } => {
+            Event::Warning { message, .. } => {
                 terminal::warn(message);
                 let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
                 noted.get_or_insert_with(|| (*message).to_owned());
             }
-            Event::SchemaChanged { notes } => terminal::message(&schema_note(notes)),
+            Event::SchemaChanged { notes, .. } => terminal::message(&schema_note(notes)),
             _ => {}
         };
         let engine = Engine::new(provider)

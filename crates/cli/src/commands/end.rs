@@ -116,10 +116,10 @@ async fn stopped_at(context: &RunContext, engine: &Engine, error: Error) -> Resu
             });
         }
     };
-    let is_waiting = error.kind() == ErrorKind::Timeout
+    let is_timeout = error.kind() == ErrorKind::Timeout
         && error.http_status().is_none()
         && error.retry() == lmbatch::Retry::Permanent;
-    if is_waiting {
+    if is_timeout || error.kind() == ErrorKind::NotEnded {
         return Ok(in_progress(context, &run, &shards));
     }
     let mut failure = Failure::from(error).of_run(&run.id);

@@ -220,7 +220,7 @@ pub(crate) fn appear(complete: Complete) -> Result<(), Failure> {
 /// Returns an engine that prints its warnings.
 pub(crate) fn warning(engine: Engine) -> Engine {
     engine.with_observer(Arc::new(|event: &Event<'_>| {
-        if let Event::Warning { message } = event {
+        if let Event::Warning { message, .. } = event {
             terminal::warn(message);
         }
     }))

@@ -269,7 +269,7 @@ async fn selected(
     };
     let selected = engine.select(run, &RequestFilter { kinds, ids }).await;
     let selected = selected.map_err(|error| match error.kind() {
-        ErrorKind::Timeout => unfinished(run),
+        ErrorKind::NotEnded => unfinished(run),
         _ => error.into(),
     })?;
     match selected.unknown_ids.is_empty() {

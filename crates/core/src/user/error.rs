@@ -97,9 +97,14 @@ kinds! {
     /// The provider's rate limit of calls or tokens was reached.
     ProviderRateLimit = "provider_rate_limit": "the provider's rate limit was reached"
         => "Wait for the time in retry_after, run fewer calls at once, or ask the provider for a higher limit.",
-    /// No response came in time, or the batch has not ended yet.
+    /// No response came in time: within the timeout or the number of polls of the call, or within the time in which
+    /// results must become complete.
     Timeout = "timeout": "timed out"
         => "Batches continue at the provider: retrieve the outcomes later by the error's handles, or allow more time.",
+    /// The batch or the run has not ended, and the call does not wait for it. The error is
+    /// [temporary](Retry::Temporary): the same call succeeds once the batch has ended.
+    NotEnded = "not_ended": "it has not ended"
+        => "Wait for the batch or the run, or make the same call again later.",
     /// The input cannot be sent as it is.
     InvalidInput = "invalid_input": "the input is not valid"
         => "Fix the input that the message names. Sending the same input again fails again.",

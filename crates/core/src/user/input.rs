@@ -5,7 +5,10 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{Attachment, GenerateOptions, Hyperparameters, JsonBuf, RequestId};
+use crate::{
+    Attachment, GenerateOptions, Hyperparameters, JsonBuf, RequestId, ResponseSchema,
+    ThinkingOptions, Tool, ToolChoice,
+};
 
 /// Author of a message.
 ///
@@ -64,6 +67,7 @@ pub struct LMInput {
 /// assert_eq!(Message::system("Be brief.").role, Role::System);
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Message {
     /// Author of the message.
     pub role: Role,
@@ -72,6 +76,18 @@ pub struct Message {
 }
 
 impl Message {
+    /// Creates a message of an author, such as one that was read from elsewhere.
+    ///
+    /// ```
+    /// use lmbatch_core::{Message, Role};
+    /// assert_eq!(Message::new(Role::User, "Hi!"), Message::user("Hi!"));
+    /// ```
+    pub fn new(role: Role, contents: impl Into<Contents>) -> Self {
+        Self {
+            role,
+            contents: contents.into().0,
+        }
+    }
     /// Creates a message with instructions.
     pub fn system(contents: impl Into<Contents>) -> Self {
         Self {
@@ -348,20 +364,27 @@ impl From<Message> for LMInput {
 
 /// One input with its id and its own options.
 ///
+/// Its JSON form, for jobs in a table or a queue, has the members `id`, `input` and, where they are set, `options`.
+/// Members that this version does not know are ignored.
+///
 /// ```
 /// # use lmbatch_core as lmbatch;
 /// use lmbatch::{Hyperparameters, Request};
 /// let request = Request::new("sum", "What is 2 + 2?")
 ///     .with_hyperparameters(Hyperparameters { temperature: Some(0.0), ..Default::default() });
 /// assert_eq!(Request::from(("sum", "What is 2 + 2?")).input, request.input);
+/// let stored = serde_json::to_string(&request)?;
+/// assert_eq!(serde_json::from_str::<Request>(&stored)?, request);
+/// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// The caller's key of the request, unique in a run.
     pub id: RequestId,
     /// Conversation that the model is to answer.
     pub input: LMInput,
     /// Options of this request, merged over those of the call and of the invoker.
+    #[serde(default, skip_serializing_if = "GenerateOptions::is_default")]
     pub options: GenerateOptions,
 }
 
@@ -390,6 +413,44 @@ impl Request {
     )]
     pub fn with_options(mut self, options: GenerateOptions) -> Self {
         self.options = options.with_defaults(&self.options);
+        self
+    }
+
+    /// Sets the system prompt of this request.
+    ///
+    /// ```
+    /// use lmbatch_core::{Request, ResponseSchema, Tool};
+    /// #[derive(schemars::JsonSchema)]
+    /// struct City { name: String }
+    ///
+    /// let request = Request::new("a", "Where is it warmer than in Oslo?")
+    ///     .with_system("Be brief.")
+    ///     .with_tools([Tool::of::<City>().with_name("weather")])
+    ///     .with_schema(ResponseSchema::of::<City>());
+    /// assert_eq!(request.options.tools.unwrap()[0].name, "weather");
+    /// ```
+    pub fn with_system(mut self, system: impl Into<String>) -> Self {
+        self.options.system = Some(system.into());
+        self
+    }
+    /// Sets the tools that the model may call, in place of those of the call and of the invoker.
+    pub fn with_tools(mut self, tools: impl IntoIterator<Item = Tool>) -> Self {
+        self.options.tools = Some(tools.into_iter().collect());
+        self
+    }
+    /// Sets the choice of the model among its tools.
+    pub fn with_tool_choice(mut self, choice: ToolChoice) -> Self {
+        self.options.tool_choice = Some(choice);
+        self
+    }
+    /// Sets the JSON Schema of the answer.
+    pub fn with_schema(mut self, schema: ResponseSchema) -> Self {
+        self.options.schema = Some(schema);
+        self
+    }
+    /// Sets the amount of thinking, as an effort or as a budget of tokens.
+    pub fn with_thinking(mut self, thinking: ThinkingOptions) -> Self {
+        self.options.thinking = Some(thinking);
         self
     }
 
@@ -481,6 +542,30 @@ mod tests {
             let merged = &request.options;
             assert_eq!(merged.system.as_deref(), Some("s"));
             assert_eq!(merged.hyperparameters, tuned(Some(temperature), Some(1)));
+        }
+    }
+
+    #[test]
+    fn a_request_round_trips_as_json_and_reads_that_of_a_later_version() {
+        let plain = Request::new("a", "hi");
+        let json = serde_json::to_string(&plain).unwrap();
+        assert_eq!(
+            json,
+            r#"{"id":"a","input":[{"role":"user","contents":[{"text":"hi"}]}]}"#
+        );
+        let whole = Request::new("a", [Message::assistant("ho"), Message::user("hi")])
+            .with_system("s")
+            .with_tools([Tool::new("f", &serde_json::json!({"x": 1.0}))])
+            .with_tool_choice(ToolChoice::Required)
+            .with_schema(ResponseSchema::new(&serde_json::json!({"b": 1, "a": 2})))
+            .with_thinking(ThinkingOptions::default())
+            .with_hyperparameters(Hyperparameters::default().with_seed(7));
+        for request in [plain, whole] {
+            let json = serde_json::to_string(&request).unwrap();
+            let later = json.replacen('{', r#"{"later":1,"#, 1);
+            for json in [json, later] {
+                assert_eq!(serde_json::from_str::<Request>(&json).unwrap(), request);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod error;
 pub(crate) mod handles;
 pub(crate) mod id;
 pub(crate) mod input;
+pub(crate) mod model_name;
 pub(crate) mod options;
 pub(crate) mod outcome;
 pub(crate) mod output;
@@ -30,6 +31,7 @@ pub use id::{
 pub use input::{
     Contents, LMInput, Message, MessageContent, Request, Role, Thinking, ToolCall, ToolResult,
 };
+pub use model_name::{ModelName, ModelNameError};
 pub use options::{Effort, GenerateOptions, Hyperparameters, ParameterError, ThinkingOptions};
 pub use outcome::{Outcome, OutcomeStatus, Problem};
 pub use output::{FinishReason, LMOutput, OutputItem, StructuredError};

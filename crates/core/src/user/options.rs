@@ -15,6 +15,9 @@ use crate::{RequestError, ResponseSchema, SchemaMode, Tool, ToolChoice, UnknownW
 
 /// Sampling parameters and limits of an answer. The provider's default applies to each that is `None`.
 ///
+/// JSON members that this version does not know are ignored, so that it reads what a later one has stored. Use
+/// [`set`](Self::set) for input that a person wrote.
+///
 /// ```
 /// # use lmbatch_core as lmbatch;
 /// use lmbatch::Hyperparameters;
@@ -26,7 +29,7 @@ use crate::{RequestError, ResponseSchema, SchemaMode, Tool, ToolChoice, UnknownW
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Hyperparameters {
     /// Largest number of output tokens, reasoning (thinking) included.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +81,68 @@ impl fmt::Debug for Hyperparameters {
 }
 
 impl Hyperparameters {
+    /// Creates hyperparameters of which none is set.
+    ///
+    /// ```
+    /// use lmbatch_core::Hyperparameters;
+    /// let precise = Hyperparameters::new().with_temperature(0.0).with_seed(7).with_stop(["END"]);
+    /// assert_eq!((precise.temperature, precise.seed), (Some(0.0), Some(7)));
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Sets the largest number of output tokens, reasoning (thinking) included.
+    pub fn with_max_output_tokens(mut self, tokens: u32) -> Self {
+        self.max_output_tokens = Some(tokens);
+        self
+    }
+    /// Sets the sampling temperature, 0.0 to 2.0 (some providers: 1.0); higher is more random.
+    pub fn with_temperature(mut self, temperature: f64) -> Self {
+        self.temperature = Some(temperature);
+        self
+    }
+    /// Sets the share of probability for nucleus sampling (top-p), 0.0 to 1.0.
+    pub fn with_top_p(mut self, share: f64) -> Self {
+        self.top_p = Some(share);
+        self
+    }
+    /// Sets the number of the most probable tokens for top-k sampling.
+    pub fn with_top_k(mut self, tokens: u32) -> Self {
+        self.top_k = Some(tokens);
+        self
+    }
+    /// Sets the stop sequences: texts at which the answer ends.
+    pub fn with_stop(mut self, texts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.stop = Some(texts.into_iter().map(Into::into).collect());
+        self
+    }
+    /// Sets the seed for reproducible sampling, where the provider supports it.
+    pub fn with_seed(mut self, seed: i64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+    /// Sets the presence penalty, usually -2.0 to 2.0.
+    pub fn with_presence_penalty(mut self, penalty: f64) -> Self {
+        self.presence_penalty = Some(penalty);
+        self
+    }
+    /// Sets the frequency penalty, usually -2.0 to 2.0.
+    pub fn with_frequency_penalty(mut self, penalty: f64) -> Self {
+        self.frequency_penalty = Some(penalty);
+        self
+    }
+    /// Sets a parameter that only the provider has, under its name in the body of the request.
+    ///
+    /// ```
+    /// use lmbatch_core::Hyperparameters;
+    /// let flex = Hyperparameters::new().with_extra("service_tier", "flex");
+    /// assert_eq!(flex.extra["service_tier"], "flex");
+    /// ```
+    pub fn with_extra(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.extra.insert(name.into(), value.into());
+        self
+    }
+
     /// Returns these hyperparameters, completed by those of `base`. Extra parameters that are objects are
     /// merged member by member.
     pub fn with_defaults(&self, base: &Self) -> Self {
@@ -413,7 +478,7 @@ impl FromStr for Effort {
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct ThinkingOptions {
     /// Reasoning effort, where the provider has levels.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -434,7 +499,7 @@ pub struct ThinkingOptions {
 /// assert_eq!(request.options.system.as_deref(), Some("Be brief."));
 /// ```
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct GenerateOptions {
     /// System prompt, placed before the conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -468,6 +533,11 @@ impl fmt::Debug for GenerateOptions {
 }
 
 impl GenerateOptions {
+    /// Returns true if no option is set.
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Returns these options, completed by those of `base`. Hyperparameters are merged one by one.
     pub fn with_defaults(&self, base: &Self) -> Self {
         let schema_mode = self.schema_mode.or(base.schema_mode);
@@ -640,15 +710,30 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_field_is_refused_and_not_dropped() {
-        for json in [r#"{"max_tokens":5}"#, r#"{"temprature":1}"#] {
-            assert!(
-                serde_json::from_str::<Hyperparameters>(json).is_err(),
-                "{json}"
-            );
-            let whole = format!(r#"{{"hyperparameters":{json}}}"#);
-            assert!(serde_json::from_str::<GenerateOptions>(&whole).is_err());
-        }
+    fn options_written_by_a_later_version_are_read_without_their_new_fields() {
+        let json = r#"{
+            "system": "s", "later": 1,
+            "tools": [{"name": "f", "parameters": {"later":1}, "later": 1}],
+            "thinking": {"effort": "low", "later": 1},
+            "hyperparameters": {"seed": 7, "later": 1}
+        }"#;
+        let read: GenerateOptions = serde_json::from_str(json).unwrap();
+        let written = GenerateOptions {
+            system: Some("s".to_owned()),
+            tools: Some(vec![Tool::new("f", &json!({"later": 1}))]),
+            thinking: Some(ThinkingOptions {
+                effort: Some(Effort::Low),
+                budget_tokens: None,
+            }),
+            hyperparameters: set(&[("seed", json!(7))]).unwrap(),
+            ..GenerateOptions::default()
+        };
+        assert_eq!(read, written);
+        let again = serde_json::to_string(&written).unwrap();
+        assert_eq!(
+            serde_json::from_str::<GenerateOptions>(&again).unwrap(),
+            written
+        );
     }
 
     #[test]

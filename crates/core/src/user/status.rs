@@ -171,6 +171,7 @@ pub struct BatchSnapshot {
     /// Status of the batch.
     pub status: BatchStatus,
     /// Numbers of requests by status.
+    #[serde(default)]
     pub counts: RequestCounts,
     /// Model that answers the batch, where the provider reports it.
     pub model: Option<String>,
@@ -191,6 +192,7 @@ pub struct BatchSnapshot {
     /// Tokens used by the whole batch, where the provider reports them.
     pub usage: Option<TokenUsage>,
     /// Reasons why the provider refused the batch as a whole.
+    #[serde(default)]
     pub problems: Vec<BatchProblem>,
     /// Wait before the next poll that the server requested.
     pub poll_after: Option<Duration>,

@@ -18,7 +18,6 @@ use crate::{JsonBuf, SchemaMode};
 /// assert_eq!(weather.name, "weather");
 /// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Tool {
     /// Name of the tool.
     pub name: String,
@@ -41,6 +40,43 @@ impl Tool {
             parameters: JsonBuf::from_value(parameters),
             strict: None,
         }
+    }
+
+    /// Creates a tool whose arguments are those of a Rust type. The tool has the name of the type, or `tool` where that
+    /// is no legal name, and the doc comment of the type as its description.
+    ///
+    /// ```
+    /// # use lmbatch_core as lmbatch;
+    /// use lmbatch::Tool;
+    ///
+    /// /// The weather in a city.
+    /// #[derive(schemars::JsonSchema)]
+    /// struct Weather { city: String }
+    ///
+    /// let tool = Tool::of::<Weather>().with_name("weather");
+    /// assert_eq!(tool.description.as_deref(), Some("The weather in a city."));
+    /// ```
+    pub fn of<T: JsonSchema>() -> Self {
+        let schema = schemars::schema_for!(T);
+        let schema = schema.as_value();
+        let text = |member: &str| schema.get(member).and_then(Value::as_str);
+        let name = text("title").filter(|title| is_legal(title));
+        Self {
+            description: text("description").map(str::to_owned),
+            ..Self::new(name.unwrap_or("tool"), schema)
+        }
+    }
+
+    /// Sets the name of the tool, which is not checked.
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Asks the provider to enforce the schema of the arguments, or not to.
+    pub fn with_strict(mut self, strict: bool) -> Self {
+        self.strict = Some(strict);
+        self
     }
 
     /// Sets the description of the tool, for the model.
@@ -260,6 +296,29 @@ mod tests {
         assert!(
             debug.contains("weather") && !debug.contains("canary"),
             "{debug}"
+        );
+    }
+
+    #[test]
+    fn a_tool_of_a_type_has_its_name_its_doc_comment_and_its_schema() {
+        /// The weather in a city.
+        #[derive(JsonSchema)]
+        #[expect(dead_code, reason = "only its schema is used")]
+        struct Weather {
+            city: String,
+        }
+        let tool = Tool::of::<Weather>();
+        assert_eq!(tool.name, "Weather");
+        assert_eq!(tool.description.as_deref(), Some("The weather in a city."));
+        assert_eq!(tool.parameters, ResponseSchema::of::<Weather>().schema);
+        let unnamed = Tool::of::<Vec<Weather>>();
+        assert_eq!(
+            (&*unnamed.name, unnamed.description),
+            ("Array_of_Weather", None)
+        );
+        assert_eq!(
+            Tool::of::<std::collections::HashMap<String, (u8,)>>().strict,
+            None
         );
     }
 }

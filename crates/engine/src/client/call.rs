@@ -158,7 +158,7 @@ macro_rules! observer_methods {
         }
         /// Sets an observer of this call, in place of the invoker's.
         pub fn observer(mut self, observer: std::sync::Arc<dyn crate::event::Observer>) -> Self {
-            self.call.observer = Some(observer);
+            self.call.observer = Some(crate::event::Guarded::new(observer));
             self
         }
     };

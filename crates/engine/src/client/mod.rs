@@ -2,6 +2,7 @@
 
 pub(crate) mod call;
 pub(crate) mod calls;
+pub(crate) mod check;
 pub(crate) mod convert;
 pub(crate) mod feed;
 pub(crate) mod invoker;
@@ -11,5 +12,10 @@ pub(crate) mod prepared;
 pub(crate) mod progress;
 pub(crate) mod requests;
 pub(crate) mod run;
+pub(crate) mod stored;
 pub(crate) mod typed;
 pub(crate) mod wait;
+pub(crate) mod wait_all;
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ use crate::client::outcomes::{self, OutcomeStream, Outcomes};
 use crate::client::run::Run;
 use crate::client::typed::typed;
 use crate::client::wait::Wait;
+use crate::client::wait_all::WaitAll;
 use crate::context::Context;
 
 impl LMInvoker {
@@ -127,11 +128,29 @@ impl BatchOperations {
         Wait::new(self.call(), handle.clone(), typed)
     }
 
+    /// Waits for many batches in one loop, and returns the outcomes of each as it ends, on a stream. An error of one batch
+    /// does not end the wait for the others.
+    ///
+    /// ```no_run
+    /// # async fn example(invoker: lmbatch_engine::LMInvoker, handles: Vec<lmbatch_core::BatchHandle>) {
+    /// use futures::StreamExt as _;
+    ///
+    /// let mut ended = invoker.batch().wait_all(handles).stream();
+    /// while let Some((handle, outcomes)) = ended.next().await {
+    ///     println!("{}: {}", handle.batch, outcomes.is_ok());
+    /// }
+    /// # }
+    /// ```
+    pub fn wait_all(&self, handles: impl IntoIterator<Item = BatchHandle>) -> WaitAll {
+        WaitAll::new(self.call(), handles.into_iter().collect())
+    }
+
     /// Returns the outcomes of a batch that has ended: exactly one for each request of the handle.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout), which is temporary, if the batch has not
-    /// ended or does not show all of its results in time; [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount)
+    /// [`ErrorKind::NotEnded`](lmbatch_core::ErrorKind::NotEnded) if the batch has not ended, and
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) if it does not show all of its results in time, both
+    /// temporary; [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount)
     /// if the handle was created under another account.
     pub fn retrieve(&self, handle: &BatchHandle) -> BoxFuture<'static, Result<Outcomes>> {
         self.retrieve_with(handle, std::convert::identity)

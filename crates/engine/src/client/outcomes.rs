@@ -124,7 +124,40 @@ impl Outcomes {
     }
 }
 
+impl Outcomes {
+    /// Returns outcomes that were stored.
+    pub(crate) fn restored(
+        batches: Vec<BatchSnapshot>,
+        entries: Vec<(RequestId, Outcome)>,
+        costs: Costs,
+        mismatch: Option<CountMismatch>,
+    ) -> Self {
+        Self {
+            costs,
+            mismatch,
+            ..Self::of_answers(batches, entries)
+        }
+    }
+}
+
 impl<T> Outcomes<T> {
+    pub(crate) fn as_slice(&self) -> &[(RequestId, Outcome<T>)] {
+        &self.entries
+    }
+
+    /// Returns the number of different ids.
+    pub(crate) fn distinct(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Returns the answers from which typed values were made.
+    pub(crate) fn kept(&self) -> &[Outcome] {
+        match &self.outputs {
+            Outputs::Values(_) => &[],
+            Outputs::Kept(answers) => answers,
+        }
+    }
+
     fn new(
         batches: Vec<BatchSnapshot>,
         entries: Vec<(RequestId, Outcome<T>)>,

@@ -185,7 +185,9 @@ impl State {
         let run = &mut self.run;
         run.attempt = run.attempt.max(1);
         match event {
-            Event::Planned { requests, bytes } => {
+            Event::Planned {
+                requests, bytes, ..
+            } => {
                 (run.requests, run.bytes) = (*requests, *bytes);
             }
             Event::Created { batch, .. } => self.replace(batch, None),
@@ -197,7 +199,7 @@ impl State {
             Event::Requeued { attempt, .. } | Event::Repairing { attempt, .. } => {
                 run.attempt = *attempt
             }
-            Event::Fetched { rows } => run.rows += rows,
+            Event::Fetched { rows, .. } => run.rows += rows,
             Event::Following { ended, batches, .. } => {
                 (run.ended, run.batches) = (*ended, *batches);
             }

@@ -91,7 +91,7 @@ impl<T: Send + 'static> IntoFuture for Wait<T> {
 
 /// Source of the caller's own handle.
 #[derive(Debug)]
-struct Known(BatchHandle);
+pub(crate) struct Known(pub(crate) BatchHandle);
 
 impl HandleSource for Known {
     fn handles(&self) -> Result<Vec<BatchHandle>> {

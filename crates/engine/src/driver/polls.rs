@@ -7,7 +7,6 @@ use futures::FutureExt as _;
 use lmbatch_core::{BatchId, BatchSnapshot, ErrorKind, ListOptions};
 
 use super::{Driver, NEVER, place};
-use crate::event::Event;
 use crate::policy::Decision;
 use crate::run::step::{Kind, Step};
 use crate::share::{Live, News, PageRead, Verdict};
@@ -189,16 +188,13 @@ impl Driver<'_> {
             .shared
             .page_failed(&read.lease, now, again, asked, unused_for);
         match again.filter(|_| is_tried_again) {
-            Some(wait) => context.report(&Event::Retrying {
-                error: &error,
-                wait,
-            }),
+            Some(wait) => context.tell_retry(context.subject(), &error, wait),
             None if is_unsupported => {}
             None => {
                 let message = format!(
                     "the list of batches cannot be read: {error}; batches are polled one by one instead"
                 );
-                context.report(&Event::Warning { message: &message });
+                context.warn(context.subject(), &message);
             }
         }
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use lmbatch_core::{BatchId, BatchSnapshot, Error, ErrorKind, Result, Retry};
 
 use crate::context::Context;
-use crate::event::Event;
 use crate::policy::{Decision, UNKNOWN_AT_FIRST};
 use crate::results::finished::CountMismatch;
 use crate::run::fetch::{Fetch, Fetched};
@@ -120,10 +119,7 @@ impl Context {
     pub(crate) fn again(&self, failures: u32, error: Error) -> Result<Duration> {
         match self.retries.decide(failures, &error, self.rng.next_f64()) {
             Decision::RetryAfter(wait) => {
-                self.report(&Event::Retrying {
-                    error: &error,
-                    wait,
-                });
+                self.tell_retry(self.subject(), &error, wait);
                 Ok(wait)
             }
             _ if failures > 1 => Err(error.with_retry(Retry::Exhausted)),
@@ -137,7 +133,7 @@ impl Context {
     }
 
     async fn pause(&self, error: &Error, wait: Duration) {
-        self.report(&Event::Retrying { error, wait });
+        self.tell_retry(self.subject(), error, wait);
         self.clock.sleep(wait).await;
     }
 }

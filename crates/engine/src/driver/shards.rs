@@ -3,10 +3,9 @@
 
 use futures::StreamExt as _;
 use futures::future::{Either, select};
-use lmbatch_core::{CreateProof, Error, Result, RunRecord, ShardState};
+use lmbatch_core::{CreateProof, Error, ErrorKind, Result, Retry, RunRecord, ShardState};
 
 use super::{CANCEL_CHECK, Driver, NEVER};
-use crate::event::Event;
 use crate::run::poll::unfinished;
 use crate::run::recover::not_found_yet;
 use crate::run::step::Step;
@@ -74,7 +73,7 @@ impl Driver<'_> {
                 error.message().unwrap_or_default()
             );
             let context = self.scope.context;
-            context.report(&Event::Warning { message: &message });
+            context.warn(context.subject(), &message);
         }
     }
 
@@ -117,7 +116,11 @@ impl Driver<'_> {
         let error = match self.options.once {
             true => match (running.first(), searched) {
                 (_, Some(intent)) => Some(not_found_yet(intent)),
-                (Some(poll), None) => Some(unfinished(&poll.batch, "it has not ended")),
+                (Some(poll), None) => Some(
+                    unfinished(&poll.batch, "it has not ended")
+                        .with_kind(ErrorKind::NotEnded)
+                        .with_retry(Retry::Temporary),
+                ),
                 (None, None) => None,
             },
             false => running
@@ -148,7 +151,7 @@ impl Driver<'_> {
         let context = self.scope.context;
         if !before {
             let message = "the run was cancelled; the results of its existing batches are fetched";
-            context.report(&Event::Warning { message });
+            context.warn(context.subject(), message);
         }
         for at in 0..self.slots.len() {
             let Some(work) = &self.slots[at] else {
@@ -160,7 +163,7 @@ impl Driver<'_> {
                 let message = format!(
                     "{batch} is not cancelled: it is not certain that it belongs to this run"
                 );
-                context.report(&Event::Warning { message: &message });
+                context.warn(context.subject().of_batch(batch), &message);
             }
             self.cancel_now(at);
         }

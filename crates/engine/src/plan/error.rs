@@ -26,12 +26,30 @@ impl From<PlanError> for Error {
     fn from(error: PlanError) -> Self {
         match error {
             PlanError::Failed(error) => error,
-            PlanError::Input(bad) => Self::invalid_input(bad.to_string()),
+            PlanError::Input(bad) => Self::invalid_input(bad.sentence()).with_source(bad),
         }
     }
 }
 
-/// Invalid requests of an input: all counted, the first few named.
+/// Invalid requests of an input: all counted, the first few named. It is the
+/// [source](std::error::Error::source) of the [`InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) error of a call, so
+/// that a web service can answer with the ids that its caller has to fix.
+///
+/// ```no_run
+/// # use lmbatch_engine as lmbatch;
+/// # async fn example(invoker: lmbatch::LMInvoker, requests: Vec<(String, String)>) -> lmbatch_core::Result<()> {
+/// use std::error::Error as _;
+/// use lmbatch::BadInput;
+///
+/// if let Err(error) = invoker.batch().create(requests).prepare().await {
+///     let bad = error.source().and_then(|source| source.downcast_ref::<BadInput>());
+///     for request in bad.map(|bad| bad.first.as_slice()).unwrap_or_default() {
+///         println!("422 {:?}: {}", request.id, request.reason);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct BadInput {
@@ -52,13 +70,32 @@ impl BadInput {
         }
     }
 
+    /// Returns one sentence that names the first invalid requests.
+    fn sentence(&self) -> String {
+        let mut sentence = self.to_string();
+        for bad in &self.first {
+            sentence.push_str("; ");
+            sentence.push_str(&bad.to_string());
+        }
+        sentence
+    }
+
     pub(crate) fn trim(&mut self) {
         self.first.sort_by_key(|bad| bad.position);
         self.first.truncate(MAX_SHOWN_REQUESTS);
     }
 }
 
-/// One invalid request of an input.
+/// One invalid request of an input, as [`BadInput`] names it.
+///
+/// ```
+/// # use lmbatch_engine as lmbatch;
+/// use lmbatch::BadRequest;
+///
+/// fn line(bad: &BadRequest) -> String {
+///     format!("{}: {}", bad.id.as_deref().unwrap_or("(no id)"), bad.reason)
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BadRequest {
@@ -66,24 +103,28 @@ pub struct BadRequest {
     pub position: u64,
     /// Caller's id, if it could be read.
     pub id: Option<String>,
-    /// Reason why the request is invalid.
+    /// Reason why the request is invalid, without content of the request.
     pub reason: String,
 }
 
-impl fmt::Display for BadInput {
+impl fmt::Display for BadRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = if self.count == 1 {
-            "request is"
-        } else {
-            "requests are"
-        };
-        write!(f, "{} {plural} not valid", self.count)?;
-        for bad in &self.first {
-            match &bad.id {
-                Some(id) => write!(f, "; {id:?} (number {}): {}", bad.position, bad.reason)?,
-                None => write!(f, "; number {}: {}", bad.position, bad.reason)?,
-            }
+        match &self.id {
+            Some(id) => write!(f, "{id:?} (number {}): {}", self.position, self.reason),
+            None => write!(f, "number {}: {}", self.position, self.reason),
         }
-        Ok(())
     }
 }
+
+/// The requests are not named again, since the message of the error of the call names them.
+impl fmt::Display for BadInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = match self.count {
+            1 => "request is",
+            _ => "requests are",
+        };
+        write!(f, "{} {plural} not valid", self.count)
+    }
+}
+
+impl std::error::Error for BadInput {}

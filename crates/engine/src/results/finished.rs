@@ -6,6 +6,7 @@ use lmbatch_core::{
     BatchId, BatchSnapshot, BatchStatus, Closed, Error, ErrorKind, RequestError, Result, Segment,
     ShardState, SpoolFile,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::results::merge::Layers;
 use crate::results::tally::Tally;
@@ -63,7 +64,7 @@ pub(crate) enum Index {
 ///     format!("the provider counts {} requests, its results have {}", found.counted, found.read)
 /// }
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CountMismatch {
     /// Number of requests that the provider counts as answered or failed.

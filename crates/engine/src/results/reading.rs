@@ -122,6 +122,11 @@ impl Results {
         self
     }
 
+    /// Returns the number of bytes of all parts that were read to their ends.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
     pub(crate) fn tally(&self) -> Tally {
         self.tally
     }

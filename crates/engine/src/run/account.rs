@@ -7,7 +7,7 @@ use lmbatch_core::{
 };
 
 use crate::context::Context;
-use crate::event::Event;
+use crate::event::EventSubject;
 
 /// Maximum number of batches whose status is requested to recognise an account.
 const MAX_CHECKED: usize = 3;
@@ -62,7 +62,7 @@ impl Context {
                     "the run {} was recorded with another key; the provider is asked whether this key is of the same account",
                     run.id
                 );
-                self.report(&Event::Warning { message: &message });
+                self.warn(EventSubject::of_run(&run.id), &message);
                 match self.evidence(run).await? {
                     Evidence::Known => {}
                     Evidence::Nothing if matched == AccountMatch::KeyChanged && !confirmed => {}
@@ -154,7 +154,7 @@ impl Context {
                     "the handle of {} was made with another key; the provider is asked whether this key is of the same account",
                     handle.batch
                 );
-                self.report(&Event::Warning { message: &message });
+                self.warn(self.subject().of_batch(&handle.batch), &message);
                 Ok(true)
             }
         }

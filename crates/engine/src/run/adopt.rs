@@ -11,7 +11,6 @@ use lmbatch_core::{
 
 use crate::context::Context;
 use crate::counted;
-use crate::event::Event;
 use crate::pages::items;
 use crate::plan::Plan;
 use crate::services::origin::{Survey, is_one_model};
@@ -188,7 +187,7 @@ impl Context {
             let refuse = |why: String| Err(Error::invalid_input(why).with_batch(batch.clone()));
             let snapshot = self.status(batch).await?;
             if !snapshot.status.is_terminal() {
-                return Err(Error::new(ErrorKind::Timeout)
+                return Err(Error::new(ErrorKind::NotEnded)
                     .with_message(
                         "the batch has not ended; only its results show which requests it holds",
                     )
@@ -371,7 +370,7 @@ impl Context {
                     "{} carries the same label as {}, which is adopted; both are paid for",
                     other.id, oldest.id
                 );
-                self.report(&Event::Warning { message: &message });
+                self.warn(self.subject().of_batch(&other.id), &message);
             }
             each.insert(number, oldest);
         }

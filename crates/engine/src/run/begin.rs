@@ -7,9 +7,9 @@ use lmbatch_core::{Nonce, RequestSource, Result, RunRecord, ShardRecord};
 
 use crate::blocking::blocking;
 use crate::context::Context;
-use crate::event::Event;
+use crate::event::{Event, EventSubject};
 use crate::plan::error::PlanError;
-use crate::plan::ids::{IdChoice, check_run_name};
+use crate::plan::ids::{IdChoice, check_run_name, run_id};
 use crate::plan::planned_request::Visit;
 use crate::plan::{Plan, Planner};
 use crate::policy::RunOptions;
@@ -81,15 +81,19 @@ impl Context {
             visit,
         };
         let (plan, warning) = blocking(move || planner.plan(source)).await??;
+        let run = run_id(plan.nonce.as_str());
+        let subject = EventSubject::of_run(&run);
         if let Some(message) = &warning {
-            self.report(&Event::Warning { message });
+            self.warn(subject, message);
         }
         self.report(&Event::Planned {
+            subject,
             requests: plan.requests(),
             bytes: plan.bytes(),
         });
         if !plan.schema_notes().is_empty() {
             self.report(&Event::SchemaChanged {
+                subject,
                 notes: plan.schema_notes(),
             });
         }

@@ -28,6 +28,7 @@ impl Context {
         }
         let mut context = self.clone();
         context.last_failure = LastFailure::default();
+        context.run = Some(run.id.clone());
         context.started = Some(self.started());
         let handles = Arc::clone(&plan.handles);
         let record = run.clone();
@@ -156,7 +157,9 @@ impl Context {
             ErrorKind::Doubt if error.provider().is_none() => {
                 error.with_provider(self.provider.codec().id().clone())
             }
-            ErrorKind::Timeout if std::error::Error::source(&error).is_none() => {
+            ErrorKind::Timeout | ErrorKind::NotEnded
+                if std::error::Error::source(&error).is_none() =>
+            {
                 match self.last_failure.last() {
                     Some(last) => error.with_source(last),
                     None => error,

@@ -3,7 +3,7 @@
 use lmbatch_core::{Certainty, Result, RunRecord, ShardState};
 
 use crate::context::Context;
-use crate::event::Event;
+use crate::event::EventSubject;
 
 impl Context {
     pub(crate) async fn cancel_run(&self, run: &RunRecord) -> Result<u64> {
@@ -23,7 +23,7 @@ impl Context {
                     let message = format!(
                         "{batch} is not cancelled: it is not certain that it belongs to this run"
                     );
-                    self.report(&Event::Warning { message: &message });
+                    self.warn(EventSubject::of_run(&run.id).of_batch(batch), &message);
                     continue;
                 }
                 match self.cancel(batch).await {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lmbatch_core::{BatchId, Error, ErrorKind, Result, RunClaim, RunRecord, ShardState};
 
 use crate::context::Context;
-use crate::event::Event;
+use crate::event::{Event, EventSubject};
 use crate::plan::Plan;
 use crate::policy::RunOptions;
 use crate::results::finished::RunResults;
@@ -93,6 +93,7 @@ impl Context {
             }
         }
         self.report(&Event::Following {
+            subject: EventSubject::of_run(run),
             held: held.message().unwrap_or_default(),
             ended,
             batches: shards.len() as u64,

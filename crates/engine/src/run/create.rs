@@ -36,6 +36,7 @@ impl Work {
         let shard = &self.planned.shard;
         if prior.is_none() && self.failures == 0 {
             context.report(&Event::Staging {
+                subject: self.subject(),
                 label: &shard.label,
                 bytes: shard.len(),
             });
@@ -108,7 +109,7 @@ impl Work {
                 "{} already carries the label of this shard and is adopted: the ledger is a copy or was restored from a backup",
                 oldest.id
             );
-            context.report(&Event::Warning { message: &message });
+            context.warn(self.subject(), &message);
             let proof = Proof::proved("it carried the label of the shard before a create was sent");
             return self
                 .acknowledge(context, oldest.id.clone(), proof, true)
@@ -171,6 +172,7 @@ impl Work {
             return Ok(next);
         }
         context.report(&Event::Creating {
+            subject: self.subject(),
             label: &self.planned.shard.label,
         });
         let error = match context.provider.create(&self.planned.shard, &intent).await {
@@ -190,10 +192,7 @@ impl Work {
                 // There is no batch: the next process or call need not search for one.
                 let staged = ShardState::Staged(intent.staged);
                 self.advance(context, staged).await?;
-                context.report(&Event::Retrying {
-                    error: &error,
-                    wait,
-                });
+                context.tell_retry(self.subject(), &error, wait);
                 Ok(match error.retry_after() {
                     Some(_) => Next::Pause(wait),
                     None => Next::In(wait),
@@ -269,7 +268,7 @@ impl Work {
             "the ledger has lost the record of a create of {}; its batch is searched for before another is created",
             shard.label
         );
-        context.report(&Event::Warning { message: &message });
+        context.warn(self.subject(), &message);
         if !self.is_of(checksum) {
             let intent = context.intent_of(shard, Staged::default());
             let looked = "other requests were sent under its label before the ledger was replaced";

@@ -181,7 +181,7 @@ impl Fetch {
                     "the results of batch {} are given up: {error}",
                     self.batch()
                 );
-                context.report(&Event::Warning { message: &message });
+                context.warn(context.subject().of_batch(self.batch()), &message);
                 self.given_up = true;
                 ResultSet::default()
             }
@@ -238,10 +238,7 @@ impl Fetch {
             true => self.again_at.saturating_sub(context.clock.elapsed()),
         };
         let wait = wait.min(left);
-        context.report(&Event::Retrying {
-            error: &short,
-            wait,
-        });
+        context.tell_retry(context.subject().of_batch(self.batch()), &short, wait);
         Ok(Fetched::Again(wait))
     }
 
@@ -274,7 +271,7 @@ impl Fetch {
             }
             Part::Failed(error) if gives_up && is_for_now(&error) => {
                 let message = format!("a part of the results is given up: {error}");
-                context.report(&Event::Warning { message: &message });
+                context.warn(context.subject().of_batch(self.batch()), &message);
                 self.given_up = true;
                 Duration::ZERO
             }
@@ -283,7 +280,15 @@ impl Fetch {
                 if left.is_zero() && is_gone(&error) {
                     return Err(error);
                 }
-                let short = incomplete(self.batch(), &self.promised, None, 0).with_source(error);
+                let short = incomplete(self.batch(), &self.promised, None, 0);
+                // A source is not printed, and an answer in the place of results has a cause of its own.
+                let short = match error.kind() {
+                    ErrorKind::MalformedResponse => short.with_message(format!(
+                        "the results cannot be read: {error}; no request is sent again, and a later attempt reads the results again"
+                    )),
+                    _ => short,
+                };
+                let short = short.with_source(error);
                 return self.again(context, left, short, complete).await;
             }
             Part::Failed(error) => return Err(error),
@@ -351,7 +356,7 @@ impl Fetch {
             self.batch(),
             counted::requests(counted)
         );
-        context.report(&Event::Warning { message: &message });
+        context.warn(context.subject().of_batch(self.batch()), &message);
     }
 
     /// Drops incomplete results, and waits until they are read again.
@@ -403,10 +408,7 @@ impl Fetch {
         let random = context.rng.next_f64();
         let wait = match context.retries.decide(open.attempt, &error, random) {
             Decision::RetryAfter(wait) => {
-                context.report(&Event::Retrying {
-                    error: &error,
-                    wait,
-                });
+                context.tell_retry(context.subject().of_batch(self.batch()), &error, wait);
                 wait
             }
             _ if from_the_middle => {
@@ -483,12 +485,27 @@ impl Fetch {
         }
     }
 
+    /// Returns the largest number of bytes that the results may have: a row of the largest size for each request, and one
+    /// more for what is no row. Endless results would fill the disk. `None` where the number of requests is unknown.
+    fn max_bytes(&self, context: &Context) -> Option<u64> {
+        let requests = self.ended.requests.or(self.ended.snapshot.counts.total)?;
+        let row = context.max_row_bytes as u64;
+        Some(requests.saturating_add(1).saturating_mul(row))
+    }
+
     async fn take(
         &mut self,
         context: &Context,
         mut reading: Reading,
         pieces: Vec<Bytes>,
     ) -> Result<(Result<()>, Reading)> {
+        if let Some(most) = self.max_bytes(context) {
+            let before = self.results.as_ref().map_or(0, |results| results.bytes());
+            let pieces: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+            if before + reading.written() + pieces > most {
+                return Ok((Err(too_long(most)), reading));
+            }
+        }
         let (taken, rows, reading) = self
             .with(move |results| {
                 let taken = results.take(&mut reading, &pieces);
@@ -496,6 +513,7 @@ impl Fetch {
             })
             .await?;
         context.report(&Event::Fetching {
+            subject: context.subject().of_batch(self.batch()),
             rows,
             bytes: reading.written(),
         });
@@ -639,9 +657,12 @@ impl Context {
             let message = format!(
                 "{undelivered} {requests} without a result row may have been answered and billed: undelivered answers are sent again only on request"
             );
-            self.report(&Event::Warning { message: &message });
+            self.warn(subject, &message);
         }
-        self.report(&Event::Fetched { rows: tally.rows });
+        self.report(&Event::Fetched {
+            subject,
+            rows: tally.rows,
+        });
     }
 }
 
@@ -681,6 +702,13 @@ fn incomplete(batch: &BatchId, promised: &Promised, short: Option<u64>, broken: 
         .with_message(format!(
             "{shown}; no request is sent again, and a later attempt reads the results again"
         ))
+}
+
+fn too_long(most: u64) -> Error {
+    Error::malformed(format!(
+        "the results are longer than {most} bytes, the most that the requests of the batch can have; the rest is not read"
+    ))
+    .with_operation("read the results")
 }
 
 fn lost() -> Error {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::blocking::blocking;
 use crate::context::Context;
 use crate::driver;
-use crate::event::Event;
+use crate::event::EventSubject;
 use crate::plan::Plan;
 use crate::policy::RunOptions;
 use crate::results::collect::{Collected, Maker, SealedShard, Stored, damaged};
@@ -53,6 +53,11 @@ impl<'a> Job<'a> {
             unrepaired: 0,
             plan,
         })
+    }
+
+    /// Returns the subject of events about the run.
+    pub(crate) fn subject(&self) -> EventSubject<'_> {
+        EventSubject::of_run(&self.run.id)
     }
 
     /// Refuses a run with a batch whose results are not sealed: requests that are sent again now
@@ -132,7 +137,7 @@ impl<'a> Job<'a> {
                 let message = format!(
                     "the results file {name} is damaged; its results are read again from the provider"
                 );
-                self.context.report(&Event::Warning { message: &message });
+                self.context.warn(self.subject(), &message);
             }
             if let Some(work) = self.works.get_mut(*number as usize) {
                 work.read_again();
@@ -167,7 +172,7 @@ impl<'a> Job<'a> {
                 let message = format!(
                     "the spool file {name} is damaged, and its outcomes are left out; when the run is resumed, they are read again from the provider"
                 );
-                self.context.report(&Event::Warning { message: &message });
+                self.context.warn(self.subject(), &message);
             }
             if let Some(work) = self.works.get_mut(number as usize) {
                 work.read_again();

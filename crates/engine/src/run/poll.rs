@@ -72,6 +72,7 @@ impl Poll {
         let wait = match answer {
             Ok(snapshot) if snapshot.status.is_terminal() => {
                 context.report(&Event::Polled {
+                    subject: context.subject().of_batch(&self.batch),
                     snapshot: &snapshot,
                     next: None,
                 });
@@ -84,11 +85,12 @@ impl Poll {
                     let message = format!(
                         "the provider reports the unknown batch status {word:?}; the batch is treated as running"
                     );
-                    context.report(&Event::Warning { message: &message });
+                    context.warn(context.subject().of_batch(&self.batch), &message);
                     self.warned = true;
                 }
                 let wait = context.polling.wait(self.polls, snapshot.poll_after);
                 context.report(&Event::Polled {
+                    subject: context.subject().of_batch(&self.batch),
                     snapshot: &snapshot,
                     next: Some(wait),
                 });
@@ -118,10 +120,7 @@ impl Poll {
                     .wait_after_failure(&error, self.failures)
                     .max(context.polling.wait(self.polls, None))
                     .min(patience.saturating_sub(failing));
-                context.report(&Event::Retrying {
-                    error: &error,
-                    wait,
-                });
+                context.tell_retry(context.subject().of_batch(&self.batch), &error, wait);
                 wait
             }
         };

@@ -35,6 +35,7 @@ impl Work {
         next.progress.search = Some(search);
         self.put(context, next).await?;
         context.report(&Event::Doubt {
+            subject: self.subject(),
             label: &label,
             max_search_time: context.doubt.total_wait(),
         });
@@ -116,7 +117,7 @@ impl Work {
                         "the create made several batches, and each is paid for: {}",
                         names(&batches)
                     );
-                    context.report(&Event::Warning { message: &message });
+                    context.warn(self.subject(), &message);
                 }
                 // Batches come newest first: the last is the oldest.
                 if let Some(oldest) = batches.pop() {

@@ -17,7 +17,6 @@ use lmbatch_core::{
 use crate::blocking::blocking;
 use crate::context::Context;
 use crate::counted;
-use crate::event::Event;
 use crate::plan::Plan;
 use crate::plan::ids::request_id;
 use crate::plan::planned::{PlannedShard, planned};
@@ -81,7 +80,7 @@ impl Job<'_> {
             Err(error) if error.kind() == ErrorKind::InvalidInput => {
                 let message =
                     format!("the answers that do not fit their schemas are not repaired: {error}");
-                self.context.report(&Event::Warning { message: &message });
+                self.context.warn(self.subject(), &message);
                 Ok(false)
             }
             sent => sent.map(|requests| requests > 0),
@@ -129,14 +128,15 @@ impl Job<'_> {
         };
         let (new, left) = blocking(move || repair.write(&collected)).await??;
         if !left.has_schema {
-            self.context.report(&Event::Warning {
-                message: "no answer is repaired, since no request of the run has a schema",
-            });
+            self.context.warn(
+                self.subject(),
+                "no answer is repaired, since no request of the run has a schema",
+            );
         }
         if left.count > self.unrepaired {
             self.unrepaired = left.count;
             let message = left.message();
-            self.context.report(&Event::Warning { message: &message });
+            self.context.warn(self.subject(), &message);
         }
         Ok(new)
     }

@@ -35,7 +35,7 @@ impl Job<'_> {
             // Existing outcomes are returned nevertheless.
             Err(error) if error.kind() == ErrorKind::InvalidInput => {
                 let message = format!("the unanswered requests are not sent again: {error}");
-                self.context.report(&Event::Warning { message: &message });
+                self.context.warn(self.subject(), &message);
                 return Ok(false);
             }
             Err(error) => return Err(error),
@@ -44,7 +44,7 @@ impl Job<'_> {
             // Under a cost limit that was set later, a request may have no bound.
             Err(error) if error.kind() == ErrorKind::InvalidInput => {
                 let message = format!("the unanswered requests are not sent again: {error}");
-                self.context.report(&Event::Warning { message: &message });
+                self.context.warn(self.subject(), &message);
                 Ok(false)
             }
             sent => sent.map(|requests| requests > 0),
@@ -74,10 +74,12 @@ impl Job<'_> {
         self.context
             .report(&match new.iter().any(|planned| planned.repair) {
                 true => Event::Repairing {
+                    subject: self.subject(),
                     requests,
                     attempt: number,
                 },
                 false => Event::Requeued {
+                    subject: self.subject(),
                     requests,
                     attempt: number,
                 },

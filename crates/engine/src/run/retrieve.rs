@@ -111,7 +111,7 @@ impl Context {
             snapshot.status
         );
         // The error is temporary: the batch will end, and the same call succeeds then.
-        let error = Error::new(ErrorKind::Timeout)
+        let error = Error::new(ErrorKind::NotEnded)
             .with_message(message)
             .with_retry(Retry::Temporary)
             .with_batch(snapshot.id);

@@ -10,7 +10,7 @@ use lmbatch_core::{
 };
 
 use crate::context::Context;
-use crate::event::Event;
+use crate::event::{Event, EventSubject};
 use crate::plan::handles::{RunHandles, ShardHandle};
 use crate::plan::planned::PlannedShard;
 use crate::policy::OnDoubt;
@@ -212,6 +212,15 @@ impl Work {
         both.is_none_or(|(sent, own)| sent == own)
     }
 
+    /// Returns the subject of events about the shard.
+    pub(crate) fn subject(&self) -> EventSubject<'_> {
+        EventSubject {
+            run: Some(&self.record.key.run),
+            label: Some(&self.planned.shard.label),
+            batch: self.record.state.batch(),
+        }
+    }
+
     /// Records a batch as that of the shard.
     pub(crate) async fn acknowledge(
         &mut self,
@@ -223,6 +232,7 @@ impl Work {
         // The event comes first, so that the observer knows the id even if the ledger fails.
         let handle = self.handle.created(&batch);
         context.report(&Event::Created {
+            subject: self.subject().of_batch(&batch),
             batch: &batch,
             found,
             handle: &handle,
@@ -235,7 +245,7 @@ impl Work {
         {
             // A failure is only reported, since the ledger is about to record the batch too.
             let message = error.to_string();
-            context.report(&Event::Warning { message: &message });
+            context.warn(self.subject(), &message);
         }
         let state = ShardState::Created {
             batch: batch.clone(),
@@ -272,7 +282,7 @@ impl Work {
             match self.again(context, error.with_batch(batch)) {
                 Next::Held(error) => {
                     let message = format!("the batch was not cancelled: {error}");
-                    context.report(&Event::Warning { message: &message });
+                    context.warn(self.subject(), &message);
                 }
                 next => return Ok(next),
             }
@@ -300,7 +310,7 @@ impl Work {
         error: Error,
     ) -> Result<Next> {
         let message = error.to_string();
-        context.report(&Event::Warning { message: &message });
+        context.warn(self.subject(), &message);
         let Some(mut intent) = self.record.doubted.clone() else {
             return Ok(Next::Held(error));
         };

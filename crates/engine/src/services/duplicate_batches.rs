@@ -13,7 +13,6 @@ use lmbatch_core::{
 };
 
 use crate::context::Context;
-use crate::event::Event;
 use crate::pages::pages;
 use crate::results::finished::DuplicateBatch;
 use crate::run::job::Job;
@@ -73,7 +72,7 @@ impl Context {
                     let message = format!(
                         "a create may have created a second batch, but the provider's list could not be searched for it: {error}"
                     );
-                    self.report(&Event::Warning { message: &message });
+                    self.warn(self.subject(), &message);
                 }
                 return Vec::new();
             }
@@ -89,7 +88,10 @@ impl Context {
                     duplicate_batch.duplicate
                 ),
             };
-            self.report(&Event::Warning { message: &message });
+            self.warn(
+                self.subject().of_batch(&duplicate_batch.duplicate),
+                &message,
+            );
         }
         duplicate_batches
     }

@@ -52,7 +52,8 @@ impl Context {
     pub(crate) async fn origin(&self, batch: &BatchId) -> Result<Option<Nonce>> {
         let snapshot = self.status(batch).await?;
         if !snapshot.status.is_terminal() {
-            return Err(Error::new(ErrorKind::Timeout)
+            return Err(Error::new(ErrorKind::NotEnded)
+                .with_retry(Retry::Temporary)
                 .with_message(format!(
                     "the batch is {}, and only the rows of its results show to which run it belongs; adopt it when it has ended, and do not send its input again until then",
                     snapshot.status

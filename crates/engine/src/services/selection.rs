@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use lmbatch_core::{
-    AnswerView, AnsweredRequest, Error, ErrorKind, OutcomeView, Problem, Result, RunRecord, Verdict,
+    AnswerView, AnsweredRequest, Error, ErrorKind, OutcomeView, Problem, Result, Retry, RunRecord,
+    Verdict,
 };
 
 use crate::context::Context;
@@ -170,7 +171,8 @@ impl Context {
     ) -> Result<SelectedRequests> {
         let finished = self.partial_results(run).await?;
         if !finished.is_complete() {
-            return Err(Error::new(ErrorKind::Timeout)
+            return Err(Error::new(ErrorKind::NotEnded)
+                .with_retry(Retry::Temporary)
                 .with_message(format!("the run {} has not ended", run.id)));
         }
         select(&mut self.outcomes(&finished)?, filter)

@@ -232,7 +232,7 @@ async fn an_answer_that_makes_its_request_too_long_is_left_with_a_warning() {
     let messages = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&messages);
     let engine = free(&world).with_observer(Arc::new(move |event: &Event<'_>| {
-        if let Event::Warning { message } = event {
+        if let Event::Warning { message, .. } = event {
             heard.lock().unwrap().push((*message).to_owned());
         }
     }));

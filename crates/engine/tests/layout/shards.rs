@@ -139,7 +139,7 @@ async fn shards_that_are_sent_again_have_the_minimum_number_of_requests() {
     let warnings: Arc<Mutex<Vec<String>>> = Arc::default();
     let messages = Arc::clone(&warnings);
     let listen = move |event: &Event<'_>| {
-        if let Event::Warning { message } = event {
+        if let Event::Warning { message, .. } = event {
             messages.lock().unwrap().push((*message).to_owned());
         }
     };

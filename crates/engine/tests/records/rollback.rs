@@ -45,7 +45,7 @@ impl World {
                 ..BatchLimit::default()
             })
             .observe(move |event: &Event<'_>| {
-                if let Event::Warning { message } = event {
+                if let Event::Warning { message, .. } = event {
                     warnings.lock().unwrap().push((*message).to_owned());
                 }
             })

@@ -1,7 +1,9 @@
 //! Builder that checks the configuration of the provider.
 
 use lmbatch_core::{Error, ErrorKind, Result};
-use lmbatch_http::{HeaderMap, HeaderName, HeaderValue, HttpClient, HttpOptions, Identity};
+use lmbatch_http::{
+    ClientOptions, HeaderMap, HeaderName, HeaderValue, HttpClient, HttpOptions, Identity,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::client::AnthropicClient;
@@ -38,11 +40,15 @@ impl Anthropic {
 #[derive(Debug, Clone, Default)]
 pub struct AnthropicBuilder {
     pub(crate) config: AnthropicConfig,
+    client: ClientOptions,
 }
 
 impl From<AnthropicConfig> for AnthropicBuilder {
     fn from(config: AnthropicConfig) -> Self {
-        Self { config }
+        Self {
+            config,
+            client: ClientOptions::default(),
+        }
     }
 }
 
@@ -61,6 +67,7 @@ impl AnthropicBuilder {
                 base_url: set("ANTHROPIC_BASE_URL").unwrap_or_else(|| DEFAULT_BASE_URL.to_owned()),
                 ..AnthropicConfig::default()
             },
+            client: ClientOptions::default(),
         }
     }
 
@@ -100,6 +107,12 @@ impl AnthropicBuilder {
         self
     }
 
+    /// Sets timeouts, additional headers, root certificates and the proxy of the HTTP client.
+    pub fn client_options(mut self, options: ClientOptions) -> Self {
+        self.client = options;
+        self
+    }
+
     /// Builds the provider after checking the configuration.
     ///
     /// # Errors
@@ -118,7 +131,7 @@ impl AnthropicBuilder {
         if config.max_tokens == 0 {
             return Err(Error::invalid_input("max_tokens must be at least 1"));
         }
-        let options = HttpOptions::new("anthropic", &config.base_url)?;
+        let options = HttpOptions::with_client_options("anthropic", &config.base_url, self.client)?;
         let scopes = [config.workspace.as_deref().unwrap_or_default()];
         let identity = Identity::new(&options.base_url, key, &scopes);
         let mut headers = HeaderMap::new();
@@ -228,5 +241,18 @@ mod tests {
         let builder = Anthropic::builder().api_key("sk-canary");
         assert!(!format!("{builder:?}").contains("canary"));
         assert!(!format!("{:?}", builder.build().unwrap()).contains("canary"));
+    }
+
+    #[test]
+    fn client_options_reach_the_client() {
+        let build = |options: ClientOptions| {
+            let builder = Anthropic::builder().api_key("sk-canary");
+            builder.client_options(options).build()
+        };
+        assert!(build(ClientOptions::new().header("x-gateway", "1")).is_ok());
+        let error = build(ClientOptions::new().header("anthropic-version", "1")).unwrap_err();
+        assert!(error.to_string().contains("anthropic-version"), "{error}");
+        let error = build(ClientOptions::new().proxy("canary")).unwrap_err();
+        assert!(error.to_string().contains("proxy"), "{error}");
     }
 }

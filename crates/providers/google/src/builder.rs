@@ -1,7 +1,7 @@
 //! Builder that checks the configuration of the provider.
 
 use lmbatch_core::{Error, ErrorKind, Result};
-use lmbatch_http::{HeaderMap, HeaderName, HttpClient, HttpOptions, Identity};
+use lmbatch_http::{ClientOptions, HeaderMap, HeaderName, HttpClient, HttpOptions, Identity};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::client::GoogleClient;
@@ -38,11 +38,15 @@ impl Google {
 #[derive(Debug, Clone, Default)]
 pub struct GoogleBuilder {
     pub(crate) config: GoogleConfig,
+    client: ClientOptions,
 }
 
 impl From<GoogleConfig> for GoogleBuilder {
     fn from(config: GoogleConfig) -> Self {
-        Self { config }
+        Self {
+            config,
+            client: ClientOptions::default(),
+        }
     }
 }
 
@@ -59,6 +63,7 @@ impl GoogleBuilder {
                     .unwrap_or_else(|| DEFAULT_BASE_URL.to_owned()),
                 ..GoogleConfig::default()
             },
+            client: ClientOptions::default(),
         }
     }
 
@@ -93,6 +98,12 @@ impl GoogleBuilder {
         self
     }
 
+    /// Sets timeouts, additional headers, root certificates and the proxy of the HTTP client.
+    pub fn client_options(mut self, options: ClientOptions) -> Self {
+        self.client = options;
+        self
+    }
+
     /// Builds the provider after checking the configuration.
     ///
     /// # Errors
@@ -114,7 +125,7 @@ impl GoogleBuilder {
                 "api_version must be a word such as v1beta",
             ));
         }
-        let options = HttpOptions::new("google", &config.base_url)?;
+        let options = HttpOptions::with_client_options("google", &config.base_url, self.client)?;
         let identity = Identity::new(&options.base_url, key, &[]);
         let credential = (
             HeaderName::from_static("x-goog-api-key"),
@@ -192,5 +203,18 @@ mod tests {
         let builder = Google::builder().api_key("sk-canary");
         assert!(!format!("{builder:?}").contains("canary"));
         assert!(!format!("{:?}", builder.build().unwrap()).contains("canary"));
+    }
+
+    #[test]
+    fn client_options_reach_the_client() {
+        let build = |options: ClientOptions| {
+            let builder = Google::builder().api_key("sk-canary");
+            builder.client_options(options).build()
+        };
+        assert!(build(ClientOptions::new().header("x-gateway", "1")).is_ok());
+        let error = build(ClientOptions::new().header("x-goog-api-key", "1")).unwrap_err();
+        assert!(error.to_string().contains("x-goog-api-key"), "{error}");
+        let error = build(ClientOptions::new().proxy("canary")).unwrap_err();
+        assert!(error.to_string().contains("proxy"), "{error}");
     }
 }

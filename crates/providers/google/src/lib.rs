@@ -13,5 +13,6 @@ mod wire;
 pub use builder::GoogleBuilder;
 pub use config::{DEFAULT_BASE_URL, GoogleConfig, Route, SafetySetting, SchemaField};
 pub use factory::factory;
+pub use lmbatch_http::ClientOptions;
 pub use provider::Google;
 pub use translate::GoogleCodec;

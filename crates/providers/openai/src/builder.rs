@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use lmbatch_core::{Error, ErrorKind, Result};
-use lmbatch_http::{HeaderMap, HeaderName, HeaderValue, HttpClient, HttpOptions, Identity};
+use lmbatch_http::{
+    ClientOptions, HeaderMap, HeaderName, HeaderValue, HttpClient, HttpOptions, Identity,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::client::OpenAiClient;
@@ -40,11 +42,15 @@ impl OpenAi {
 #[derive(Debug, Clone, Default)]
 pub struct OpenAiBuilder {
     pub(crate) config: OpenAiConfig,
+    client: ClientOptions,
 }
 
 impl From<OpenAiConfig> for OpenAiBuilder {
     fn from(config: OpenAiConfig) -> Self {
-        Self { config }
+        Self {
+            config,
+            client: ClientOptions::default(),
+        }
     }
 }
 
@@ -61,6 +67,7 @@ impl OpenAiBuilder {
                 project: set("OPENAI_PROJECT_ID"),
                 ..OpenAiConfig::default()
             },
+            client: ClientOptions::default(),
         }
     }
 
@@ -95,6 +102,12 @@ impl OpenAiBuilder {
         self
     }
 
+    /// Sets timeouts, additional headers, root certificates and the proxy of the HTTP client.
+    pub fn client_options(mut self, options: ClientOptions) -> Self {
+        self.client = options;
+        self
+    }
+
     /// Builds the provider after checking the configuration.
     ///
     /// # Errors
@@ -119,7 +132,7 @@ impl OpenAiBuilder {
                 "file_expires_after must be between an hour and 30 days",
             ));
         }
-        let options = HttpOptions::new("openai", &config.base_url)?;
+        let options = HttpOptions::with_client_options("openai", &config.base_url, self.client)?;
         let scopes = [
             config.organization.as_deref().unwrap_or_default(),
             config.project.as_deref().unwrap_or_default(),
@@ -234,5 +247,18 @@ mod tests {
         let builder = OpenAi::builder().api_key("sk-canary");
         assert!(!format!("{builder:?}").contains("canary"));
         assert!(!format!("{:?}", builder.build().unwrap()).contains("canary"));
+    }
+
+    #[test]
+    fn client_options_reach_the_client() {
+        let build = |options: ClientOptions| {
+            let builder = OpenAi::builder().api_key("sk-canary").project("p");
+            builder.client_options(options).build()
+        };
+        assert!(build(ClientOptions::new().header("x-gateway", "1")).is_ok());
+        let error = build(ClientOptions::new().header("openai-project", "1")).unwrap_err();
+        assert!(error.to_string().contains("openai-project"), "{error}");
+        let error = build(ClientOptions::new().proxy("canary")).unwrap_err();
+        assert!(error.to_string().contains("proxy"), "{error}");
     }
 }

@@ -13,5 +13,6 @@ mod wire;
 pub use builder::OpenAiBuilder;
 pub use config::{DEFAULT_BASE_URL, Endpoint, OpenAiConfig};
 pub use factory::factory;
+pub use lmbatch_http::ClientOptions;
 pub use provider::OpenAi;
 pub use translate::{OpenAiCodec, codec};

@@ -1,50 +1,14 @@
 use std::sync::Arc;
 
 use lmbatch_core::{
-    AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus,
-    ErrorKind, Intent, Label, ResultPart, ResultSet, RowStream, Shard, ShardKey, ShardRecord,
-    ShardState,
+    AccountId, BatchClass, BatchId, BatchSnapshot, BatchStatus, ErrorKind, Label, ShardKey,
+    ShardRecord, ShardState,
 };
 
 use super::*;
 use crate::memory::MemoryLedger;
+use crate::mock::MockProvider;
 use crate::services::fixture::recorded_run;
-
-mockall::mock! {
-    /// Provider that only reports its account; any other call fails the test.
-    #[derive(Debug)]
-    Provider {
-        fn codec(&self) -> &'static dyn BatchCodec;
-        fn account(&self) -> AccountId;
-        fn create(&self, label: &str) -> Result<BatchId>;
-        fn status(&self, batch: &BatchId) -> Result<BatchSnapshot>;
-        fn results(&self, batch: &BatchId) -> Result<ResultSet>;
-        fn read(&self, from: u64) -> Result<RowStream>;
-    }
-}
-
-// Written by hand, since mockall cannot name the lifetimes of some arguments of the trait.
-#[async_trait::async_trait]
-impl BatchProvider for MockProvider {
-    fn codec(&self) -> &dyn BatchCodec {
-        self.codec()
-    }
-    fn account(&self) -> AccountId {
-        self.account()
-    }
-    async fn create(&self, _: &Shard, intent: &Intent) -> Result<BatchId> {
-        self.create(intent.label.as_str())
-    }
-    async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
-        self.status(batch)
-    }
-    async fn results(&self, _: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
-        self.results(batch)
-    }
-    async fn read(&self, _: &ResultPart, from: u64) -> Result<RowStream> {
-        self.read(from)
-    }
-}
 
 /// Returns a context whose provider only reports its account.
 fn context() -> Context {
