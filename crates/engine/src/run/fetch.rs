@@ -73,10 +73,15 @@ pub(crate) struct Fetch {
     /// True if results that the provider does not deliver are given up. Requests that a run seals
     /// in this way are never sent again by themselves.
     gives_up: bool,
+    /// Time from which the patience counts.
     start: Duration,
     waits: VecDeque<Duration>,
     /// Number of times the provider was asked for the list of parts.
     pub(crate) asked: u32,
+    /// Number of readings that have ended.
+    readings: u32,
+    /// Number of these that read every part.
+    whole_readings: u32,
     /// Number of exchanges that failed in a row.
     failures: u32,
     /// Parts that were read last.
@@ -115,6 +120,8 @@ impl Fetch {
             start: now,
             waits: context.doubt.waits().collect(),
             asked: 0,
+            readings: 0,
+            whole_readings: 0,
             failures: 0,
             read_before: None,
             again_at: now,
@@ -127,10 +134,27 @@ impl Fetch {
         &self.ended.snapshot.id
     }
 
-    /// Returns the time for which incomplete results are still requested.
+    /// Returns the time for which incomplete results are still requested. The transfer of the first
+    /// reading may take longer than that, and does not count.
     fn left(&self, context: &Context) -> Duration {
-        let waited = context.clock.elapsed() - self.start;
+        if self.readings == 0 && self.reading.is_some() {
+            return self.ended.patience;
+        }
+        let waited = context.clock.elapsed().saturating_sub(self.start);
         self.ended.patience.saturating_sub(waited)
+    }
+
+    /// Ends a reading of the results. Patience counts from the end of the first reading, and anew from
+    /// the end of the first one that read every part: a damaged or missing row then has the whole
+    /// time for at least one more reading. Returns the time that is left.
+    fn end_reading(&mut self, context: &Context, left: Duration, is_whole: bool) -> Duration {
+        self.readings += 1;
+        self.whole_readings += u32::from(is_whole);
+        if self.readings == 1 || is_whole && self.whole_readings == 1 {
+            self.start = context.clock.elapsed();
+            return self.ended.patience;
+        }
+        left
     }
 
     /// Makes one exchange with the provider.
@@ -259,6 +283,7 @@ impl Fetch {
         };
         let Some(open) = open else {
             self.reading = Some(parts);
+            let left = self.end_reading(context, left, true);
             return self.judge(context, left).await;
         };
         let gives_up = left.is_zero() && self.gives_up;
@@ -280,6 +305,7 @@ impl Fetch {
             }
             // Some providers say that results are deleted when they are not there yet.
             Part::Failed(error) if is_for_now(&error) => {
+                let left = self.end_reading(context, left, false);
                 if left.is_zero() && is_gone(&error) {
                     return Err(error);
                 }
@@ -308,7 +334,7 @@ impl Fetch {
             })
             .await?;
         // A row that was damaged in transfer is complete when it is read again.
-        let is_final = self.asked > 1 || left.is_zero();
+        let is_final = self.whole_readings > 1 || left.is_zero();
         let is_foreign = self.ended.certainty == Certainty::Presumed && tally.is_foreign();
         if is_foreign && is_final {
             self.with(|results| results.undo()).await?;
