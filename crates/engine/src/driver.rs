@@ -337,7 +337,6 @@ impl<'c> Driver<'c> {
     /// Begins steps of one kind. Returns whether there was a permit for all of them.
     fn begin_all(&mut self, kind: Kind, now: Duration) -> bool {
         let limit = self.scope.context.limits.of(kind);
-        let (paused, polls_paused) = (self.seat.paused_until(), self.seat.polls_paused_until());
         let most = match kind {
             // A fault that affects every create shows at the first one.
             Kind::Create if !self.answered => 1,
@@ -347,10 +346,10 @@ impl<'c> Driver<'c> {
             let Some(&at) = self.ready[place(kind)].front() else {
                 break;
             };
+            let account = self.seat.account();
             let until = match kind {
-                Kind::Local => now,
-                Kind::Poll if self.is_poll(at) => polls_paused,
-                _ => paused,
+                Kind::Poll if !self.is_poll(at) => account.all_paused_until(),
+                kind => account.paused_until(kind),
             };
             if until > now {
                 self.ready[place(kind)].pop_front();
@@ -440,18 +439,22 @@ impl<'c> Driver<'c> {
             Ok(Next::In(wait)) if wait.is_zero() => self.continue_at_once(at, step),
             Ok(Next::In(wait)) => self.schedule(at, now.saturating_add(wait)),
             Ok(Next::Pause(wait)) => {
-                self.seat.pause(now.saturating_add(wait));
+                self.seat.account().pause(now.saturating_add(wait));
                 self.schedule(at, now.saturating_add(wait));
             }
             Ok(Next::PausePolls { own, polls }) => {
-                self.seat.pause_polls(now.saturating_add(polls));
+                self.seat.account().pause_polls(now.saturating_add(polls));
                 self.schedule(at, now.saturating_add(own));
             }
             Ok(Next::ForQuota(error)) => {
+                // No create of the account is sent earlier than the provider asks for, even if a batch
+                // has ended by then.
+                let asked = error.retry_after().unwrap_or_default();
+                self.seat.account().pause_creates(now.saturating_add(asked));
                 // Other batches free quota when they end.
                 if self.has_running_batch() {
                     self.waiting.push(at);
-                    self.schedule(at, now + ROOM);
+                    self.schedule(at, now.saturating_add(ROOM.max(asked)));
                 } else {
                     self.record_failure(at, error);
                 }

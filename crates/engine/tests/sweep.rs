@@ -10,7 +10,9 @@ use std::time::Duration;
 use crate::paused::PausedClock;
 use lmbatch_core::{BatchId, Clock, Delivery, Error, ErrorKind, Request, Result, Retry};
 use lmbatch_engine::{BatchLimit, Event, LMInvoker, MemoryLedger, StepLimits};
-use lmbatch_testing::{FleetRules, Listing, MemoryFleet, MemorySpool, TestRng};
+use lmbatch_testing::{
+    FleetRules, Listing, MemoryFleet, MemoryProvider, MemorySpool, Script, TestRng,
+};
 use tokio::task::JoinSet;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -435,6 +437,83 @@ async fn a_retry_after_of_a_create_pauses_every_run_of_the_account() {
     let during = begun.iter().filter(|at| (1..30).contains(*at));
     assert_eq!(during.count(), 0, "{begun:?}");
     assert_eq!(world.fleet.accepted(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_of_a_download_pauses_every_run_of_the_account() {
+    for method in ["results", "read"] {
+        let world = world(FleetRules {
+            latency: Duration::from_millis(100),
+            takes: Duration::from_secs(100),
+            ..FleetRules::default()
+        });
+        world.fleet.fail(method, [rate_limit(Some(30))]);
+        runs(&world, 10, 3).await;
+        let calls = world.fleet.calls();
+        let is_download = |method| ["results", "read"].contains(&method);
+        let first = calls.iter().find(|call| call.method == method).unwrap().at;
+        let during = calls
+            .iter()
+            .filter(|call| is_download(call.method) && (first + 1..first + 30).contains(&call.at));
+        let during: Vec<_> = during.collect();
+        assert!(during.is_empty(), "{method} at {first}: {during:?}");
+        assert_eq!(world.fleet.accepted(), 30);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_of_a_repeated_create_pauses_the_account() {
+    let clock: Arc<dyn Clock> = PausedClock::new();
+    let lost = Error::new(ErrorKind::Connection)
+        .with_retry(Retry::Temporary)
+        .with_delivery(Delivery::Unknown);
+    let provider = Arc::new(MemoryProvider::new(
+        clock.clone(),
+        Script {
+            tokens: Some(None),
+            creates: [Some(lost), Some(rate_limit(Some(30)))].into(),
+            max_requests: Some(1),
+            ..Script::default()
+        },
+    ));
+    let invoker = LMInvoker::shared(provider.clone(), "m")
+        .clock(clock)
+        .rng(Arc::new(TestRng::new(7)))
+        .limits(StepLimits {
+            creates: 1,
+            ..StepLimits::default()
+        });
+    run(invoker, 5).await;
+    let creates = provider.times("create");
+    assert_eq!(creates[..2], [0, 0], "{creates:?}");
+    assert!(creates[2..].iter().all(|at| *at >= 30), "{creates:?}");
+    assert_eq!(provider.accepted(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_is_not_sent_earlier_than_a_long_retry_after_asks_for() {
+    // Batches that end in the meantime make no difference.
+    for takes in [600, 10_800] {
+        let mut world = world(FleetRules {
+            latency: Duration::from_millis(100),
+            takes: Duration::from_secs(takes),
+            ..FleetRules::default()
+        });
+        world.invoker = world.invoker.clone().limits(StepLimits {
+            creates: 1,
+            ..StepLimits::default()
+        });
+        let fault = async {
+            world.clock.sleep(Duration::from_secs(2)).await;
+            world.fleet.fail("create", [rate_limit(Some(7200))]);
+        };
+        tokio::join!(runs(&world, 1, 40), fault);
+        let calls = world.fleet.calls();
+        let creates = calls.iter().filter(|call| call.method == "create");
+        let early = creates.filter(|call| (3..7202).contains(&call.at));
+        assert_eq!(early.count(), 0, "{takes}");
+        assert_eq!(world.fleet.accepted(), 40);
+    }
 }
 
 #[tokio::test(start_paused = true)]

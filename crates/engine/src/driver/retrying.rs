@@ -113,11 +113,20 @@ impl Context {
         }
     }
 
-    /// Returns the wait before a free call is repeated after `failures` failures.
+    /// Pauses the calls of the account where an error carries a `Retry-After`, at most for as long as one is honoured.
+    pub(crate) fn pause_account(&self, error: &Error) {
+        if let Some(asked) = error.retry_after() {
+            let wait = asked.min(self.retries.max_retry_after);
+            self.share.pause(self.clock.elapsed().saturating_add(wait));
+        }
+    }
+
+    /// Returns the wait before a free call is repeated after `failures` failures. A `Retry-After` pauses the account.
     ///
     /// # Errors
     /// The error of the call, where it is not repeated.
     pub(crate) fn again(&self, failures: u32, error: Error) -> Result<Duration> {
+        self.pause_account(&error);
         match self.retries.decide(failures, &error, self.rng.next_f64()) {
             Decision::RetryAfter(wait) => {
                 self.tell(&Event::Retrying {

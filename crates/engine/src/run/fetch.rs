@@ -288,6 +288,7 @@ impl Fetch {
         };
         let gives_up = left.is_zero() && self.gives_up;
         let complete = parts.complete;
+        let is_for_now = |error: &Error| is_for_now(error, context.retries.max_retry_after);
         let fetched = match self.part(context, open).await? {
             Part::Whole(next) => {
                 parts.rest.extend(next);
@@ -421,6 +422,7 @@ impl Fetch {
             }
             Err(error) => error,
         };
+        context.pause_account(&error);
         if open.can_resume && reading.written() > from {
             open.attempt = 1;
         }
@@ -666,9 +668,11 @@ impl Context {
     }
 }
 
-/// Returns whether reading again later may give the results.
-fn is_for_now(error: &Error) -> bool {
-    error.retry() == Retry::Temporary || error.kind() == ErrorKind::MalformedReply
+/// Returns whether reading again within the patience may give the results. A retry-after that is longer than the
+/// longest one that is honoured fails the fetch.
+fn is_for_now(error: &Error, max_retry_after: Duration) -> bool {
+    (error.retry() == Retry::Temporary || error.kind() == ErrorKind::MalformedReply)
+        && error.retry_after().is_none_or(|asked| asked <= max_retry_after)
 }
 
 fn is_gone(error: &Error) -> bool {

@@ -266,6 +266,7 @@ impl Work {
         if error.kind() == ErrorKind::AlreadyExists {
             return self.existing(context, intent, error).await;
         }
+        context.pause_account(&error);
         // A create that is refused now may have been accepted before.
         let is_final = error.retry() == Retry::Permanent && error.delivery() != Delivery::Unknown;
         self.cause = Some(error);

@@ -27,6 +27,8 @@ struct State {
     waiting: [VecDeque<u64>; 5],
     /// Time until which the provider accepts no calls.
     paused_until: Duration,
+    /// Time until which the provider accepts no creates.
+    creates_paused_until: Duration,
     polls: Polls,
 }
 
@@ -41,6 +43,40 @@ struct Mailbox {
 impl AccountShare {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records that the provider accepts no calls before `until`.
+    pub(crate) fn pause(&self, until: Duration) {
+        let mut state = self.lock();
+        state.paused_until = state.paused_until.max(until);
+    }
+
+    /// Records that the provider accepts no creates before `until`.
+    pub(crate) fn pause_creates(&self, until: Duration) {
+        let mut state = self.lock();
+        state.creates_paused_until = state.creates_paused_until.max(until);
+    }
+
+    /// Records that the provider accepts no polls before `until`.
+    pub(crate) fn pause_polls(&self, until: Duration) {
+        let mut state = self.lock();
+        state.polls.paused_until = state.polls.paused_until.max(until);
+    }
+
+    /// Returns the time until which the provider accepts no calls of any kind.
+    pub(crate) fn all_paused_until(&self) -> Duration {
+        self.lock().paused_until
+    }
+
+    /// Returns the time until which the provider accepts no calls of a kind.
+    pub(crate) fn paused_until(&self, kind: Kind) -> Duration {
+        let state = self.lock();
+        match kind {
+            Kind::Create => state.creates_paused_until.max(state.paused_until),
+            Kind::Poll => state.polls.paused_until.max(state.paused_until),
+            Kind::Upload | Kind::Fetch => state.paused_until,
+            Kind::Local => Duration::ZERO,
+        }
     }
 
     /// Takes a seat for a driver.
@@ -148,27 +184,9 @@ impl Seat {
         }
     }
 
-    /// Returns the time until which the provider accepts no calls.
-    pub(crate) fn paused_until(&self) -> Duration {
-        self.share.lock().paused_until
-    }
-
-    /// Records that the provider accepts no calls before `until`.
-    pub(crate) fn pause(&self, until: Duration) {
-        let mut state = self.share.lock();
-        state.paused_until = state.paused_until.max(until);
-    }
-
-    /// Returns the time until which the provider accepts no polls.
-    pub(crate) fn polls_paused_until(&self) -> Duration {
-        let state = self.share.lock();
-        state.polls.paused_until.max(state.paused_until)
-    }
-
-    /// Records that the provider accepts no polls before `until`.
-    pub(crate) fn pause_polls(&self, until: Duration) {
-        let mut state = self.share.lock();
-        state.polls.paused_until = state.polls.paused_until.max(until);
+    /// Returns the state that the drivers of the account share.
+    pub(crate) fn account(&self) -> &AccountShare {
+        &self.share
     }
 
     /// Records when a batch is due.
