@@ -1,5 +1,6 @@
 //! The driver: calls steps when they are due. The only place that sleeps.
 
+mod failures;
 mod polls;
 mod retrying;
 mod shards;
@@ -13,9 +14,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
+use self::failures::ShardFailure;
 use lmbatch_core::{Error, ErrorKind, Result, RunRecord, ShardState};
 
-use crate::event::Event;
 use crate::policy::RunOptions;
 use crate::run::scope::Scope;
 use crate::run::step::{KINDS, Kind, Next, Step};
@@ -39,8 +40,8 @@ const ROOM: Duration = Duration::from_secs(300);
 /// Drives the shards of one run until nothing is due.
 ///
 /// # Errors
-/// The first permanent error, after everything else has finished; [`ErrorKind::Conflict`] at once;
-/// [`ErrorKind::Timeout`] where batches have not ended and the caller does not wait for them.
+/// The most important error of a shard, after everything else has finished; [`ErrorKind::Conflict`]
+/// at once; [`ErrorKind::Timeout`] where batches have not ended and the caller does not wait for them.
 pub(crate) async fn drive(
     scope: &Scope<'_>,
     run: &mut RunRecord,
@@ -91,6 +92,10 @@ struct Driver<'c> {
     counts: Vec<u32>,
     /// Shards for which this process does nothing more.
     stuck: Vec<bool>,
+    /// Number of shards whose batch is running or whose create is under way.
+    live: usize,
+    /// Number of ended batches of the account, as of the last time that it was read.
+    seen_ends: u64,
     /// Shards whose create could be confused with one that is in doubt.
     contested: Vec<usize>,
     /// Shards that wait until the provider has free quota.
@@ -118,9 +123,12 @@ struct Driver<'c> {
     answered: bool,
     /// True once the observer was told that a create waits for the cost limit.
     told_of_budget: bool,
-    /// First permanent error. Once it is set, nothing more is created, and the results of existing
-    /// batches are fetched.
-    failure: Option<Error>,
+    /// Most important error of a shard for which nothing more is done: the one that ends the run once
+    /// everything else has finished.
+    failure: Option<ShardFailure>,
+    /// True once an error has shown that further creates would fail too. Nothing more is created, and
+    /// the results of existing batches are fetched.
+    creates_stopped: bool,
     /// Error that ends the run as soon as no create is under way.
     fatal: Option<Error>,
 }
@@ -144,6 +152,8 @@ impl<'c> Driver<'c> {
             busy: [0; 5],
             under_way: vec![None; count],
             stuck: vec![false; count],
+            live: 0,
+            seen_ends: 0,
             counts,
             contested: Vec::new(),
             waiting: Vec::new(),
@@ -160,9 +170,12 @@ impl<'c> Driver<'c> {
             answered,
             told_of_budget: false,
             failure: None,
+            creates_stopped: false,
             fatal: None,
         };
+        driver.seen_ends = driver.seat.account().ends();
         for at in 0..count {
+            driver.count_live(at, false);
             let work = driver.slots[at].as_ref();
             let wait = work.map(|work| work.look_due(context));
             driver.schedule(at, now.saturating_add(wait.unwrap_or_default()));
@@ -199,6 +212,7 @@ impl<'c> Driver<'c> {
                 self.fatal = Some(error);
             }
             self.read_messages();
+            self.read_ends();
             self.admit();
             self.begin();
             if let Some(error) = self.fatal.take() {
@@ -234,7 +248,7 @@ impl<'c> Driver<'c> {
             }
         }
         match self.failure.take() {
-            Some(error) => Err(error),
+            Some(failure) => Err(failure.error),
             None => Ok(()),
         }
     }
@@ -381,7 +395,7 @@ impl<'c> Driver<'c> {
             return;
         }
         if step.leads_to_a_create() {
-            if self.failure.is_some() {
+            if self.creates_stopped {
                 return;
             }
             if self.is_contested(at) {
@@ -390,11 +404,13 @@ impl<'c> Driver<'c> {
             }
         }
         self.unwatch(at);
+        let was_live = self.is_live(at);
         let Some(mut work) = self.slots[at].take() else {
             return;
         };
         self.busy[place(kind)] += 1;
         self.under_way[at] = Some(step);
+        self.count_live(at, was_live);
         let scope = self.scope;
         let ran = async move {
             let next = work.perform(step, scope).await;
@@ -421,11 +437,11 @@ impl<'c> Driver<'c> {
             permit: free,
         } = ran;
         drop(free);
+        let was_live = self.is_live(at);
         self.busy[place(kind)] -= 1;
         self.under_way[at] = None;
         self.waiting.retain(|waiting| *waiting != at);
-        let is_unsent = matches!(next, Ok(Next::Stuck(_) | Next::ForBudget(_)) | Err(_));
-        self.answered |= step == Step::Post && !is_unsent;
+        self.answered |= work.record.state.batch().is_some();
         let has_ended = step == Step::Poll && matches!(work.record.state, ShardState::Ended(_))
             || work.record.state.is_final();
         let is_settled = !matches!(
@@ -433,6 +449,7 @@ impl<'c> Driver<'c> {
             ShardState::Posting(_) | ShardState::Doubt(_)
         );
         self.slots[at] = Some(work);
+        self.count_live(at, was_live);
         let now = self.now();
         match next {
             Ok(Next::Done) => {}
@@ -451,42 +468,44 @@ impl<'c> Driver<'c> {
                 // has ended by then.
                 let asked = error.retry_after().unwrap_or_default();
                 self.seat.account().pause_creates(now.saturating_add(asked));
-                // Other batches free quota when they end.
-                if self.has_running_batch() {
-                    self.waiting.push(at);
-                    self.schedule(at, now.saturating_add(ROOM.max(asked)));
+                // Other batches of the account free quota when they end.
+                let others_free_quota = !self.options.once && self.seat.others_are_live();
+                if self.has_running_batch() || others_free_quota {
+                    self.await_ends(at, now.saturating_add(ROOM.max(asked)));
                 } else {
-                    self.record_failure(at, error);
+                    self.record_failure(at, step, error);
                 }
             }
             Ok(Next::ForBudget(error)) => {
                 // Other batches may cost less than was reserved for them.
                 if self.may_free_budget(at) {
                     self.tell_of_budget(&error);
-                    self.waiting.push(at);
-                    self.schedule(at, now + ROOM);
+                    self.await_ends(at, now + ROOM);
                 } else {
-                    self.record_failure(at, error);
+                    self.record_failure(at, step, error);
                 }
             }
-            Ok(Next::Stuck(error)) => self.record_failure(at, error),
+            Ok(Next::Stuck(error)) => self.record_failure(at, step, error),
             Err(error) => {
                 self.fatal.get_or_insert(error);
             }
         }
         self.cancel_now(at);
         if has_ended {
-            for at in std::mem::take(&mut self.waiting) {
-                if self.due_at[at].is_some() {
-                    self.schedule(at, now);
-                }
-            }
+            self.seat.batch_ended();
         }
         if is_settled {
             for at in std::mem::take(&mut self.contested) {
                 self.schedule(at, now);
             }
         }
+    }
+
+    /// Makes a shard due when a batch of the account has ended, and at `due` at the latest.
+    fn await_ends(&mut self, at: usize, due: Duration) {
+        self.waiting.push(at);
+        self.seat.await_ends(true);
+        self.schedule(at, due);
     }
 
     /// Queues a shard that is due again at once before other shards that wait for the same kind of
@@ -501,24 +520,6 @@ impl<'c> Driver<'c> {
                 self.ready[place(step.kind())].push_front(at);
             }
             _ => self.schedule(at, self.now()),
-        }
-    }
-
-    /// Records a permanent failure of a shard. The other batches are still polled and fetched.
-    fn record_failure(&mut self, at: usize, error: Error) {
-        self.stuck[at] = true;
-        if self.failure.is_none() && self.has_running_batch() {
-            let message = format!(
-                "{error}; no further batches are created, and the results of existing batches are fetched"
-            );
-            let context = self.scope.context;
-            context.tell(&Event::Warning { message: &message });
-        }
-        self.failure.get_or_insert(error);
-        // Nothing more is created, so that nothing waits for room.
-        let now = self.now();
-        for at in std::mem::take(&mut self.waiting) {
-            self.schedule(at, now);
         }
     }
 }

@@ -517,6 +517,38 @@ async fn a_create_is_not_sent_earlier_than_a_long_retry_after_asks_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_without_a_batch_waits_for_the_quota_that_other_runs_of_the_account_hold() {
+    let world = world(FleetRules {
+        quota: Some(4),
+        latency: Duration::from_millis(100),
+        ..FleetRules::default()
+    });
+    runs(&world, 15, 1).await;
+    assert_eq!(world.fleet.accepted(), 15);
+    // Four at once for 600 s each: a create follows soon after an end was seen.
+    let took = world.clock.elapsed().as_secs();
+    assert!((2400..2900).contains(&took), "{took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_fails_for_want_of_quota_where_no_batch_of_the_account_runs() {
+    let world = world(FleetRules {
+        quota: Some(0),
+        ..FleetRules::default()
+    });
+    let (first, second) = (world.invoker.batch(), world.invoker.batch());
+    let (first, second) = tokio::join!(
+        first.invoke(requests(2)).into_future(),
+        second.invoke(requests(2)).into_future()
+    );
+    for error in [first.unwrap_err(), second.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Quota, "{error}");
+    }
+    let took = world.clock.elapsed().as_secs();
+    assert!(took < 1000, "{took}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn runs_are_resumed_by_tasks_of_their_own() -> Result<()> {
     let world = world(FleetRules {
         takes: Duration::from_secs(300),

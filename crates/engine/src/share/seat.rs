@@ -29,6 +29,8 @@ struct State {
     paused_until: Duration,
     /// Time until which the provider accepts no creates.
     creates_paused_until: Duration,
+    /// Number of batches of the account whose end was seen.
+    ends: u64,
     polls: Polls,
 }
 
@@ -38,6 +40,10 @@ struct Mailbox {
     messages: Vec<Message>,
     /// Number of creates under way, whose batches will soon be due for the first time.
     coming: usize,
+    /// True if a batch of the driver's run is running or its create is under way.
+    is_live: bool,
+    /// True if the driver is woken when a batch of the account has ended.
+    awaits_ends: bool,
 }
 
 impl AccountShare {
@@ -49,6 +55,11 @@ impl AccountShare {
     pub(crate) fn pause(&self, until: Duration) {
         let mut state = self.lock();
         state.paused_until = state.paused_until.max(until);
+    }
+
+    /// Returns the number of batches whose end was seen, each of which has freed quota.
+    pub(crate) fn ends(&self) -> u64 {
+        self.lock().ends
     }
 
     /// Records that the provider accepts no creates before `until`.
@@ -88,6 +99,8 @@ impl AccountShare {
             wake: Arc::clone(&wake),
             messages: Vec::new(),
             coming: 0,
+            is_live: false,
+            awaits_ends: false,
         };
         let id = state.taken;
         state.seats.insert(id, mailbox);
@@ -159,6 +172,39 @@ impl Seat {
             share: Arc::clone(&self.share),
             kind,
         })
+    }
+
+    /// Announces whether a batch of this driver's run is running or its create is under way.
+    pub(crate) fn announce_live(&self, is_live: bool) {
+        let mut state = self.share.lock();
+        if let Some(mailbox) = state.seats.get_mut(&self.id) {
+            mailbox.is_live = is_live;
+        }
+    }
+
+    /// Returns whether a batch of another run of the account is running or its create is under way.
+    pub(crate) fn others_are_live(&self) -> bool {
+        let state = self.share.lock();
+        let mut others = state.seats.iter().filter(|(id, _)| **id != self.id);
+        others.any(|(_, mailbox)| mailbox.is_live)
+    }
+
+    /// Sets whether this driver is woken when a batch of the account has ended.
+    pub(crate) fn await_ends(&self, awaits_ends: bool) {
+        let mut state = self.share.lock();
+        if let Some(mailbox) = state.seats.get_mut(&self.id) {
+            mailbox.awaits_ends = awaits_ends;
+        }
+    }
+
+    /// Records that a batch has ended, and wakes the drivers whose creates may wait for its quota.
+    pub(crate) fn batch_ended(&self) {
+        let mut state = self.share.lock();
+        state.ends += 1;
+        let seats = state.seats.iter();
+        for (_, mailbox) in seats.filter(|(_, mailbox)| mailbox.awaits_ends) {
+            mailbox.wake.notify_one();
+        }
     }
 
     /// Queues for permits of the kinds in `wanted`, and leaves the queues of all others. A free permit
