@@ -549,6 +549,27 @@ async fn a_run_fails_for_want_of_quota_where_no_batch_of_the_account_runs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn creates_go_one_at_a_time_until_one_is_accepted() {
+    let refused = Error::new(ErrorKind::Connection)
+        .with_retry(Retry::Temporary)
+        .with_delivery(Delivery::NotSent);
+    for error in [refused, rate_limit(None), rate_limit(Some(1))] {
+        let world = world(FleetRules {
+            latency: Duration::from_secs(1),
+            ..FleetRules::default()
+        });
+        world.fleet.fail("create", [error.clone(), error.clone(), error.clone()]);
+        runs(&world, 1, 10).await;
+        let calls = world.fleet.calls();
+        let creates = calls.iter().filter(|call| call.method == "create");
+        let at: Vec<u64> = creates.map(|call| call.at).collect();
+        let alone = at[..4].windows(2).all(|pair| pair[0] < pair[1]);
+        assert!(alone, "{error}: {at:?}");
+        assert_eq!(world.fleet.accepted(), 10);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn runs_are_resumed_by_tasks_of_their_own() -> Result<()> {
     let world = world(FleetRules {
         takes: Duration::from_secs(300),
