@@ -189,10 +189,7 @@ mod tests {
             repair: false,
             epoch: 0,
             state,
-            progress: Progress {
-                search,
-                late_results: 0,
-            },
+            progress: Progress { search },
             proof: None,
             doubted: None,
             remnants: Vec::new(),
