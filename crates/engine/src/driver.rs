@@ -1,5 +1,6 @@
 //! The driver: calls steps when they are due. The only place that sleeps.
 
+mod begin;
 mod failures;
 mod polls;
 mod retrying;
@@ -14,14 +15,14 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
-use self::failures::ShardFailure;
 use lmbatch_core::{Error, ErrorKind, Result, RunRecord, ShardState};
 
+use self::failures::ShardFailure;
 use crate::policy::RunOptions;
 use crate::run::scope::Scope;
-use crate::run::step::{KINDS, Kind, Next, Step};
+use crate::run::step::{Kind, Next, Step};
 use crate::run::work::Work;
-use crate::share::{PageRead, Permit, Seat};
+use crate::share::{AccountShare, PageRead, Permit, Seat};
 
 /// Time between two checks for a cancellation by another process. Together with the maximum age of a known
 /// revision of the ledger, a cancellation is noticed within 2 s.
@@ -304,128 +305,6 @@ impl<'c> Driver<'c> {
         woken
     }
 
-    /// Moves due shards to the queues of those that wait for a free permit.
-    fn admit(&mut self) {
-        let now = self.now();
-        let mut polls = Vec::new();
-        while let Some(&(due, at)) = self.due.first() {
-            if due > now {
-                break;
-            }
-            self.due.pop_first();
-            self.due_at[at] = None;
-            let Some(work) = &self.slots[at] else {
-                continue;
-            };
-            let step = work.next(self.scope.context, self.cancelled);
-            if step == Step::Poll && self.may_be_listed(at) {
-                polls.push(at);
-            } else if step != Step::Done {
-                let kind = kind_of(step, work);
-                self.ready[place(kind)].push_back(at);
-            }
-        }
-        if !polls.is_empty() {
-            self.admit_polls(&polls, now);
-        }
-    }
-
-    /// Begins steps for which a permit is free.
-    fn begin(&mut self) {
-        let mut wanted = [false; 5];
-        let limits = self.scope.context.limits;
-        if self.fatal.is_none() {
-            let now = self.now();
-            self.page_waits = !self.begin_page(now);
-            wanted[place(Kind::Poll)] = self.page_waits;
-            for kind in KINDS {
-                wanted[place(kind)] |= !self.begin_all(kind, now);
-            }
-        }
-        // Creates that are under way need a first poll as soon as they are answered.
-        let coming = [Kind::Upload, Kind::Create].map(place);
-        let coming = coming.map(|kind| self.ready[kind].len() + self.busy[kind]);
-        self.seat.wait_for(wanted, limits, coming.iter().sum());
-    }
-
-    /// Begins steps of one kind. Returns whether there was a permit for all of them.
-    fn begin_all(&mut self, kind: Kind, now: Duration) -> bool {
-        let limit = self.scope.context.limits.of(kind);
-        let most = match kind {
-            // A fault that affects every create shows at the first one.
-            Kind::Create if !self.answered => 1,
-            _ => usize::MAX,
-        };
-        while self.busy[place(kind)] < most {
-            let Some(&at) = self.ready[place(kind)].front() else {
-                break;
-            };
-            let account = self.seat.account();
-            let until = match kind {
-                Kind::Poll if !self.is_poll(at) => account.all_paused_until(),
-                kind => account.paused_until(kind),
-            };
-            if until > now {
-                self.ready[place(kind)].pop_front();
-                self.postpone(at, until);
-                continue;
-            }
-            let permit = match kind {
-                Kind::Local => None,
-                _ => match self.seat.permit(kind, limit) {
-                    Some(free) => Some(free),
-                    None => return false,
-                },
-            };
-            self.ready[place(kind)].pop_front();
-            self.begin_one(at, kind, permit);
-        }
-        true
-    }
-
-    fn begin_one(&mut self, at: usize, kind: Kind, permit: Option<Permit>) {
-        let context = self.scope.context;
-        let Some(work) = &self.slots[at] else {
-            return;
-        };
-        let step = work.next(context, self.cancelled);
-        if kind_of(step, work) != kind {
-            // The run was cancelled in the meantime.
-            self.schedule(at, self.now());
-            return;
-        }
-        if step.leads_to_a_create() {
-            if self.creates_stopped {
-                return;
-            }
-            if self.is_contested(at) {
-                self.contested.push(at);
-                return;
-            }
-        }
-        self.unwatch(at);
-        let was_live = self.is_live(at);
-        let Some(mut work) = self.slots[at].take() else {
-            return;
-        };
-        self.busy[place(kind)] += 1;
-        self.under_way[at] = Some(step);
-        self.count_live(at, was_live);
-        let scope = self.scope;
-        let ran = async move {
-            let next = work.perform(step, scope).await;
-            Ran {
-                at,
-                work,
-                step,
-                kind,
-                next,
-                permit,
-            }
-        };
-        self.running.push(ran.boxed());
-    }
-
     /// Records the result of a step and schedules what follows.
     fn take(&mut self, ran: Ran) {
         let Ran {
@@ -451,23 +330,17 @@ impl<'c> Driver<'c> {
         self.slots[at] = Some(work);
         self.count_live(at, was_live);
         let now = self.now();
+        if let Ok(next) = &next {
+            record_pause(self.seat.account(), now, next);
+        }
         match next {
             Ok(Next::Done) => {}
             Ok(Next::In(wait)) if wait.is_zero() => self.continue_at_once(at, step),
-            Ok(Next::In(wait)) => self.schedule(at, now.saturating_add(wait)),
-            Ok(Next::Pause(wait)) => {
-                self.seat.account().pause(now.saturating_add(wait));
+            Ok(Next::In(wait) | Next::Pause(wait) | Next::PausePolls { own: wait, .. }) => {
                 self.schedule(at, now.saturating_add(wait));
             }
-            Ok(Next::PausePolls { own, polls }) => {
-                self.seat.account().pause_polls(now.saturating_add(polls));
-                self.schedule(at, now.saturating_add(own));
-            }
             Ok(Next::ForQuota(error)) => {
-                // No create of the account is sent earlier than the provider asks for, even if a batch
-                // has ended by then.
                 let asked = error.retry_after().unwrap_or_default();
-                self.seat.account().pause_creates(now.saturating_add(asked));
                 // Other batches of the account free quota when they end.
                 let others_free_quota = !self.options.once && self.seat.others_are_live();
                 if self.has_running_batch() || others_free_quota {
@@ -537,6 +410,23 @@ async fn yield_once() {
     .await;
 }
 
+/// Records the pause of the account that the result of a step asks for.
+fn record_pause(account: &AccountShare, now: Duration, next: &Next) {
+    let until = |wait: Duration| now.saturating_add(wait);
+    match next {
+        Next::Pause(wait) => account.pause(until(*wait)),
+        Next::PausePolls { polls, .. } => account.pause_polls(until(*polls)),
+        // No create of the account is sent earlier than the provider asks for, even if a batch has
+        // ended by then.
+        Next::ForQuota(error) => {
+            if let Some(asked) = error.retry_after() {
+                account.pause_creates(until(asked));
+            }
+        }
+        _ => {}
+    }
+}
+
 fn place(kind: Kind) -> usize {
     kind as usize
 }
@@ -564,7 +454,12 @@ pub(crate) async fn until(
     context.clock.sleep(work.look_due(context)).await;
     while !is_there(work) {
         let step = work.next(context, false);
-        match work.perform(step, scope).await? {
+        let permit = context.permit(step.kind()).await;
+        let next = work.perform(step, scope).await;
+        drop(permit);
+        let next = next?;
+        record_pause(&context.share, context.clock.elapsed(), &next);
+        match next {
             Next::In(wait) | Next::Pause(wait) | Next::PausePolls { own: wait, .. } => {
                 context.clock.sleep(wait).await;
             }

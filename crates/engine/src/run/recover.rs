@@ -377,15 +377,6 @@ impl Context {
             (true, true) => Ok(SearchResult::Nothing),
         }
     }
-
-    /// Searches once for the batch of a create, and returns whether one is certain to be it.
-    pub(crate) async fn is_found(&self, intent: &Intent) -> Result<bool> {
-        match self.retrying(|| self.look(intent)).await {
-            Ok(seen) => Ok(matches!(seen, SearchResult::Proved(found) if !found.is_empty())),
-            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
 }
 
 pub(super) fn by_token() -> Proof {

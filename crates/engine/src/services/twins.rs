@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::pages::pages;
 use crate::results::finished::DuplicateBatch;
 use crate::run::job::Job;
+use crate::run::step::Kind;
 
 /// Maximum number of pages that are searched for twins of creates that were sent twice.
 const MOST_PAGES: usize = 100;
@@ -105,7 +106,10 @@ impl Context {
             // repeated.
             match is_likely {
                 true => self.retrying(|| self.provider.list(&options)).await,
-                false => self.provider.list(&options).await,
+                false => {
+                    self.exchange(Kind::Poll, self.provider.list(&options))
+                        .await
+                }
             }
         };
         let mut pages = pin!(pages(ask));

@@ -40,6 +40,8 @@ struct Mailbox {
     messages: Vec<Message>,
     /// Number of creates under way, whose batches will soon be due for the first time.
     coming: usize,
+    /// True if the driver has announced a batch to the sweeps.
+    has_watched: bool,
     /// True if a batch of the driver's run is running or its create is under way.
     is_live: bool,
     /// True if the driver is woken when a batch of the account has ended.
@@ -55,6 +57,20 @@ impl AccountShare {
     pub(crate) fn pause(&self, until: Duration) {
         let mut state = self.lock();
         state.paused_until = state.paused_until.max(until);
+    }
+
+    /// Takes a permit for a step or another call, where fewer than `most` of its kind are running.
+    pub(crate) fn permit(self: &Arc<Self>, kind: Kind, most: usize) -> Option<Permit> {
+        let mut state = self.lock();
+        let busy = &mut state.busy[kind as usize];
+        if *busy >= most {
+            return None;
+        }
+        *busy += 1;
+        Some(Permit {
+            share: Arc::clone(self),
+            kind,
+        })
     }
 
     /// Returns the number of batches whose end was seen, each of which has freed quota.
@@ -99,6 +115,7 @@ impl AccountShare {
             wake: Arc::clone(&wake),
             messages: Vec::new(),
             coming: 0,
+            has_watched: false,
             is_live: false,
             awaits_ends: false,
         };
@@ -162,16 +179,19 @@ impl Seat {
 
     /// Takes a permit for a step, where fewer than `most` of its kind are running.
     pub(crate) fn permit(&self, kind: Kind, most: usize) -> Option<Permit> {
-        let mut state = self.share.lock();
-        let busy = &mut state.busy[kind as usize];
-        if *busy >= most {
-            return None;
+        self.share.permit(kind, most)
+    }
+
+    /// Queues for a permit of one kind.
+    pub(crate) fn queue_for(&self, kind: Kind, most: usize) {
+        let (mut state, at) = (self.share.lock(), kind as usize);
+        if !state.waiting[at].contains(&self.id) {
+            state.waiting[at].push_back(self.id);
         }
-        *busy += 1;
-        Some(Permit {
-            share: Arc::clone(&self.share),
-            kind,
-        })
+        // A permit may have been given back since it was asked for.
+        if state.busy[at] < most {
+            state.wake_next(at);
+        }
     }
 
     /// Announces whether a batch of this driver's run is running or its create is under way.
@@ -220,12 +240,11 @@ impl Seat {
             match wanted[at] {
                 true if state.waiting[at].contains(&self.id) => {}
                 true => state.waiting[at].push_back(self.id),
-                false => {
-                    state.waiting[at].retain(|seat| *seat != self.id);
-                    if state.busy[at] < limits.of(kind) {
-                        state.wake_next(at);
-                    }
-                }
+                false => state.waiting[at].retain(|seat| *seat != self.id),
+            }
+            // A permit may have been given back since it was asked for.
+            if state.busy[at] < limits.of(kind) {
+                state.wake_next(at);
             }
         }
     }
@@ -238,6 +257,9 @@ impl Seat {
     /// Records when a batch is due.
     pub(crate) fn watch(&self, at: usize, batch: &BatchId, live: Live) {
         let mut state = self.share.lock();
+        if let Some(mailbox) = state.seats.get_mut(&self.id) {
+            mailbox.has_watched = true;
+        }
         state.polls.watch((self.id, at), batch, live);
     }
 
@@ -327,6 +349,10 @@ impl Seat {
     /// Removes all batches of this driver, which polls none of them any more.
     pub(crate) fn forget_all(&self) {
         let mut state = self.share.lock();
+        let mailbox = state.seats.get(&self.id);
+        if mailbox.is_some_and(|mailbox| !mailbox.has_watched) {
+            return;
+        }
         state.polls.leave(self.id);
         if let Some(mailbox) = state.seats.get_mut(&self.id) {
             mailbox.messages.clear();
