@@ -10,9 +10,7 @@ use std::time::Duration;
 use crate::paused::PausedClock;
 use lmbatch_core::{BatchId, Clock, Delivery, Error, ErrorKind, Request, Result, Retry};
 use lmbatch_engine::{BatchLimit, Event, LMInvoker, MemoryLedger, StepLimits};
-use lmbatch_testing::{
-    FleetRules, Listing, MemoryFleet, MemoryProvider, MemorySpool, Script, TestRng,
-};
+use lmbatch_testing::{FleetRules, Listing, MemoryFleet, MemorySpool, TestRng};
 use tokio::task::JoinSet;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -20,14 +18,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Seconds at which each batch was polled.
 type Polls = Arc<Mutex<BTreeMap<BatchId, Vec<u64>>>>;
 
-struct World {
-    fleet: Arc<MemoryFleet>,
-    invoker: LMInvoker,
-    clock: Arc<dyn Clock>,
+pub(crate) struct World {
+    pub(crate) fleet: Arc<MemoryFleet>,
+    pub(crate) invoker: LMInvoker,
+    pub(crate) clock: Arc<dyn Clock>,
     polls: Polls,
 }
 
-fn world(rules: FleetRules) -> World {
+pub(crate) fn world(rules: FleetRules) -> World {
     let clock: Arc<dyn Clock> = PausedClock::new();
     let most = rules.max_requests;
     let fleet = Arc::new(MemoryFleet::new(clock.clone(), rules));
@@ -56,12 +54,12 @@ fn world(rules: FleetRules) -> World {
     }
 }
 
-fn requests(count: usize) -> impl Iterator<Item = Request> {
+pub(crate) fn requests(count: usize) -> impl Iterator<Item = Request> {
     (0..count).map(|number| Request::new(format!("{number}"), "x"))
 }
 
 /// Drives one run to its end, with one poll of each batch a minute.
-async fn run(invoker: LMInvoker, count: usize) {
+pub(crate) async fn run(invoker: LMInvoker, count: usize) {
     let batch = invoker.batch();
     let outcomes = batch.invoke(requests(count)).status_check_interval(MINUTE);
     let outcomes = outcomes.await.unwrap();
@@ -70,7 +68,7 @@ async fn run(invoker: LMInvoker, count: usize) {
 }
 
 /// Drives several runs to their ends at once, each by a clone of one engine.
-async fn runs(world: &World, runs: usize, batches: usize) {
+pub(crate) async fn runs(world: &World, runs: usize, batches: usize) {
     let mut all = JoinSet::new();
     for _ in 0..runs {
         all.spawn(run(world.invoker.clone(), batches));
@@ -80,7 +78,7 @@ async fn runs(world: &World, runs: usize, batches: usize) {
     }
 }
 
-fn rate_limit(wait: Option<u64>) -> Error {
+pub(crate) fn rate_limit(wait: Option<u64>) -> Error {
     let error = Error::new(ErrorKind::ProviderRateLimit)
         .with_http_status(429)
         .with_retry(Retry::Temporary)
@@ -396,177 +394,6 @@ async fn a_sweep_is_taken_over_when_its_run_ends() {
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::Timeout);
     let statuses = world.fleet.count("status");
     assert!(statuses < 600, "{statuses} status calls");
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_limits_of_steps_hold_for_all_runs_of_an_account() {
-    let mut world = world(FleetRules {
-        latency: Duration::from_secs(1),
-        page: None,
-        takes: Duration::from_secs(100),
-        ..FleetRules::default()
-    });
-    let limits = StepLimits {
-        creates: 3,
-        polls: 5,
-        fetches: 2,
-        ..StepLimits::default()
-    };
-    world.invoker = world.invoker.clone().limits(limits);
-    runs(&world, 20, 5).await;
-    for (method, most) in [("create", 3), ("status", 5), ("results", 2), ("read", 2)] {
-        assert_eq!(world.fleet.most_at_once(method), most, "{method}");
-    }
-    assert_eq!(world.fleet.accepted(), 100);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_retry_after_of_a_create_pauses_every_run_of_the_account() {
-    let world = world(FleetRules {
-        latency: Duration::from_millis(100),
-        ..FleetRules::default()
-    });
-    world.fleet.fail("create", [rate_limit(Some(30))]);
-    runs(&world, 10, 3).await;
-    let calls = world.fleet.calls();
-    let begun: Vec<u64> = calls
-        .iter()
-        .map(|call| call.at)
-        .filter(|at| *at < 60)
-        .collect();
-    let during = begun.iter().filter(|at| (1..30).contains(*at));
-    assert_eq!(during.count(), 0, "{begun:?}");
-    assert_eq!(world.fleet.accepted(), 30);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_retry_after_of_a_download_pauses_every_run_of_the_account() {
-    for method in ["results", "read"] {
-        let world = world(FleetRules {
-            latency: Duration::from_millis(100),
-            takes: Duration::from_secs(100),
-            ..FleetRules::default()
-        });
-        world.fleet.fail(method, [rate_limit(Some(30))]);
-        runs(&world, 10, 3).await;
-        let calls = world.fleet.calls();
-        let is_download = |method| ["results", "read"].contains(&method);
-        let first = calls.iter().find(|call| call.method == method).unwrap().at;
-        let during = calls
-            .iter()
-            .filter(|call| is_download(call.method) && (first + 1..first + 30).contains(&call.at));
-        let during: Vec<_> = during.collect();
-        assert!(during.is_empty(), "{method} at {first}: {during:?}");
-        assert_eq!(world.fleet.accepted(), 30);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_retry_after_of_a_repeated_create_pauses_the_account() {
-    let clock: Arc<dyn Clock> = PausedClock::new();
-    let lost = Error::new(ErrorKind::Connection)
-        .with_retry(Retry::Temporary)
-        .with_delivery(Delivery::Unknown);
-    let provider = Arc::new(MemoryProvider::new(
-        clock.clone(),
-        Script {
-            tokens: Some(None),
-            creates: [Some(lost), Some(rate_limit(Some(30)))].into(),
-            max_requests: Some(1),
-            ..Script::default()
-        },
-    ));
-    let invoker = LMInvoker::shared(provider.clone(), "m")
-        .clock(clock)
-        .rng(Arc::new(TestRng::new(7)))
-        .limits(StepLimits {
-            creates: 1,
-            ..StepLimits::default()
-        });
-    run(invoker, 5).await;
-    let creates = provider.times("create");
-    assert_eq!(creates[..2], [0, 0], "{creates:?}");
-    assert!(creates[2..].iter().all(|at| *at >= 30), "{creates:?}");
-    assert_eq!(provider.accepted(), 5);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_create_is_not_sent_earlier_than_a_long_retry_after_asks_for() {
-    // Batches that end in the meantime make no difference.
-    for takes in [600, 10_800] {
-        let mut world = world(FleetRules {
-            latency: Duration::from_millis(100),
-            takes: Duration::from_secs(takes),
-            ..FleetRules::default()
-        });
-        world.invoker = world.invoker.clone().limits(StepLimits {
-            creates: 1,
-            ..StepLimits::default()
-        });
-        let fault = async {
-            world.clock.sleep(Duration::from_secs(2)).await;
-            world.fleet.fail("create", [rate_limit(Some(7200))]);
-        };
-        tokio::join!(runs(&world, 1, 40), fault);
-        let calls = world.fleet.calls();
-        let creates = calls.iter().filter(|call| call.method == "create");
-        let early = creates.filter(|call| (3..7202).contains(&call.at));
-        assert_eq!(early.count(), 0, "{takes}");
-        assert_eq!(world.fleet.accepted(), 40);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_run_without_a_batch_waits_for_the_quota_that_other_runs_of_the_account_hold() {
-    let world = world(FleetRules {
-        quota: Some(4),
-        latency: Duration::from_millis(100),
-        ..FleetRules::default()
-    });
-    runs(&world, 15, 1).await;
-    assert_eq!(world.fleet.accepted(), 15);
-    // Four at once for 600 s each: a create follows soon after an end was seen.
-    let took = world.clock.elapsed().as_secs();
-    assert!((2400..2900).contains(&took), "{took}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_run_fails_for_want_of_quota_where_no_batch_of_the_account_runs() {
-    let world = world(FleetRules {
-        quota: Some(0),
-        ..FleetRules::default()
-    });
-    let (first, second) = (world.invoker.batch(), world.invoker.batch());
-    let (first, second) = tokio::join!(
-        first.invoke(requests(2)).into_future(),
-        second.invoke(requests(2)).into_future()
-    );
-    for error in [first.unwrap_err(), second.unwrap_err()] {
-        assert_eq!(error.kind(), ErrorKind::Quota, "{error}");
-    }
-    let took = world.clock.elapsed().as_secs();
-    assert!(took < 1000, "{took}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn creates_go_one_at_a_time_until_one_is_accepted() {
-    let refused = Error::new(ErrorKind::Connection)
-        .with_retry(Retry::Temporary)
-        .with_delivery(Delivery::NotSent);
-    for error in [refused, rate_limit(None), rate_limit(Some(1))] {
-        let world = world(FleetRules {
-            latency: Duration::from_secs(1),
-            ..FleetRules::default()
-        });
-        world.fleet.fail("create", [error.clone(), error.clone(), error.clone()]);
-        runs(&world, 1, 10).await;
-        let calls = world.fleet.calls();
-        let creates = calls.iter().filter(|call| call.method == "create");
-        let at: Vec<u64> = creates.map(|call| call.at).collect();
-        let alone = at[..4].windows(2).all(|pair| pair[0] < pair[1]);
-        assert!(alone, "{error}: {at:?}");
-        assert_eq!(world.fleet.accepted(), 10);
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -110,7 +110,7 @@ async fn a_slow_download_that_breaks_off_is_read_again() {
             .with_retry(Retry::Temporary)
             .with_message("reset")
     };
-    // Eight attempts are one reading.
+    // More failures than one reading makes attempts.
     let world = slow(Script {
         reads: std::iter::repeat_with(broken).take(8).collect(),
         ..Script::default()
