@@ -262,7 +262,7 @@ const WAITS: [&str; 8] = [
     ".retrying_as(",
     ".exchange(",
     ".readable(",
-    ".known(&",
+    "self.known(&",
     ".fetched(",
     ".sleep_outside_steps(",
     "within(&*",

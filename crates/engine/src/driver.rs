@@ -4,6 +4,7 @@ mod begin;
 mod failures;
 mod polls;
 mod retrying;
+mod shard_failure;
 mod shards;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -17,7 +18,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use lmbatch_core::{Error, ErrorKind, Result, RunRecord, ShardState};
 
-use self::failures::ShardFailure;
+use self::shard_failure::ShardFailure;
 use crate::policy::RunOptions;
 use crate::run::scope::Scope;
 use crate::run::step::{Kind, Next, Step};

@@ -33,7 +33,7 @@ struct Odd {
     /// Batch whose results take 30 minutes to download.
     slow: Option<u32>,
     /// True if the unusual create is never listed, and the late results never appear.
-    for_good: bool,
+    permanent: bool,
     /// Maximum number of batches that run at once. Each then takes [`EACH`] seconds from its create.
     quota: Option<usize>,
     created_at: Mutex<BTreeMap<u32, u64>>,
@@ -109,7 +109,7 @@ impl BatchProvider for Odd {
         }
     }
     async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {
-        if self.for_good || self.clock.elapsed() < Duration::from_secs(600) {
+        if self.permanent || self.clock.elapsed() < Duration::from_secs(600) {
             return Ok(Found {
                 reached_watermark: true,
                 ..Found::default()
@@ -129,7 +129,7 @@ impl BatchProvider for Odd {
     async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
         self.note(self.number(batch), "results");
         let is_late = self.late == Some(self.number(batch));
-        if is_late && (self.for_good || self.clock.elapsed() < Duration::from_secs(700)) {
+        if is_late && (self.permanent || self.clock.elapsed() < Duration::from_secs(700)) {
             return Ok(ResultSet::default());
         }
         self.inner.results(class, batch).await
@@ -172,7 +172,7 @@ async fn run(limits: StepLimits, odd: impl FnOnce(&mut Odd)) -> (Timelines, Opti
         late: None,
         slow_upload: None,
         slow: None,
-        for_good: false,
+        permanent: false,
         quota: None,
         created_at: Mutex::default(),
         numbers: Mutex::default(),
@@ -229,7 +229,7 @@ async fn one_doubtful_late_or_slow_batch_delays_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_fails_for_good_stops_no_create_of_the_others() {
+async fn a_batch_that_fails_permanently_stops_no_create_of_the_others() {
     let one_create = StepLimits {
         creates: 1,
         ..StepLimits::default()
@@ -256,7 +256,7 @@ async fn a_batch_that_fails_for_good_stops_no_create_of_the_others() {
         ] {
             let (with_odd, failed) = run(limits, |odd| {
                 odd.quota = quota;
-                odd.for_good = true;
+                odd.permanent = true;
                 (odd.doubtful, odd.late, odd.slow_upload) = (doubtful, late, slow_upload);
             })
             .await;
@@ -277,7 +277,7 @@ async fn a_batch_that_fails_for_good_stops_no_create_of_the_others() {
     }
 }
 
-/// Where a batch is known by its number of requests alone, a create of the same number stays unsent after a held one.
+/// After a held create, a create of the same number of requests stays unsent at a provider that keeps no labels.
 #[tokio::test(start_paused = true)]
 async fn a_create_that_could_be_confused_with_a_held_one_is_not_sent() {
     let clock: Arc<dyn Clock> = PausedClock::new();

@@ -439,7 +439,7 @@ fn updated_run(invoker: &LMInvoker) -> Measured {
     let second = all().requests(many(500).skip(1).chain([Request::new("new", "x")]));
     let second = second.update();
     let other = (0..REQUESTS).map(|n| (format!("q{n}"), "y".repeat(500)));
-    let other = TestRequests::new(other.collect::<Vec<_>>().into_iter());
+    let other = TestRequests::new(other.collect::<Vec<_>>());
     async move {
         first.await.unwrap();
         let updated = second.await.unwrap();

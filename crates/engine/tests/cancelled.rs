@@ -1,4 +1,4 @@
-//! The cancellation of a run takes effect within two seconds, whatever call is under way.
+//! The cancellation of a run takes effect within two seconds, also while an upload or a search is under way.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::Arc;
@@ -79,7 +79,7 @@ async fn a_cancellation_ends_an_upload_within_two_seconds() {
     assert_eq!(world.provider.accepted(), 0);
 }
 
-/// The search itself goes on, since its batch may exist and cost money; nothing else waits for it.
+/// The search itself continues, since its batch may exist and cost money; nothing else waits for it.
 #[tokio::test(start_paused = true)]
 async fn a_cancellation_during_a_search_cancels_the_other_batches_within_two_seconds() {
     // Each search takes no time, or is under way at the cancellation.

@@ -1,6 +1,5 @@
 //! The runs of one account share permits, pauses and quota: a `Retry-After` of any call holds for every run, and no call
 //! outside of a run goes beyond the limits.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::Arc;
 use std::time::Duration;
