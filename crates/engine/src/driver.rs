@@ -23,7 +23,7 @@ use crate::policy::RunOptions;
 use crate::run::scope::Scope;
 use crate::run::step::{Kind, Next, Step};
 use crate::run::work::Work;
-use crate::share::{AccountShare, PageRead, Permit, Seat};
+use crate::share::{AccountShare, DriverHandle, PageRead, Permit};
 
 /// Time between two checks for a cancellation by another process. Together with the maximum age of a known
 /// revision of the ledger, a cancellation is noticed within 2 s.
@@ -37,7 +37,7 @@ const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 const TURN: Duration = Duration::from_millis(4);
 
 /// Longest time for which a create waits for free quota at the provider.
-const ROOM: Duration = Duration::from_secs(300);
+const LIMIT_WAIT: Duration = Duration::from_secs(300);
 
 /// Drives the shards of one run until nothing is due.
 ///
@@ -103,7 +103,7 @@ struct Driver<'c> {
     /// Shards that wait until the provider has free quota.
     waiting: Vec<usize>,
     /// This driver's part in the state that all drivers of the account share.
-    seat: Seat,
+    shared: DriverHandle,
     /// Maximum number of batches on a page of the list, where the list replaces status calls.
     page_size: Option<u32>,
     /// Read of a page of the list that is under way.
@@ -124,7 +124,7 @@ struct Driver<'c> {
     /// at a time.
     answered: bool,
     /// True once the observer was told that a create waits for the cost limit.
-    told_of_budget: bool,
+    has_reported_budget: bool,
     /// Most important error of a shard for which nothing more is done: the one that ends the run once
     /// everything else has finished.
     failure: Option<ShardFailure>,
@@ -159,7 +159,7 @@ impl<'c> Driver<'c> {
             counts,
             contested: Vec::new(),
             waiting: Vec::new(),
-            seat: context.share.join(),
+            shared: context.share.join(),
             page_size: context.status_page(),
             page: None,
             page_waits: false,
@@ -170,7 +170,7 @@ impl<'c> Driver<'c> {
             check_cancel_at: now,
             seen_revision: None,
             answered,
-            told_of_budget: false,
+            has_reported_budget: false,
             failure: None,
             creates_stopped: false,
             fatal: None,
@@ -267,7 +267,7 @@ impl<'c> Driver<'c> {
         let now = self.now();
         let due = self.due.first().map_or(NEVER, |(due, _)| *due);
         let may_read = self.page.is_none() && !self.page_waits;
-        let sweep_due = self.seat.sweep_due().filter(|_| may_read);
+        let sweep_due = self.shared.sweep_due().filter(|_| may_read);
         let until = due
             .min(self.check_cancel_at)
             .min(sweep_due.unwrap_or(NEVER))
@@ -279,7 +279,7 @@ impl<'c> Driver<'c> {
             true => clock.sleep(until.saturating_sub(now)),
             false => clock.reached(until),
         };
-        let mut called = pin!(self.seat.woken());
+        let mut called = pin!(self.shared.woken());
         let (running, page) = (&mut self.running, &mut self.page);
         let mut has_waited = false;
         let woken = poll_fn(|task| {
@@ -332,7 +332,7 @@ impl<'c> Driver<'c> {
         self.count_live(at, was_live);
         let now = self.now();
         if let Ok(next) = &next {
-            record_pause(self.seat.account(), now, next);
+            record_pause(self.shared.account(), now, next);
         }
         match next {
             Ok(Next::Done) => {}
@@ -343,9 +343,9 @@ impl<'c> Driver<'c> {
             Ok(Next::ForQuota(error)) => {
                 let asked = error.retry_after().unwrap_or_default();
                 // Other batches of the account free quota when they end.
-                let others_free_quota = !self.options.once && self.seat.others_are_live();
+                let others_free_quota = !self.options.once && self.shared.others_are_live();
                 if self.has_running_batch() || others_free_quota {
-                    self.await_ends(at, now.saturating_add(ROOM.max(asked)));
+                    self.await_ends(at, now.saturating_add(LIMIT_WAIT.max(asked)));
                 } else {
                     self.record_failure(at, step, error);
                 }
@@ -353,20 +353,20 @@ impl<'c> Driver<'c> {
             Ok(Next::ForBudget(error)) => {
                 // Other batches may cost less than was reserved for them.
                 if self.may_free_budget(at) {
-                    self.tell_of_budget(&error);
-                    self.await_ends(at, now + ROOM);
+                    self.report_budget(&error);
+                    self.await_ends(at, now + LIMIT_WAIT);
                 } else {
                     self.record_failure(at, step, error);
                 }
             }
-            Ok(Next::Stuck(error)) => self.record_failure(at, step, error),
+            Ok(Next::Held(error)) => self.record_failure(at, step, error),
             Err(error) => {
                 self.fatal.get_or_insert(error);
             }
         }
         self.cancel_now(at);
         if has_ended {
-            self.seat.batch_ended();
+            self.shared.batch_ended();
         }
         if is_settled {
             for at in std::mem::take(&mut self.contested) {
@@ -378,7 +378,7 @@ impl<'c> Driver<'c> {
     /// Makes a shard due when a batch of the account has ended, and at `due` at the latest.
     fn await_ends(&mut self, at: usize, due: Duration) {
         self.waiting.push(at);
-        self.seat.await_ends(true);
+        self.shared.await_ends(true);
         self.schedule(at, due);
     }
 
@@ -464,7 +464,7 @@ pub(crate) async fn until(
             Next::In(wait) | Next::Pause(wait) | Next::PausePolls { own: wait, .. } => {
                 context.clock.sleep(wait).await;
             }
-            Next::ForQuota(error) | Next::ForBudget(error) | Next::Stuck(error) => {
+            Next::ForQuota(error) | Next::ForBudget(error) | Next::Held(error) => {
                 return Err(error);
             }
             Next::Done => {

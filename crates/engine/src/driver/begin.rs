@@ -51,7 +51,7 @@ impl Driver<'_> {
         // Creates that are under way need a first poll as soon as they are answered.
         let coming = [Kind::Upload, Kind::Create].map(place);
         let coming = coming.map(|kind| self.ready[kind].len() + self.busy[kind]);
-        self.seat.wait_for(wanted, limits, coming.iter().sum());
+        self.shared.wait_for(wanted, limits, coming.iter().sum());
     }
 
     /// Begins steps of one kind. Returns whether there was a permit for all of them.
@@ -66,7 +66,7 @@ impl Driver<'_> {
             let Some(&at) = self.ready[place(kind)].front() else {
                 break;
             };
-            let account = self.seat.account();
+            let account = self.shared.account();
             let until = match kind {
                 Kind::Poll if !self.is_poll(at) => account.all_paused_until(),
                 kind => account.paused_until(kind),
@@ -78,7 +78,7 @@ impl Driver<'_> {
             }
             let permit = match kind {
                 Kind::Local => None,
-                _ => match self.seat.permit(kind, limit) {
+                _ => match self.shared.permit(kind, limit) {
                     Some(free) => Some(free),
                     None => return false,
                 },

@@ -48,6 +48,6 @@ impl Driver<'_> {
     }
 
     fn warn(&self, message: &str) {
-        self.scope.context.tell(&Event::Warning { message });
+        self.scope.context.report(&Event::Warning { message });
     }
 }

@@ -13,7 +13,7 @@ use crate::results::finished::CountMismatch;
 use crate::run::fetch::{Fetch, Fetched};
 use crate::run::poll::{is_unreadable, unreadable};
 use crate::run::step::Kind;
-use crate::share::{Permit, Seat};
+use crate::share::{DriverHandle, Permit};
 
 impl Context {
     /// Reads the results of a batch until they are complete. Returns the number of requests that
@@ -102,7 +102,7 @@ impl Context {
             if let Some(permit) = self.share.permit(kind, most) {
                 return Some(permit);
             }
-            let seat: &mut Seat = seat.get_or_insert_with(|| self.share.join());
+            let seat: &mut DriverHandle = seat.get_or_insert_with(|| self.share.join());
             seat.queue_for(kind, most);
             seat.woken().await;
         }
@@ -215,7 +215,7 @@ impl Context {
     fn retry_wait(&self, failures: u32, error: Error) -> Result<Duration> {
         match self.retries.decide(failures, &error, self.rng.next_f64()) {
             Decision::RetryAfter(wait) => {
-                self.tell(&Event::Retrying {
+                self.report(&Event::Retrying {
                     error: &error,
                     wait,
                 });
@@ -232,7 +232,7 @@ impl Context {
     }
 
     async fn pause(&self, error: &Error, wait: Duration) {
-        self.tell(&Event::Retrying { error, wait });
+        self.report(&Event::Retrying { error, wait });
         self.clock.sleep(wait).await;
     }
 }

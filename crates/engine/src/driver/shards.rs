@@ -65,7 +65,7 @@ impl Driver<'_> {
             true => self.live += 1,
             false => self.live -= 1,
         }
-        self.seat.announce_live(self.live > 0);
+        self.shared.announce_live(self.live > 0);
     }
 
     /// Does nothing more for a shard.
@@ -83,14 +83,14 @@ impl Driver<'_> {
     /// Makes shards due that wait for free quota or budget, where a batch of the account has ended in the
     /// meantime.
     pub(super) fn read_ends(&mut self) {
-        let ends = self.seat.account().ends();
+        let ends = self.shared.account().ends();
         if std::mem::replace(&mut self.seen_ends, ends) == ends {
             return;
         }
         if self.waiting.is_empty() {
             return;
         }
-        self.seat.await_ends(false);
+        self.shared.await_ends(false);
         let now = self.now();
         for at in std::mem::take(&mut self.waiting) {
             if self.due_at[at].is_some() {
@@ -116,14 +116,14 @@ impl Driver<'_> {
     }
 
     /// Reports once that creates wait for the cost limit.
-    pub(super) fn tell_of_budget(&mut self, error: &Error) {
-        if !std::mem::replace(&mut self.told_of_budget, true) {
+    pub(super) fn report_budget(&mut self, error: &Error) {
+        if !std::mem::replace(&mut self.has_reported_budget, true) {
             let message = format!(
                 "{}; it is created once other batches have ended and cost less than was reserved",
                 error.message().unwrap_or_default()
             );
             let context = self.scope.context;
-            context.tell(&Event::Warning { message: &message });
+            context.report(&Event::Warning { message: &message });
         }
     }
 
@@ -198,7 +198,7 @@ impl Driver<'_> {
         let context = self.scope.context;
         if !before {
             let message = "the run was cancelled; the results of its existing batches are fetched";
-            context.tell(&Event::Warning { message });
+            context.report(&Event::Warning { message });
         }
         for at in 0..self.slots.len() {
             let Some(work) = &self.slots[at] else {
@@ -210,7 +210,7 @@ impl Driver<'_> {
                 let message = format!(
                     "{batch} is not cancelled: it is not certain that it belongs to this run"
                 );
-                context.tell(&Event::Warning { message: &message });
+                context.report(&Event::Warning { message: &message });
             }
             self.cancel_now(at);
         }

@@ -63,7 +63,7 @@ impl Context {
                     "the run {} was recorded with another key; the provider is asked whether this key is of the same account",
                     run.id
                 );
-                self.tell(&Event::Warning { message: &message });
+                self.report(&Event::Warning { message: &message });
                 match self.evidence(run).await? {
                     Evidence::Known => {}
                     Evidence::Nothing if matched == AccountMatch::KeyChanged && !confirmed => {}
@@ -139,7 +139,7 @@ impl Context {
 
     /// Searches once for the batch of a create, and returns whether one is certain to be it.
     pub(crate) async fn is_found(&self, intent: &Intent) -> Result<bool> {
-        match self.retrying(|| self.look(intent)).await {
+        match self.retrying(|| self.search(intent)).await {
             Ok(seen) => Ok(matches!(seen, SearchResult::Proved(found) if !found.is_empty())),
             Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
             Err(error) => Err(error),
@@ -164,7 +164,7 @@ impl Context {
                     "the handle of {} was made with another key; the provider is asked whether this key is of the same account",
                     handle.batch
                 );
-                self.tell(&Event::Warning { message: &message });
+                self.report(&Event::Warning { message: &message });
                 Ok(true)
             }
         }

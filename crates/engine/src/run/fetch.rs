@@ -150,7 +150,7 @@ impl Fetch {
         if !self.ended.snapshot.status.may_have_outcomes() {
             let counted = self.ended.snapshot.counts.succeeded;
             let mismatch = (counted > 0).then_some(CountMismatch { counted, read: 0 });
-            self.tell_mismatch(context, mismatch);
+            self.report_mismatch(context, mismatch);
             return Ok(Fetched::Whole {
                 segments: Vec::new(),
                 locations: None,
@@ -187,7 +187,7 @@ impl Fetch {
                     "the results of batch {} are given up: {error}",
                     self.batch()
                 );
-                context.tell(&Event::Warning { message: &message });
+                context.report(&Event::Warning { message: &message });
                 self.given_up = true;
                 ResultSet::default()
             }
@@ -244,7 +244,7 @@ impl Fetch {
             true => self.again_at.saturating_sub(context.clock.elapsed()),
         };
         let wait = wait.min(left);
-        context.tell(&Event::Retrying {
+        context.report(&Event::Retrying {
             error: &short,
             wait,
         });
@@ -282,7 +282,7 @@ impl Fetch {
             }
             Part::Failed(error) if gives_up && is_for_now(&error) => {
                 let message = format!("a part of the results is given up: {error}");
-                context.tell(&Event::Warning { message: &message });
+                context.report(&Event::Warning { message: &message });
                 self.given_up = true;
                 Duration::ZERO
             }
@@ -339,7 +339,7 @@ impl Fetch {
                     Ok::<_, Error>((results.segments().to_vec(), locations))
                 })
                 .await??;
-            self.tell_mismatch(context, mismatch);
+            self.report_mismatch(context, mismatch);
             let lacks = u64::from(truncated || self.given_up);
             return Ok(Fetched::Whole {
                 segments,
@@ -353,7 +353,7 @@ impl Fetch {
     }
 
     /// Warns of counts that disagree with the rows of the batch.
-    fn tell_mismatch(&self, context: &Context, mismatch: Option<CountMismatch>) {
+    fn report_mismatch(&self, context: &Context, mismatch: Option<CountMismatch>) {
         let Some(CountMismatch { counted, read }) = mismatch else {
             return;
         };
@@ -362,7 +362,7 @@ impl Fetch {
             self.batch(),
             counted::requests(counted)
         );
-        context.tell(&Event::Warning { message: &message });
+        context.report(&Event::Warning { message: &message });
     }
 
     /// Drops incomplete results, and waits until they are read again.
@@ -383,7 +383,7 @@ impl Fetch {
 /// Returns whether reading again within the patience may give the results. A retry-after that is longer than the
 /// longest one that is honoured fails the fetch.
 fn is_for_now(error: &Error, max_retry_after: Duration) -> bool {
-    (error.retry() == Retry::Temporary || error.kind() == ErrorKind::MalformedReply)
+    (error.retry() == Retry::Temporary || error.kind() == ErrorKind::MalformedResponse)
         && error
             .retry_after()
             .is_none_or(|asked| asked <= max_retry_after)

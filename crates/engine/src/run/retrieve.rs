@@ -9,6 +9,7 @@ use lmbatch_core::{
 
 use crate::blocking::blocking;
 use crate::context::Context;
+use crate::last_failure::LastFailure;
 use crate::plan::handles::RunHandles;
 use crate::policy::RunOptions;
 use crate::results::finished::{End, RunResults};
@@ -19,7 +20,6 @@ use crate::run::fetch::{Ended, Fetch};
 use crate::run::poll::Poll;
 use crate::run::step::Kind;
 use crate::spool::Files;
-use crate::trouble::Trouble;
 
 impl Context {
     pub(crate) async fn retrieve(&self, handle: &BatchHandle) -> Result<RunResults> {
@@ -46,7 +46,7 @@ impl Context {
         options: &RunOptions,
     ) -> Result<RunResults> {
         let mut context = self.clone();
-        context.trouble = Trouble::default();
+        context.last_failure = LastFailure::default();
         let start = context.started();
         let mut poll = Poll::new(&context, handle.batch.clone());
         loop {
@@ -61,7 +61,7 @@ impl Context {
                 context.share.pause_polls(until);
             }
             if let Some(error) = poll.impatience(start, options) {
-                return Err(match context.trouble.last() {
+                return Err(match context.last_failure.last() {
                     Some(last) => error.with_source(last),
                     None => error,
                 });
@@ -131,13 +131,13 @@ impl Context {
         let mut fetch = Fetch::new(self, ended, results);
         let (undelivered, mismatch) = self.fetched(&mut fetch).await?;
         let results = fetch.into_results()?;
-        let takes_keyless = results.takes_keyless();
+        let takes_rows_without_id = results.takes_rows_without_id();
         let batch = snapshot.id.clone();
         let about = move |error: Error| error.with_batch(batch);
         let end = End::of_batch(snapshot, undelivered).with_model(model);
         let finish = blocking(move || results.finish(end, mismatch));
         let finished = finish.await?.map_err(about)?;
-        self.tell_of(&finished, takes_keyless);
+        self.report_rows(&finished, takes_rows_without_id);
         Ok(finished)
     }
 

@@ -7,7 +7,7 @@ use crate::results::tally::Tally;
 
 impl Context {
     /// Reports the rows that were read, and those that are no outcome.
-    pub(crate) fn tell_of(&self, finished: &RunResults, takes_keyless: bool) {
+    pub(crate) fn report_rows(&self, finished: &RunResults, takes_rows_without_id: bool) {
         let tally: Tally = finished.tally;
         for (count, what) in [
             (
@@ -18,11 +18,11 @@ impl Context {
             (tally.malformed, "cannot be read"),
             (
                 tally.broken + tally.cut,
-                "are not JSON but have a legible id (a request without another row ends as malformed_answer; it was paid for, and is sent again only on request)",
+                "are not JSON but have a readable id (a request without another row ends as malformed_answer; it was paid for, and is sent again only on request)",
             ),
             (
-                tally.keyless,
-                match takes_keyless {
+                tally.without_id,
+                match takes_rows_without_id {
                     true => {
                         "name no request (they get ids in the order of the rows, which may differ from the order in which the requests were sent)"
                     }
@@ -31,7 +31,7 @@ impl Context {
             ),
         ] {
             if count > 0 {
-                self.tell(&Event::Warning {
+                self.report(&Event::Warning {
                     message: &format!("result rows that {what}: {count}"),
                 });
             }
@@ -41,8 +41,8 @@ impl Context {
             let message = format!(
                 "requests that may have been answered but have no row in the results: {undelivered}; they may have been paid for, and are sent again only on request"
             );
-            self.tell(&Event::Warning { message: &message });
+            self.report(&Event::Warning { message: &message });
         }
-        self.tell(&Event::Fetched { rows: tally.rows });
+        self.report(&Event::Fetched { rows: tally.rows });
     }
 }

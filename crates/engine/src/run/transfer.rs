@@ -95,10 +95,10 @@ impl Transfer {
         }
         // A permanent error of a resumed read does not matter: the whole part is read instead.
         let from_the_middle = from > 0 && error.retry() != Retry::Temporary;
-        let chance = context.rng.next_f64();
-        let wait = match context.retries.decide(open.attempt, &error, chance) {
+        let random = context.rng.next_f64();
+        let wait = match context.retries.decide(open.attempt, &error, random) {
             Decision::RetryAfter(wait) => {
-                context.tell(&Event::Retrying {
+                context.report(&Event::Retrying {
                     error: &error,
                     wait,
                 });
@@ -190,7 +190,7 @@ impl Transfer {
                 (taken, results.tally().rows, reading)
             })
             .await?;
-        context.tell(&Event::Fetching {
+        context.report(&Event::Fetching {
             rows,
             bytes: reading.written(),
         });
