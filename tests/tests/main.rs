@@ -3,6 +3,7 @@
 
 mod accounts;
 mod ambiguous;
+mod at_once;
 mod attachments;
 mod cancelling;
 mod chaos;

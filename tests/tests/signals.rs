@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use lmbatch_tests::{Emulating, lmbatch, said, write_input};
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[expect(clippy::disallowed_methods, reason = "another process is waited for")]
 fn pause() {
@@ -21,9 +21,16 @@ fn send(name: &str, child: &Child) {
     assert!(sent.status().unwrap().success());
 }
 
+/// Number of looks at a process in two seconds.
+const TWO_SECONDS: u32 = 100;
+
 /// Returns the end of a process within ten seconds; a process that does not end is killed.
 fn end(child: &mut Child) -> Option<ExitStatus> {
-    for _ in 0..500 {
+    end_within(child, 5 * TWO_SECONDS)
+}
+
+fn end_within(child: &mut Child, looks: u32) -> Option<ExitStatus> {
+    for _ in 0..looks {
         if let Some(status) = child.try_wait().unwrap() {
             return Some(status);
         }
@@ -53,10 +60,10 @@ fn one_signal_stops_the_emulator() {
     }
 }
 
-/// Stops a command with a signal, and returns its output until then.
+/// Stops a command with a signal, and returns its output until then. A signal takes effect within two seconds.
 fn stopped(mut child: Child) -> Output {
     send("INT", &child);
-    let ended = end(&mut child);
+    let ended = end_within(&mut child, TWO_SECONDS);
     assert!(ended.is_some(), "it did not end");
     child.wait_with_output().unwrap()
 }
@@ -155,12 +162,22 @@ fn a_signal_in_any_phase_prints_how_to_continue() {
         ("model", "stopped by INT; nothing was sent"),
         ("upload", "stopped by INT; to continue:"),
         ("create", "stopped by INT; to continue:"),
+        ("list", "stopped by INT; to continue:"),
         ("status", "stopped by INT; to continue:"),
         ("content", "stopped by INT; to continue:"),
     ] {
         let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
         write_input(folder.path(), [json!({"id": "a", "prompt": "Hi"})]);
-        let slow = json!({"operation": operation, "kind": {"latency": {"milliseconds": 60_000}}});
+        // The list is read once before the create, and then to search for a batch whose create was not answered.
+        let is_search = operation == "list";
+        if is_search {
+            let lost = json!({"operation": "create", "kind": "reset_after"});
+            emulating.post("/_emulator/faults", &lost.to_string());
+        }
+        let slow = json!({
+            "operation": operation, "skip": u32::from(is_search),
+            "kind": {"latency": {"milliseconds": 60_000}},
+        });
         emulating.post("/_emulator/faults", &slow.to_string());
         let child = emulating
             .command_at("openai", folder.path())
@@ -171,7 +188,8 @@ fn a_signal_in_any_phase_prints_how_to_continue() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        while emulating.bill()["calls"][operation] == Value::Null {
+        let calls = || emulating.bill()["calls"][operation].as_u64();
+        while calls() < Some(1 + u64::from(is_search)) {
             pause();
         }
         let output = stopped(child);

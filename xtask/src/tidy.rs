@@ -256,6 +256,34 @@ const SPOOL_NAMES: &[&str] = &[
     "created",
 ];
 
+/// Calls of the engine that wait: for a permit, for a pause, for another attempt, or at most until a time.
+const WAITS: [&str; 8] = [
+    ".retrying(",
+    ".retrying_as(",
+    ".exchange(",
+    ".readable(",
+    "self.known(&",
+    ".fetched(",
+    ".sleep_outside_steps(",
+    "within(&*",
+];
+
+/// Files of the engine that may wait, below its `src`: operations outside of steps. No step is among them.
+const MAY_WAIT: [&str; 12] = [
+    "clock.rs",
+    "context.rs",
+    "driver/retrying.rs",
+    "run/account.rs",
+    "run/adopt.rs",
+    "run/bounds.rs",
+    "run/claim.rs",
+    "run/clean.rs",
+    "run/retrieve.rs",
+    "run/single.rs",
+    "services/origin.rs",
+    "services/twins.rs",
+];
+
 /// The one file of the engine that spells names of files of the spool.
 const LAYOUT: &str = "crates/engine/src/spool/layout.rs";
 
@@ -278,6 +306,10 @@ fn file(path: &str, text: &str) -> Vec<String> {
     let neutral = ["core", "engine", "contract"]
         .iter()
         .any(|name| path.starts_with(&format!("crates/{name}/src")));
+    let is_engine = path.starts_with("crates/engine/src");
+    let may_wait = MAY_WAIT
+        .iter()
+        .any(|name| path.strip_prefix("crates/engine/src/") == Some(name));
     // Of the engine only the driver waits; clocks are what it waits by.
     let sleeps = ["driver.rs", "driver/retrying.rs", "clock.rs"]
         .map(|name| format!("crates/engine/src/{name}"));
@@ -292,6 +324,9 @@ fn file(path: &str, text: &str) -> Vec<String> {
         }
         if !may_sleep && (line.contains(".sleep(") || line.contains(".reached(")) {
             tell("only the driver sleeps; a step returns when it is due again");
+        }
+        if is_engine && !may_wait && WAITS.iter().any(|call| line.contains(call)) {
+            tell("only operations outside of steps wait; a step returns when it is due again");
         }
         if path.starts_with("crates/engine/src") && path != LAYOUT && names_a_spool_file(line) {
             tell("names of files of the spool stand in spool/layout.rs");
@@ -355,6 +390,10 @@ mod tests {
             ("crates/cli/src/a.rs", long.as_str(), 1),
             ("crates/engine/src/run/x.rs", "clock.sleep(time)", 1),
             ("crates/engine/src/driver.rs", "clock.sleep(time)", 0),
+            ("crates/engine/src/run/work.rs", "context.retrying(|| x)", 1),
+            ("crates/engine/src/run/work.rs", "within(&*clock, at, x)", 1),
+            ("crates/engine/src/run/adopt.rs", "self.retrying(|| x)", 0),
+            ("crates/cli/src/a.rs", "context.retrying(|| x)", 0),
             ("crates/cli/src/a.rs", "clock.sleep(time)", 0),
             ("crates/engine/src/a.rs", "format!(\"body-{n}\")", 1),
             ("crates/engine/src/a.rs", "files.create(\"echo\")?", 1),

@@ -22,6 +22,7 @@ use crate::paying_args::PayingArgs;
 use crate::pilot_args::PilotArgs;
 use crate::repair_args::{ContinuingRepairArgs, RepairArgs};
 use crate::retention_args::RetentionArgs;
+use crate::step_args::StepArgs;
 use crate::table_args::TableArgs;
 use crate::text_arg::TextArg;
 pub(crate) use crate::watching_args::{OnFinishArgs, RunsArgs, StatusArgs, WaitArgs};
@@ -190,6 +191,8 @@ pub(crate) struct RunArgs {
     pub(crate) repair: RepairArgs,
     #[command(flatten)]
     pub(crate) limit: LimitArgs,
+    #[command(flatten)]
+    pub(crate) steps: StepArgs,
     #[command(flatten)]
     pub(crate) doubt: DoubtArgs,
     /// Name of the run; a command with the name of an existing run continues that run.
@@ -414,6 +417,8 @@ pub(crate) struct ResumeOptions {
     pub(crate) repair: ContinuingRepairArgs,
     #[command(flatten)]
     pub(crate) paying: ContinuingCostArgs,
+    #[command(flatten)]
+    pub(crate) steps: StepArgs,
     #[command(flatten)]
     pub(crate) doubt: DoubtArgs,
     #[command(flatten)]

@@ -51,6 +51,7 @@ mod session;
 mod settings;
 mod signals;
 mod sink;
+mod step_args;
 mod summary;
 mod table;
 mod table_args;

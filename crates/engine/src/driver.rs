@@ -1,7 +1,10 @@
 //! The driver: calls steps when they are due. The only place that sleeps.
 
+mod begin;
+mod failures;
 mod polls;
 mod retrying;
+mod shard_failure;
 mod shards;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -15,11 +18,12 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use lmbatch_core::{Error, ErrorKind, Result, RunRecord, ShardState};
 
+use self::shard_failure::ShardFailure;
 use crate::policy::RunOptions;
 use crate::run::scope::Scope;
-use crate::run::step::{KINDS, Kind, Next, Step};
+use crate::run::step::{Kind, Next, Step};
 use crate::run::work::Work;
-use crate::share::{DriverHandle, PageRead, Permit};
+use crate::share::{AccountShare, DriverHandle, PageRead, Permit};
 
 /// Time between two checks for a cancellation by another process. Together with the maximum age of a known
 /// revision of the ledger, a cancellation is noticed within 2 s.
@@ -38,8 +42,8 @@ const LIMIT_WAIT: Duration = Duration::from_secs(300);
 /// Drives the shards of one run until nothing is due.
 ///
 /// # Errors
-/// The first permanent error, after everything else has finished; [`ErrorKind::Conflict`] at once;
-/// [`ErrorKind::Timeout`] where batches have not ended and the caller does not wait for them.
+/// The most important error of a shard, after everything else has finished; [`ErrorKind::Conflict`]
+/// at once; [`ErrorKind::Timeout`] where batches have not ended and the caller does not wait for them.
 pub(crate) async fn drive(
     scope: &Scope<'_>,
     run: &mut RunRecord,
@@ -90,6 +94,10 @@ struct Driver<'c> {
     counts: Vec<u32>,
     /// Shards for which this process does nothing more.
     stuck: Vec<bool>,
+    /// Number of shards whose batch is running or whose create is under way.
+    live: usize,
+    /// Number of ended batches of the account, as of the last time that it was read.
+    seen_ends: u64,
     /// Shards whose create could be confused with one that is in doubt.
     contested: Vec<usize>,
     /// Shards that wait until the provider has free quota.
@@ -117,9 +125,12 @@ struct Driver<'c> {
     answered: bool,
     /// True once the observer has a report that a create waits for the cost limit.
     has_reported_budget: bool,
-    /// First permanent error. Once it is set, nothing more is created, and the results of existing
-    /// batches are fetched.
-    failure: Option<Error>,
+    /// Most important error of a shard for which nothing more is done: the one that ends the run once
+    /// everything else has finished.
+    failure: Option<ShardFailure>,
+    /// True once an error has shown that further creates would fail too. Nothing more is created, and
+    /// the results of existing batches are fetched.
+    creates_stopped: bool,
     /// Error that ends the run as soon as no create is under way.
     fatal: Option<Error>,
 }
@@ -143,6 +154,8 @@ impl<'c> Driver<'c> {
             busy: [0; 5],
             under_way: vec![None; count],
             stuck: vec![false; count],
+            live: 0,
+            seen_ends: 0,
             counts,
             contested: Vec::new(),
             waiting: Vec::new(),
@@ -159,9 +172,12 @@ impl<'c> Driver<'c> {
             answered,
             has_reported_budget: false,
             failure: None,
+            creates_stopped: false,
             fatal: None,
         };
+        driver.seen_ends = driver.seat.account().ends();
         for at in 0..count {
+            driver.count_live(at, false);
             let work = driver.slots[at].as_ref();
             let wait = work.map(|work| work.look_due(context));
             driver.schedule(at, now.saturating_add(wait.unwrap_or_default()));
@@ -198,6 +214,7 @@ impl<'c> Driver<'c> {
                 self.fatal = Some(error);
             }
             self.read_messages();
+            self.read_ends();
             self.admit();
             self.begin();
             if let Some(error) = self.fatal.take() {
@@ -233,7 +250,7 @@ impl<'c> Driver<'c> {
             }
         }
         match self.failure.take() {
-            Some(error) => Err(error),
+            Some(failure) => Err(failure.error),
             None => Ok(()),
         }
     }
@@ -289,127 +306,6 @@ impl<'c> Driver<'c> {
         woken
     }
 
-    /// Moves due shards to the queues of those that wait for a free permit.
-    fn admit(&mut self) {
-        let now = self.now();
-        let mut polls = Vec::new();
-        while let Some(&(due, at)) = self.due.first() {
-            if due > now {
-                break;
-            }
-            self.due.pop_first();
-            self.due_at[at] = None;
-            let Some(work) = &self.slots[at] else {
-                continue;
-            };
-            let step = work.next(self.scope.context, self.cancelled);
-            if step == Step::Poll && self.may_be_listed(at) {
-                polls.push(at);
-            } else if step != Step::Done {
-                let kind = kind_of(step, work);
-                self.ready[place(kind)].push_back(at);
-            }
-        }
-        if !polls.is_empty() {
-            self.admit_polls(&polls, now);
-        }
-    }
-
-    /// Begins steps for which a permit is free.
-    fn begin(&mut self) {
-        let mut wanted = [false; 5];
-        let limits = self.scope.context.limits;
-        if self.fatal.is_none() {
-            let now = self.now();
-            self.page_waits = !self.begin_page(now);
-            wanted[place(Kind::Poll)] = self.page_waits;
-            for kind in KINDS {
-                wanted[place(kind)] |= !self.begin_all(kind, now);
-            }
-        }
-        // Creates that are under way need a first poll as soon as they are answered.
-        let coming = [Kind::Upload, Kind::Create].map(place);
-        let coming = coming.map(|kind| self.ready[kind].len() + self.busy[kind]);
-        self.shared.wait_for(wanted, limits, coming.iter().sum());
-    }
-
-    /// Begins steps of one kind. Returns whether there was a permit for all of them.
-    fn begin_all(&mut self, kind: Kind, now: Duration) -> bool {
-        let limit = self.scope.context.limits.of(kind);
-        let (paused, polls_paused) = (self.shared.paused_until(), self.shared.polls_paused_until());
-        let most = match kind {
-            // A fault that affects every create shows at the first one.
-            Kind::Create if !self.answered => 1,
-            _ => usize::MAX,
-        };
-        while self.busy[place(kind)] < most {
-            let Some(&at) = self.ready[place(kind)].front() else {
-                break;
-            };
-            let until = match kind {
-                Kind::Local => now,
-                Kind::Poll if self.is_poll(at) => polls_paused,
-                _ => paused,
-            };
-            if until > now {
-                self.ready[place(kind)].pop_front();
-                self.postpone(at, until);
-                continue;
-            }
-            let permit = match kind {
-                Kind::Local => None,
-                _ => match self.shared.permit(kind, limit) {
-                    Some(free) => Some(free),
-                    None => return false,
-                },
-            };
-            self.ready[place(kind)].pop_front();
-            self.begin_one(at, kind, permit);
-        }
-        true
-    }
-
-    fn begin_one(&mut self, at: usize, kind: Kind, permit: Option<Permit>) {
-        let context = self.scope.context;
-        let Some(work) = &self.slots[at] else {
-            return;
-        };
-        let step = work.next(context, self.cancelled);
-        if kind_of(step, work) != kind {
-            // The run was cancelled in the meantime.
-            self.schedule(at, self.now());
-            return;
-        }
-        if step.leads_to_a_create() {
-            if self.failure.is_some() {
-                return;
-            }
-            if self.is_contested(at) {
-                self.contested.push(at);
-                return;
-            }
-        }
-        self.unwatch(at);
-        let Some(mut work) = self.slots[at].take() else {
-            return;
-        };
-        self.busy[place(kind)] += 1;
-        self.under_way[at] = Some(step);
-        let scope = self.scope;
-        let ran = async move {
-            let next = work.perform(step, scope).await;
-            Ran {
-                at,
-                work,
-                step,
-                kind,
-                next,
-                permit,
-            }
-        };
-        self.running.push(ran.boxed());
-    }
-
     /// Records the result of a step and schedules what follows.
     fn take(&mut self, ran: Ran) {
         let Ran {
@@ -421,11 +317,11 @@ impl<'c> Driver<'c> {
             permit: free,
         } = ran;
         drop(free);
+        let was_live = self.is_live(at);
         self.busy[place(kind)] -= 1;
         self.under_way[at] = None;
         self.waiting.retain(|waiting| *waiting != at);
-        let is_unsent = matches!(next, Ok(Next::Held(_) | Next::ForBudget(_)) | Err(_));
-        self.answered |= step == Step::Post && !is_unsent;
+        self.answered |= work.record.state.batch().is_some();
         let has_ended = step == Step::Poll && matches!(work.record.state, ShardState::Ended(_))
             || work.record.state.is_final();
         let is_settled = !matches!(
@@ -433,56 +329,57 @@ impl<'c> Driver<'c> {
             ShardState::Posting(_) | ShardState::Doubt(_)
         );
         self.slots[at] = Some(work);
+        self.count_live(at, was_live);
         let now = self.now();
+        if let Ok(next) = &next {
+            record_pause(self.shared.account(), now, next);
+        }
         match next {
             Ok(Next::Done) => {}
             Ok(Next::In(wait)) if wait.is_zero() => self.continue_at_once(at, step),
-            Ok(Next::In(wait)) => self.schedule(at, now.saturating_add(wait)),
-            Ok(Next::Pause(wait)) => {
-                self.shared.pause(now.saturating_add(wait));
+            Ok(Next::In(wait) | Next::Pause(wait) | Next::PausePolls { own: wait, .. }) => {
                 self.schedule(at, now.saturating_add(wait));
             }
-            Ok(Next::PausePolls { own, polls }) => {
-                self.shared.pause_polls(now.saturating_add(polls));
-                self.schedule(at, now.saturating_add(own));
-            }
             Ok(Next::ForQuota(error)) => {
-                // Other batches free quota when they end.
-                if self.has_running_batch() {
-                    self.waiting.push(at);
-                    self.schedule(at, now + LIMIT_WAIT);
+                let asked = error.retry_after().unwrap_or_default();
+                // Other batches of the account free quota when they end.
+                let others_free_quota = !self.options.once && self.shared.others_are_live();
+                if self.has_running_batch() || others_free_quota {
+                    self.await_ends(at, now.saturating_add(LIMIT_WAIT.max(asked)));
                 } else {
-                    self.record_failure(at, error);
+                    self.record_failure(at, step, error);
                 }
             }
             Ok(Next::ForBudget(error)) => {
                 // Other batches may cost less than was reserved for them.
                 if self.may_free_budget(at) {
                     self.report_budget(&error);
-                    self.waiting.push(at);
-                    self.schedule(at, now + LIMIT_WAIT);
+                    self.await_ends(at, now + LIMIT_WAIT);
                 } else {
-                    self.record_failure(at, error);
+                    self.record_failure(at, step, error);
                 }
             }
-            Ok(Next::Held(error)) => self.record_failure(at, error),
+            Ok(Next::Held(error)) => self.record_failure(at, step, error),
             Err(error) => {
                 self.fatal.get_or_insert(error);
             }
         }
         self.cancel_now(at);
         if has_ended {
-            for at in std::mem::take(&mut self.waiting) {
-                if self.due_at[at].is_some() {
-                    self.schedule(at, now);
-                }
-            }
+            self.shared.batch_ended();
         }
         if is_settled {
             for at in std::mem::take(&mut self.contested) {
                 self.schedule(at, now);
             }
         }
+    }
+
+    /// Makes a shard due when a batch of the account has ended, and at `due` at the latest.
+    fn await_ends(&mut self, at: usize, due: Duration) {
+        self.waiting.push(at);
+        self.shared.await_ends(true);
+        self.schedule(at, due);
     }
 
     /// Queues a shard that is due again at once before other shards that wait for the same kind of
@@ -499,24 +396,6 @@ impl<'c> Driver<'c> {
             _ => self.schedule(at, self.now()),
         }
     }
-
-    /// Records a permanent failure of a shard. The other batches are still polled and fetched.
-    fn record_failure(&mut self, at: usize, error: Error) {
-        self.stuck[at] = true;
-        if self.failure.is_none() && self.has_running_batch() {
-            let message = format!(
-                "{error}; no further batches are created, and the results of existing batches are fetched"
-            );
-            let context = self.scope.context;
-            context.warn(context.subject(), &message);
-        }
-        self.failure.get_or_insert(error);
-        // Nothing more is created, so that nothing waits for room.
-        let now = self.now();
-        for at in std::mem::take(&mut self.waiting) {
-            self.schedule(at, now);
-        }
-    }
 }
 
 /// Lets other tasks of the runtime run once.
@@ -530,6 +409,23 @@ async fn yield_once() {
         Poll::Pending
     })
     .await;
+}
+
+/// Records the pause of the account that the result of a step asks for.
+fn record_pause(account: &AccountShare, now: Duration, next: &Next) {
+    let until = |wait: Duration| now.saturating_add(wait);
+    match next {
+        Next::Pause(wait) => account.pause(until(*wait)),
+        Next::PausePolls { polls, .. } => account.pause_polls(until(*polls)),
+        // No create of the account is sent earlier than the provider asks for, even if a batch has
+        // ended by then.
+        Next::ForQuota(error) => {
+            if let Some(asked) = error.retry_after() {
+                account.pause_creates(until(asked));
+            }
+        }
+        _ => {}
+    }
 }
 
 fn place(kind: Kind) -> usize {
@@ -559,7 +455,12 @@ pub(crate) async fn until(
     context.clock.sleep(work.look_due(context)).await;
     while !is_there(work) {
         let step = work.next(context, false);
-        match work.perform(step, scope).await? {
+        let permit = context.permit(step.kind()).await;
+        let next = work.perform(step, scope).await;
+        drop(permit);
+        let next = next?;
+        record_pause(&context.share, context.clock.elapsed(), &next);
+        match next {
             Next::In(wait) | Next::Pause(wait) | Next::PausePolls { own: wait, .. } => {
                 context.clock.sleep(wait).await;
             }

@@ -279,7 +279,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another process or task advances the run; the
-    /// first permanent failure of a batch, after the results of the others are fetched;
+    /// most important failure of a batch, after the others are finished: one that further creates would meet, such as a
+    /// refused key, comes before one of a single batch, such as a create whose result stays unknown;
     /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) at the deadline.
     pub async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<RunResults> {
         self.ready()?.resume(run, options).await

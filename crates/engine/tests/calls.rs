@@ -20,7 +20,7 @@ use lmbatch_engine::{
     BadInput, Event, LMInvoker, MemoryLedger, Observer, Outcomes, Progress, RunSnapshot, RunState,
     TemporarySpool,
 };
-use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
+use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRequests, TestRng};
 
 const ASKED: [(&str, &str); 2] = [("a", "one"), ("b", "two")];
 
@@ -162,6 +162,31 @@ async fn a_named_run_ends_with_its_pilot_and_continues_with_the_other_requests()
         assert!(error.to_string().contains(words), "{error}");
     }
     assert_eq!(provider.accepted(), 4);
+}
+
+#[tokio::test]
+async fn outcomes_name_every_batch_with_its_final_state() {
+    let (provider, invoker) = world(Script {
+        max_requests: Some(2),
+        statuses: [Ok(BatchStatus::InProgress)].into(),
+        ..Script::default()
+    });
+    let requests = (0..5).map(|n| Request::new(format!("q{n}"), "x"));
+    let outcomes = invoker.batch().invoke(requests).await.unwrap();
+    assert_eq!(provider.accepted(), 3);
+    let mut batches: Vec<_> = outcomes.batches().iter().collect();
+    batches.sort_by(|one, other| one.id.as_str().cmp(other.id.as_str()));
+    let found = batches
+        .iter()
+        .map(|batch| (batch.id.as_str(), batch.counts.total));
+    let found: Vec<_> = found.collect();
+    let mut counts: Vec<_> = found.iter().map(|(_, count)| *count).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [Some(1), Some(2), Some(2)]);
+    let ids: Vec<_> = found.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, ["b1", "b2", "b3"]);
+    let mut states = batches.iter().map(|batch| &batch.status);
+    assert!(states.all(|status| *status == BatchStatus::Completed));
 }
 
 #[tokio::test]
@@ -402,6 +427,37 @@ fn create_and_retrieve(invoker: &LMInvoker) -> Measured {
     .boxed()
 }
 
+/// Updates a run, compares it with another input, sends requests again as that input has them, and adds everything up.
+fn updated_run(invoker: &LMInvoker) -> Measured {
+    let (batch, engine) = (invoker.batch(), invoker.engine().clone());
+    let all = || {
+        batch
+            .run("r")
+            .status_check_interval(Duration::from_millis(5))
+    };
+    let first = all().requests(many(500));
+    let second = all().requests(many(500).skip(1).chain([Request::new("new", "x")]));
+    let second = second.update();
+    let other = (0..REQUESTS).map(|n| (format!("q{n}"), "y".repeat(500)));
+    let other = TestRequests::new(other.collect::<Vec<_>>());
+    async move {
+        first.await.unwrap();
+        let updated = second.await.unwrap();
+        assert_eq!(updated.changes().unwrap().new, 1);
+        let run = engine.ledger().run(updated.id()).await.unwrap().unwrap();
+        let audit = engine.audit(&run).await.unwrap().unwrap();
+        assert_eq!(audit.outcomes, REQUESTS as u64);
+        let plan = engine.plan(Box::new(other)).await.unwrap();
+        let changes = engine.changes(&run, &plan).await.unwrap();
+        assert_eq!(changes.changed, REQUESTS as u64 - 1);
+        engine.check_update(&run, &plan).await.unwrap();
+        let chosen = (0..1000).collect();
+        assert_eq!(engine.requeue_as(&run, &chosen, &plan).await.unwrap(), 1000);
+        Box::new((updated, plan)) as _
+    }
+    .boxed()
+}
+
 /// Returns the most processor time between two ticks of 2 ms while a call runs on a runtime of one thread.
 fn longest_gap(
     call: fn(&LMInvoker) -> Measured,
@@ -463,6 +519,7 @@ fn a_call_with_many_requests_holds_up_no_other_task() {
             50,
         ),
         ("a typed invoke", typed_invoke, 200, false, 20),
+        ("an update", updated_run, 2000, false, 20),
         ("a create", create_and_retrieve, REQUESTS as u32, false, 20),
     ] {
         // A busy machine stops a thread now and then: the middle one of three runs tells.

@@ -18,14 +18,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Seconds at which each batch was polled.
 type Polls = Arc<Mutex<BTreeMap<BatchId, Vec<u64>>>>;
 
-struct World {
-    fleet: Arc<MemoryFleet>,
-    invoker: LMInvoker,
-    clock: Arc<dyn Clock>,
+pub(crate) struct World {
+    pub(crate) fleet: Arc<MemoryFleet>,
+    pub(crate) invoker: LMInvoker,
+    pub(crate) clock: Arc<dyn Clock>,
     polls: Polls,
 }
 
-fn world(rules: FleetRules) -> World {
+pub(crate) fn world(rules: FleetRules) -> World {
     let clock: Arc<dyn Clock> = PausedClock::new();
     let most = rules.max_requests;
     let fleet = Arc::new(MemoryFleet::new(clock.clone(), rules));
@@ -54,12 +54,12 @@ fn world(rules: FleetRules) -> World {
     }
 }
 
-fn requests(count: usize) -> impl Iterator<Item = Request> {
+pub(crate) fn requests(count: usize) -> impl Iterator<Item = Request> {
     (0..count).map(|number| Request::new(format!("{number}"), "x"))
 }
 
 /// Drives one run to its end, with one poll of each batch a minute.
-async fn run(invoker: LMInvoker, count: usize) {
+pub(crate) async fn run(invoker: LMInvoker, count: usize) {
     let batch = invoker.batch();
     let outcomes = batch.invoke(requests(count)).status_check_interval(MINUTE);
     let outcomes = outcomes.await.unwrap();
@@ -68,7 +68,7 @@ async fn run(invoker: LMInvoker, count: usize) {
 }
 
 /// Drives several runs to their ends at once, each by a clone of one engine.
-async fn runs(world: &World, runs: usize, batches: usize) {
+pub(crate) async fn runs(world: &World, runs: usize, batches: usize) {
     let mut all = JoinSet::new();
     for _ in 0..runs {
         all.spawn(run(world.invoker.clone(), batches));
@@ -78,7 +78,7 @@ async fn runs(world: &World, runs: usize, batches: usize) {
     }
 }
 
-fn rate_limit(wait: Option<u64>) -> Error {
+pub(crate) fn rate_limit(wait: Option<u64>) -> Error {
     let error = Error::new(ErrorKind::ProviderRateLimit)
         .with_http_status(429)
         .with_retry(Retry::Temporary)
@@ -394,47 +394,6 @@ async fn a_sweep_is_taken_over_when_its_run_ends() {
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::Timeout);
     let statuses = world.fleet.count("status");
     assert!(statuses < 600, "{statuses} status calls");
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_limits_of_steps_hold_for_all_runs_of_an_account() {
-    let mut world = world(FleetRules {
-        latency: Duration::from_secs(1),
-        page: None,
-        takes: Duration::from_secs(100),
-        ..FleetRules::default()
-    });
-    let limits = StepLimits {
-        creates: 3,
-        polls: 5,
-        fetches: 2,
-        ..StepLimits::default()
-    };
-    world.invoker = world.invoker.clone().limits(limits);
-    runs(&world, 20, 5).await;
-    for (method, most) in [("create", 3), ("status", 5), ("results", 2), ("read", 2)] {
-        assert_eq!(world.fleet.most_at_once(method), most, "{method}");
-    }
-    assert_eq!(world.fleet.accepted(), 100);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_retry_after_of_a_create_pauses_every_run_of_the_account() {
-    let world = world(FleetRules {
-        latency: Duration::from_millis(100),
-        ..FleetRules::default()
-    });
-    world.fleet.fail("create", [rate_limit(Some(30))]);
-    runs(&world, 10, 3).await;
-    let calls = world.fleet.calls();
-    let begun: Vec<u64> = calls
-        .iter()
-        .map(|call| call.at)
-        .filter(|at| *at < 60)
-        .collect();
-    let during = begun.iter().filter(|at| (1..30).contains(*at));
-    assert_eq!(during.count(), 0, "{begun:?}");
-    assert_eq!(world.fleet.accepted(), 30);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus,
     Capabilities, Chunk, Clock, Cursor, Delivery, Error, ErrorKind, Found, Intent, Label,
-    ListOptions, Page, RequestCounts, Result, ResultPart, ResultSet, RowStream, Shard,
+    ListOptions, Page, RequestCounts, Result, ResultPart, ResultSet, Retry, RowStream, Shard,
 };
 
 use crate::provider::{Call, MemoryCodec, capabilities};
@@ -28,6 +28,8 @@ pub struct FleetRules {
     pub poll_after: Option<Duration>,
     /// Maximum number of requests in one batch.
     pub max_requests: u32,
+    /// Maximum number of batches that run at once; a further create is refused for want of quota.
+    pub quota: Option<usize>,
 }
 
 impl Default for FleetRules {
@@ -39,6 +41,7 @@ impl Default for FleetRules {
             page: Some(100),
             poll_after: None,
             max_requests: 1,
+            quota: None,
         }
     }
 }
@@ -260,7 +263,15 @@ impl BatchProvider for MemoryFleet {
         let pieces: Vec<Bytes> = shard.open(0..shard.len()).try_collect().await?;
         self.call("create").await?;
         let rows = Bytes::from(pieces.concat());
-        Ok(self.accept(&mut self.state(), &shard.label, rows))
+        let mut state = self.state();
+        let running = state.ships.iter();
+        let running = running.filter(|ship| !self.snapshot(ship).status.is_terminal());
+        if self.rules.quota.is_some_and(|most| running.count() >= most) {
+            return Err(Error::new(ErrorKind::Quota)
+                .with_retry(Retry::Temporary)
+                .with_delivery(Delivery::Refused));
+        }
+        Ok(self.accept(&mut state, &shard.label, rows))
     }
 
     async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {

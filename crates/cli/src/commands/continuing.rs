@@ -72,7 +72,8 @@ pub(super) async fn open(
     if let Some(interval) = args.poll_interval {
         engine = engine.with_polling(PollingPolicy::every(interval));
     }
-    let engine = emulation::recorded(doubting(engine, &args.doubt), &notes);
+    let engine = args.steps.limiting(doubting(engine, &args.doubt));
+    let engine = emulation::recorded(engine, &notes);
     let (state, engine) = state::durable(session, engine, &args.state, args.report.quiet).await?;
     let context = RunContext {
         session: Arc::clone(session),

@@ -149,6 +149,7 @@ impl Many {
             .with_clock(Arc::clone(&self.clock))
             .with_prices(Arc::new(prices));
         let engine = doubting(engine, &self.args.options.doubt);
+        let engine = self.args.options.steps.limiting(engine);
         Ok(match self.args.options.poll_interval {
             Some(interval) => engine.with_polling(PollingPolicy::every(interval)),
             None => engine,

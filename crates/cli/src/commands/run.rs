@@ -374,6 +374,7 @@ fn engine(
     let engine = Engine::new(provider)
         .with_observer(progress.clone())
         .with_clock(Arc::clone(clock));
+    let engine = args.steps.limiting(engine);
     let mut engine = continuing::doubting(engine, &args.doubt).with_batch_limit(args.limit.limit());
     if args.emulate && args.doubt.doubt_wait.is_none() {
         // A batch that the emulator does not list at once will never appear.

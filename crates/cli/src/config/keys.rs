@@ -60,7 +60,7 @@ const PLANNING: &[&str] = &["run", "adopt"];
 const U32: u64 = u32::MAX as u64;
 
 /// Every key of the file.
-pub(super) static KEYS: [Key; 13] = [
+pub(super) static KEYS: [Key; 17] = [
     key("model", &["model"], SENDING, Form::Model, Rule::Found),
     key("state", &["state_dir"], &[], Form::Path, Rule::Inside),
     key(
@@ -124,6 +124,34 @@ pub(super) static KEYS: [Key; 13] = [
         &["max_batch_tokens"],
         PLANNING,
         Form::Count(u64::MAX),
+        Rule::Found,
+    ),
+    key(
+        "limits.uploads",
+        &["uploads_at_once"],
+        WAITING,
+        Form::Count(1000),
+        Rule::Found,
+    ),
+    key(
+        "limits.creates",
+        &["creates_at_once"],
+        WAITING,
+        Form::Count(1000),
+        Rule::Found,
+    ),
+    key(
+        "limits.polls",
+        &["polls_at_once"],
+        WAITING,
+        Form::Count(1000),
+        Rule::Found,
+    ),
+    key(
+        "limits.downloads",
+        &["downloads_at_once"],
+        WAITING,
+        Form::Count(1000),
         Rule::Found,
     ),
     key(

@@ -194,6 +194,11 @@ max_attempts = 1_0
 max_batch_requests = 100
 max_batch_bytes = 5000000000
 max_batch_tokens = 2
+[limits]
+uploads = 1
+creates = 2
+polls = 3
+downloads = 1000
 [retention]
 after = "never"
 warn_above = "10 GB"
@@ -210,6 +215,10 @@ warn_above = "10 GB"
             ("max_batch_requests", "100"),
             ("max_batch_bytes", "5000000000"),
             ("max_batch_tokens", "2"),
+            ("limits.uploads", "1"),
+            ("limits.creates", "2"),
+            ("limits.polls", "3"),
+            ("limits.downloads", "1000"),
             ("retention.after", "never"),
             ("retention.warn_above", "10 GB"),
         ];

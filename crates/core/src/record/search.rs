@@ -13,13 +13,6 @@ pub struct Progress {
     /// Search for the batch of a create whose outcome is unknown; `None` where there is no search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<Search>,
-    /// Number of times that the results of an ended batch were requested and were incomplete.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub late_results: u32,
-}
-
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 impl Progress {
@@ -74,4 +67,16 @@ pub enum SearchPhase {
     Absent,
     /// The outcome is still unknown. Nothing more is done until the run is resumed.
     Held,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_of_late_results_in_earlier_records_is_ignored() {
+        let earlier = r#"{"late_results":3}"#;
+        let progress: Progress = serde_json::from_str(earlier).unwrap();
+        assert_eq!(progress, Progress::default());
+    }
 }

@@ -40,13 +40,62 @@ impl Driver<'_> {
         self.under_way.iter().any(creating)
     }
 
-    /// Returns whether a batch is running, which frees quota when it ends.
+    /// Returns whether the batch of a shard is running or its create is under way.
+    pub(super) fn is_live(&self, at: usize) -> bool {
+        match &self.slots[at] {
+            Some(work) => {
+                !self.stuck[at] && matches!(work.record.state, ShardState::Created { .. })
+            }
+            None => matches!(
+                self.under_way[at],
+                Some(Step::Poll | Step::Cancel | Step::Post)
+            ),
+        }
+    }
+
+    /// Counts a shard that may have become live, or may be live no more, and announces it to the other
+    /// runs of the account.
+    pub(super) fn count_live(&mut self, at: usize, was_live: bool) {
+        let is_live = self.is_live(at);
+        if is_live == was_live {
+            return;
+        }
+        match is_live {
+            true => self.live += 1,
+            false => self.live -= 1,
+        }
+        self.shared.announce_live(self.live > 0);
+    }
+
+    /// Does nothing more for a shard.
+    pub(super) fn stop(&mut self, at: usize) {
+        let was_live = self.is_live(at);
+        self.stuck[at] = true;
+        self.count_live(at, was_live);
+    }
+
+    /// Returns whether a batch of the run is running, which frees quota when it ends.
     pub(super) fn has_running_batch(&self) -> bool {
-        let slots = self.slots.iter().zip(&self.under_way).zip(&self.stuck);
-        slots.into_iter().any(|((slot, step), stuck)| match slot {
-            Some(work) => !stuck && matches!(work.record.state, ShardState::Created { .. }),
-            None => matches!(step, Some(Step::Poll | Step::Cancel | Step::Post)),
-        })
+        self.live > 0
+    }
+
+    /// Makes shards due that wait for free quota or budget, where a batch of the account has ended in the
+    /// meantime.
+    pub(super) fn read_ends(&mut self) {
+        let ends = self.shared.account().ends();
+        if std::mem::replace(&mut self.seen_ends, ends) == ends {
+            return;
+        }
+        if self.waiting.is_empty() {
+            return;
+        }
+        self.shared.await_ends(false);
+        let now = self.now();
+        for at in std::mem::take(&mut self.waiting) {
+            if self.due_at[at].is_some() {
+                self.schedule(at, now);
+            }
+        }
     }
 
     /// Returns whether another shard has a reservation that its end may lower.
@@ -127,7 +176,8 @@ impl Driver<'_> {
                 .iter()
                 .find_map(|poll| poll.impatience(self.start, &self.options)),
         }?;
-        Some(self.failure.take().unwrap_or(error))
+        let failure = self.failure.take().map(|failure| failure.error);
+        Some(failure.unwrap_or(error))
     }
 
     /// Checks whether this or another process cancelled the run. Then existing batches are

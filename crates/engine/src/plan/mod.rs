@@ -73,6 +73,29 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Returns a copy that a worker thread owns. Its files are those of the plan.
+    pub(crate) fn for_thread(&self) -> Self {
+        Self {
+            shards: self.shards.clone(),
+            requests: self.requests,
+            pilot_of: self.pilot_of,
+            digest: self.digest.clone(),
+            ids: self.ids.clone(),
+            nonce: self.nonce.clone(),
+            files: Arc::clone(&self.files),
+            tables: Arc::clone(&self.tables),
+            provider: self.provider.clone(),
+            account: self.account.clone(),
+            key_hint: self.key_hint.clone(),
+            order: self.order,
+            checksums: self.checksums.clone(),
+            claim: self.claim.clone(),
+            handles: Arc::clone(&self.handles),
+            schema_notes: self.schema_notes.clone(),
+            has_schema: self.has_schema,
+        }
+    }
+
     /// Returns the number of requests.
     pub fn requests(&self) -> u64 {
         u64::from(self.requests)

@@ -8,6 +8,7 @@ use lmbatch_core::{
 
 use crate::context::Context;
 use crate::event::EventSubject;
+use crate::run::recover::SearchResult;
 
 /// Maximum number of batches whose status is requested to recognise an account.
 const MAX_CHECKED: usize = 3;
@@ -134,6 +135,15 @@ impl Context {
             true => Evidence::Known,
             false => Evidence::Unlisted(intent.label),
         })
+    }
+
+    /// Searches once for the batch of a create, and returns whether one is certain to be it.
+    pub(crate) async fn is_found(&self, intent: &Intent) -> Result<bool> {
+        match self.retrying(|| self.search(intent)).await {
+            Ok(seen) => Ok(matches!(seen, SearchResult::Proved(found) if !found.is_empty())),
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Compares the account of a handle. Returns whether the key has changed, so that only the

@@ -9,6 +9,7 @@ use lmbatch_core::{
     Proof, RemoteObject, Result, Retry, RunRecord, ShardRecord, ShardState, Upload,
 };
 
+use crate::blocking::blocking;
 use crate::context::Context;
 use crate::counted;
 use crate::pages::items;
@@ -181,7 +182,8 @@ impl Context {
         notes: BTreeMap<Box<str>, Box<str>>,
         creates_missing: bool,
     ) -> Result<(RunRecord, u32)> {
-        let shards = Spans::of(plan)?;
+        let own = plan.for_thread();
+        let shards = blocking(move || Spans::of(&own)).await??;
         let mut found: BTreeMap<u32, (BatchSnapshot, Proof)> = BTreeMap::new();
         for batch in batches {
             let refuse = |why: String| Err(Error::invalid_input(why).with_batch(batch.clone()));

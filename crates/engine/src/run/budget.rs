@@ -161,25 +161,33 @@ impl Context {
     /// Compares a plan with a run as an update does, and checks that what the update would send has a bound.
     pub(crate) async fn check_update(&self, run: &RunRecord, plan: &Plan) -> Result<Changes> {
         let job = self.job(run).await?;
-        let known = known_requests(&job.plan)?;
-        let limit = self.cost_limit();
-        let limit = limit.as_ref().map(|(limit, pricer)| EachLargest {
-            codec: self.provider.codec(),
-            pricer,
-            expected_output: limit.expected_output,
-            now: self.clock.now(),
-        });
-        let mut number = 0;
-        compare(plan, &known, |request| {
-            number += 1;
-            match (&limit, request.unchanged) {
-                (Some(limit), None) => {
-                    let cost = limit.cost(request.class, request.row, number);
-                    cost.map(drop).map_err(unsent)
+        let (old, new) = (job.plan.for_thread(), plan.for_thread());
+        let (provider, now, limit) = (
+            Arc::clone(&self.provider),
+            self.clock.now(),
+            self.cost_limit(),
+        );
+        let check = move || {
+            let known = known_requests(&old)?;
+            let limit = limit.as_ref().map(|(limit, pricer)| EachLargest {
+                codec: provider.codec(),
+                pricer,
+                expected_output: limit.expected_output,
+                now,
+            });
+            let mut number = 0;
+            compare(&new, &known, |request| {
+                number += 1;
+                match (&limit, request.unchanged) {
+                    (Some(limit), None) => {
+                        let cost = limit.cost(request.class, request.row, number);
+                        cost.map(drop).map_err(unsent)
+                    }
+                    _ => Ok(()),
                 }
-                _ => Ok(()),
-            }
-        })
+            })
+        };
+        blocking(check).await?
     }
 }
 

@@ -1,9 +1,11 @@
 //! Cancellation of a run and of its batches.
 
+use futures::{StreamExt as _, stream};
 use lmbatch_core::{Certainty, Result, RunRecord, ShardState};
 
 use crate::context::Context;
 use crate::event::EventSubject;
+use crate::run::step::Kind;
 
 impl Context {
     pub(crate) async fn cancel_run(&self, run: &RunRecord) -> Result<u64> {
@@ -17,6 +19,7 @@ impl Context {
         };
         let run = self.change(run, &[], cancel).await?;
         let (mut count, mut failure) = (0, None);
+        let mut certain = Vec::new();
         for shard in self.ledger.shards(&run.id).await? {
             if let ShardState::Created { batch, proof } = &shard.state {
                 if proof.certainty == Certainty::Presumed {
@@ -26,10 +29,16 @@ impl Context {
                     self.warn(EventSubject::of_run(&run.id).of_batch(batch), &message);
                     continue;
                 }
-                match self.cancel(batch).await {
-                    Ok(()) => count += 1,
-                    Err(error) => failure = failure.or(Some(error)),
-                }
+                certain.push(batch.clone());
+            }
+        }
+        let most = self.limits.of(Kind::Poll);
+        let cancels: Vec<_> = certain.iter().map(|batch| self.cancel(batch)).collect();
+        let mut cancels = stream::iter(cancels).buffer_unordered(most);
+        while let Some(cancelled) = cancels.next().await {
+            match cancelled {
+                Ok(()) => count += 1,
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
         failure.map_or(Ok(count), Err)

@@ -49,7 +49,7 @@ impl Context {
                     if error.kind() == ErrorKind::Conflict
                         && self.clock.elapsed() - start < SHORT_WAIT =>
                 {
-                    self.wait(SHORT).await;
+                    self.sleep_outside_steps(SHORT).await;
                 }
                 other => return other,
             }
@@ -70,8 +70,8 @@ impl Context {
                 let batch = batch.unwrap_or_else(|| BatchId::new(""));
                 return Err(unfinished(&batch, "another process advances the run"));
             }
-            self.wait(left.map_or(CLAIM_INTERVAL, |left| left.min(CLAIM_INTERVAL)))
-                .await;
+            let wait = left.map_or(CLAIM_INTERVAL, |left| left.min(CLAIM_INTERVAL));
+            self.sleep_outside_steps(wait).await;
         }
     }
 

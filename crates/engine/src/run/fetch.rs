@@ -2,34 +2,22 @@
 //! exchange.
 
 use std::collections::VecDeque;
-use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::StreamExt as _;
-use futures::future::{Either, select};
 use lmbatch_core::{
-    BatchClass, BatchId, BatchSnapshot, Certainty, Chunk, Error, ErrorKind, Locations, Result,
-    ResultPart, ResultSet, Retry, RowStream, Segment,
+    BatchClass, BatchId, BatchSnapshot, Certainty, Error, ErrorKind, Locations, Result, ResultPart,
+    ResultSet, Retry, Segment,
 };
 
-use crate::blocking::blocking;
 use crate::context::Context;
 use crate::counted;
 use crate::event::Event;
-use crate::policy::{Decision, OnDoubt};
+use crate::policy::OnDoubt;
 use crate::results::delivered::{Promised, promised};
-use crate::results::finished::{CountMismatch, End, RunResults};
-use crate::results::id_map::IdMap;
-use crate::results::reading::{Reading, Results};
-use crate::results::tally::Tally;
+use crate::results::finished::CountMismatch;
+use crate::results::reading::Results;
 use crate::run::poll::is_unreadable;
-use crate::spool::Files;
-
-/// Bytes of results that are written to the spool at once. As many are received in the meantime,
-/// for each of the batches that are fetched at once.
-const AT_ONCE: usize = 128 << 10;
+use crate::run::transfer::{Open, Part, Transfer, lost};
 
 /// Batch that has ended, with what is known of it.
 pub(crate) struct Ended {
@@ -67,16 +55,20 @@ pub(crate) enum Fetched {
 /// search for a lost create.
 pub(crate) struct Fetch {
     ended: Ended,
-    /// Results read so far; `None` only while a worker thread has them.
-    results: Option<Box<Results>>,
+    transfer: Transfer,
     promised: Promised,
     /// True if results that the provider does not deliver are given up. Requests that a run seals
     /// in this way are never sent again by themselves.
     gives_up: bool,
+    /// Time from which the patience counts.
     start: Duration,
     waits: VecDeque<Duration>,
     /// Number of times the provider was asked for the list of parts.
-    pub(crate) asked: u32,
+    asked: u32,
+    /// Number of readings that have ended.
+    readings: u32,
+    /// Number of these that read every part.
+    whole_readings: u32,
     /// Number of exchanges that failed in a row.
     failures: u32,
     /// Parts that were read last.
@@ -96,25 +88,19 @@ struct Parts {
     complete: bool,
 }
 
-/// Part that is being transferred from the provider into the spool.
-struct Open {
-    part: ResultPart,
-    reading: Reading,
-    attempt: u32,
-    can_resume: bool,
-}
-
 impl Fetch {
     pub(crate) fn new(context: &Context, ended: Ended, results: Results) -> Self {
         let now = context.clock.elapsed();
         Self {
             promised: promised(&ended.snapshot, ended.requests),
             ended,
-            results: Some(Box::new(results)),
+            transfer: Transfer::new(results),
             gives_up: context.on_doubt == OnDoubt::Abandon,
             start: now,
             waits: context.doubt.waits().collect(),
             asked: 0,
+            readings: 0,
+            whole_readings: 0,
             failures: 0,
             read_before: None,
             again_at: now,
@@ -123,14 +109,36 @@ impl Fetch {
         }
     }
 
+    /// Returns the results once they are complete.
+    pub(super) fn into_results(self) -> Result<Box<Results>> {
+        self.transfer.into_results()
+    }
+
     fn batch(&self) -> &BatchId {
         &self.ended.snapshot.id
     }
 
-    /// Returns the time for which incomplete results are still requested.
+    /// Returns the time for which incomplete results are still requested. The transfer of the first
+    /// reading may take longer than that, and does not count.
     fn left(&self, context: &Context) -> Duration {
-        let waited = context.clock.elapsed() - self.start;
+        if self.readings == 0 && self.reading.is_some() {
+            return self.ended.patience;
+        }
+        let waited = context.clock.elapsed().saturating_sub(self.start);
         self.ended.patience.saturating_sub(waited)
+    }
+
+    /// Ends a reading of the results. Patience counts from the end of the first reading, and anew from
+    /// the end of the first one that read every part: a damaged or missing row then has the whole
+    /// time for at least one more reading. Returns the time that is left.
+    fn end_reading(&mut self, context: &Context, left: Duration, is_whole: bool) -> Duration {
+        self.readings += 1;
+        self.whole_readings += u32::from(is_whole);
+        if self.readings == 1 || is_whole && self.whole_readings == 1 {
+            self.start = context.clock.elapsed();
+            return self.ended.patience;
+        }
+        left
     }
 
     /// Makes one exchange with the provider.
@@ -160,9 +168,7 @@ impl Fetch {
         match stepped {
             Ok(fetched) => Ok(fetched),
             Err(error) => {
-                if self.results.is_some() {
-                    self.with(|results| results.undo()).await?;
-                }
+                self.transfer.undo().await?;
                 Err(error.with_batch(self.batch().clone()))
             }
         }
@@ -250,17 +256,19 @@ impl Fetch {
         let open = match parts.open.take() {
             Some(open) => Some(open),
             None => match parts.rest.pop_front() {
-                Some(part) => Some(self.open(part).await?),
+                Some(part) => Some(self.transfer.open(part).await?),
                 None => None,
             },
         };
         let Some(open) = open else {
             self.reading = Some(parts);
+            let left = self.end_reading(context, left, true);
             return self.judge(context, left).await;
         };
         let gives_up = left.is_zero() && self.gives_up;
         let complete = parts.complete;
-        let fetched = match self.part(context, open).await? {
+        let is_for_now = |error: &Error| is_for_now(error, context.retries.max_retry_after);
+        let fetched = match self.transfer.part(context, open).await? {
             Part::Whole(next) => {
                 parts.rest.extend(next);
                 Duration::ZERO
@@ -277,6 +285,7 @@ impl Fetch {
             }
             // Some providers say that results are deleted when they are not there yet.
             Part::Failed(error) if is_for_now(&error) => {
+                let left = self.end_reading(context, left, false);
                 if left.is_zero() && is_gone(&error) {
                     return Err(error);
                 }
@@ -304,6 +313,7 @@ impl Fetch {
         let promised = self.promised;
         let (snapshot, requests) = (self.ended.snapshot.clone(), self.ended.requests);
         let (short, hidden, truncated, tally, mismatch) = self
+            .transfer
             .with(move |results| {
                 let short = results.delivered().short_of(&promised);
                 let hidden = results.hidden(&snapshot, requests);
@@ -313,10 +323,10 @@ impl Fetch {
             })
             .await?;
         // A row that was damaged in transfer is complete when it is read again.
-        let is_final = self.asked > 1 || left.is_zero();
+        let is_final = self.whole_readings > 1 || left.is_zero();
         let is_foreign = self.ended.certainty == Certainty::Presumed && tally.is_foreign();
         if is_foreign && is_final {
-            self.with(|results| results.undo()).await?;
+            self.transfer.undo().await?;
             return Ok(Fetched::Foreign);
         }
         let is_whole = short == 0 && (complete || promised.named > 0) && !truncated;
@@ -325,6 +335,7 @@ impl Fetch {
         let is_sound = is_legible || tally.cut == 0 && is_final || left.is_zero();
         if !is_foreign && is_whole && is_sound || gives_up {
             let (segments, locations) = self
+                .transfer
                 .with(|results| {
                     let locations = match results.segments().is_empty() {
                         true => None,
@@ -367,308 +378,20 @@ impl Fetch {
         short: Error,
         complete: bool,
     ) -> Result<Fetched> {
-        self.with(|results| results.undo()).await?;
+        self.transfer.undo().await?;
         let wait = self.waits.pop_front().unwrap_or(left).min(left);
         self.again_at = context.clock.elapsed().saturating_add(wait);
         self.wait(context, left, short, complete)
     }
-
-    async fn open(&mut self, part: ResultPart) -> Result<Open> {
-        let of = part.clone();
-        let reading = self.with(move |results| results.open(of)).await??;
-        Ok(Open {
-            part,
-            reading,
-            attempt: 1,
-            can_resume: true,
-        })
-    }
-
-    /// Reads one part. A transfer that breaks off is resumed from there or, where the provider
-    /// cannot do that, repeated from the start. Never creates anything.
-    async fn part(&mut self, context: &Context, mut open: Open) -> Result<Part> {
-        let from = open.reading.written();
-        let (read, reading) = self.read_on(context, &open.part, open.reading).await?;
-        let error = match read {
-            Ok(()) => {
-                return Ok(
-                    match self.with(move |results| results.close(reading)).await? {
-                        Ok(next) => Part::Whole(next),
-                        Err(error) => Part::Failed(error),
-                    },
-                );
-            }
-            Err(error) => error,
-        };
-        if open.can_resume && reading.written() > from {
-            open.attempt = 1;
-        }
-        // A permanent error of a resumed read does not matter: the whole part is read instead.
-        let from_the_middle = from > 0 && error.retry() != Retry::Temporary;
-        let random = context.rng.next_f64();
-        let wait = match context.retries.decide(open.attempt, &error, random) {
-            Decision::RetryAfter(wait) => {
-                context.tell_retry(context.subject().of_batch(self.batch()), &error, wait);
-                wait
-            }
-            _ if from_the_middle => {
-                open.can_resume = false;
-                Duration::ZERO
-            }
-            _ => {
-                self.with(move |results| results.drop_reading(reading))
-                    .await??;
-                return Ok(Part::Failed(error));
-            }
-        };
-        open.reading = match open.can_resume {
-            true => reading,
-            false => {
-                self.with(move |results| results.drop_reading(reading))
-                    .await??;
-                self.open(open.part.clone()).await?.reading
-            }
-        };
-        open.attempt += 1;
-        Ok(Part::Again(Box::new(open), wait))
-    }
-
-    /// Reads a part from the bytes in the spool to its end. Returns the result, and the part as it
-    /// is then. While received bytes are written to the spool, the next ones are received.
-    async fn read_on(
-        &mut self,
-        context: &Context,
-        part: &ResultPart,
-        reading: Reading,
-    ) -> Result<(Result<()>, Reading)> {
-        let mut rows = match context.provider.read(part, reading.written()).await {
-            Ok(rows) => rows,
-            Err(error) => return Ok((Err(error), reading)),
-        };
-        let (mut reading, mut received) = (reading, receive(&mut rows).await);
-        loop {
-            let is_ahead = received.bytes < 2 * AT_ONCE;
-            let Received {
-                pieces, next, end, ..
-            } = received;
-            if next.is_some() {
-                reading.next = next;
-            }
-            let take = self.take(context, reading, pieces);
-            if let Some(end) = end {
-                let (taken, reading) = take.await?;
-                return Ok((taken.and(end), reading));
-            }
-            let (took, came) = match is_ahead {
-                // The connection already buffers as much again.
-                false => (take.await, None),
-                true => {
-                    let (taking, receiving) = (pin!(take), pin!(receive(&mut rows)));
-                    match select(taking, receiving).await {
-                        // After a failed write nothing more is received.
-                        Either::Left((took, receiving)) => match &took {
-                            Ok((Ok(()), _)) => (took, Some(receiving.await)),
-                            _ => (took, None),
-                        },
-                        Either::Right((came, taking)) => (taking.await, Some(came)),
-                    }
-                }
-            };
-            reading = match took? {
-                (Ok(()), reading) => reading,
-                failed => return Ok(failed),
-            };
-            received = match came {
-                Some(came) => came,
-                None => receive(&mut rows).await,
-            };
-        }
-    }
-
-    /// Returns the largest number of bytes that the results may have: a row of the largest size for each request, and one
-    /// more for what is no row. Endless results would fill the disk. `None` where the number of requests is unknown.
-    fn max_bytes(&self, context: &Context) -> Option<u64> {
-        let requests = self.ended.requests.or(self.ended.snapshot.counts.total)?;
-        let row = context.max_row_bytes as u64;
-        Some(requests.saturating_add(1).saturating_mul(row))
-    }
-
-    async fn take(
-        &mut self,
-        context: &Context,
-        mut reading: Reading,
-        pieces: Vec<Bytes>,
-    ) -> Result<(Result<()>, Reading)> {
-        if let Some(most) = self.max_bytes(context) {
-            let before = self.results.as_ref().map_or(0, |results| results.bytes());
-            let pieces: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-            if before + reading.written() + pieces > most {
-                return Ok((Err(too_long(most)), reading));
-            }
-        }
-        let (taken, rows, reading) = self
-            .with(move |results| {
-                let taken = results.take(&mut reading, &pieces);
-                (taken, results.tally().rows, reading)
-            })
-            .await?;
-        context.report(&Event::Fetching {
-            subject: context.subject().of_batch(self.batch()),
-            rows,
-            bytes: reading.written(),
-        });
-        Ok((taken, reading))
-    }
-
-    /// Works on the files of the results, off the async threads.
-    async fn with<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&mut Results) -> T + Send + 'static,
-    ) -> Result<T> {
-        let mut results = self.results.take().ok_or_else(lost)?;
-        let (results, done) = blocking(move || {
-            let done = work(&mut results);
-            (results, done)
-        })
-        .await?;
-        self.results = Some(results);
-        Ok(done)
-    }
 }
 
-/// Received bytes of a part, to be written at once.
-struct Received {
-    pieces: Vec<Bytes>,
-    /// Total size of the pieces in bytes.
-    bytes: usize,
-    /// Part that follows, where the provider has named it.
-    next: Option<ResultPart>,
-    /// Result of the transfer, once it has ended.
-    end: Option<Result<()>>,
-}
-
-/// Receives enough bytes of a part for one write to the spool, or the rest of the part.
-async fn receive(rows: &mut RowStream) -> Received {
-    let mut received = Received {
-        pieces: Vec::new(),
-        bytes: 0,
-        next: None,
-        end: None,
-    };
-    while received.bytes < AT_ONCE {
-        match rows.next().await {
-            Some(Ok(Chunk::Bytes(piece))) => {
-                received.bytes += piece.len();
-                received.pieces.push(piece);
-            }
-            Some(Ok(Chunk::Next(part))) => received.next = Some(part),
-            Some(Err(error)) => {
-                received.end = Some(Err(error));
-                break;
-            }
-            None => {
-                received.end = Some(Ok(()));
-                break;
-            }
-        }
-    }
-    received
-}
-
-/// Result of one exchange about a part.
-enum Part {
-    /// The part was read to its end, and may lead to another.
-    Whole(Option<ResultPart>),
-    /// The transfer broke off, and is resumed after a time.
-    Again(Box<Open>, Duration),
-    Failed(Error),
-}
-
-impl Context {
-    /// Reads all results of a batch without a run into the spool.
-    pub(crate) async fn fetch(
-        &self,
-        files: Arc<Files>,
-        id_map: IdMap,
-        snapshot: BatchSnapshot,
-        requests: Option<u64>,
-        class: Option<BatchClass>,
-    ) -> Result<RunResults> {
-        let provider = Arc::clone(&self.provider);
-        let model = class.as_ref().and_then(|class| class.model.clone());
-        let results = Results::new(provider, files, id_map, 0, self.max_row_bytes);
-        let ended = Ended {
-            snapshot: snapshot.clone(),
-            class,
-            requests,
-            certainty: Certainty::Proved,
-            patience: self.doubt.total_wait(),
-        };
-        let mut fetch = Fetch::new(self, ended, results);
-        let (undelivered, mismatch) = self.fetched(&mut fetch).await?;
-        let results = fetch.results.take().ok_or_else(lost)?;
-        let takes_rows_without_id = results.takes_rows_without_id();
-        let batch = snapshot.id.clone();
-        let about = move |error: Error| error.with_batch(batch);
-        let end = End::of_batch(snapshot, undelivered).with_model(model);
-        let finish = blocking(move || results.finish(end, mismatch));
-        let finished = finish.await?.map_err(about)?;
-        self.report_rows(&finished, takes_rows_without_id);
-        Ok(finished)
-    }
-
-    /// Reports the rows that were read, and those that are no outcome.
-    pub(crate) fn report_rows(&self, finished: &RunResults, takes_rows_without_id: bool) {
-        let tally: Tally = finished.tally;
-        let without_id = match takes_rows_without_id {
-            true => {
-                " without an id (they get ids in the order of the rows, which may differ from the order in which the requests were sent)"
-            }
-            false => " without an id (ignored)",
-        };
-        for (count, before, after) in [
-            (
-                tally.duplicates,
-                "duplicate ",
-                " (the first answer counts; without an answer, the first final failure, otherwise the first row)",
-            ),
-            (tally.foreign, "", " with an unknown id (ignored)"),
-            (tally.malformed, "malformed ", ""),
-            (
-                tally.broken + tally.cut,
-                "",
-                " not JSON, of which only the id can be read (a request without another row ends as malformed_answer; it was billed, and is sent again only on request)",
-            ),
-            (tally.without_id, "", without_id),
-        ] {
-            if count > 0 {
-                let rows = if count == 1 { "row" } else { "rows" };
-                let message = format!("{count} {before}result {rows}{after}");
-                self.report(&Event::Warning { message: &message });
-            }
-        }
-        let undelivered = finished.undelivered();
-        if undelivered > 0 {
-            let requests = if undelivered == 1 {
-                "request"
-            } else {
-                "requests"
-            };
-            let message = format!(
-                "{undelivered} {requests} without a result row may have been answered and billed: undelivered answers are sent again only on request"
-            );
-            self.warn(subject, &message);
-        }
-        self.report(&Event::Fetched {
-            subject,
-            rows: tally.rows,
-        });
-    }
-}
-
-/// Returns whether reading again later may give the results.
-fn is_for_now(error: &Error) -> bool {
-    error.retry() == Retry::Temporary || error.kind() == ErrorKind::MalformedResponse
+/// Returns whether reading again within the patience may give the results. A retry-after that is longer than the
+/// longest one that is honoured fails the fetch.
+fn is_for_now(error: &Error, max_retry_after: Duration) -> bool {
+    (error.retry() == Retry::Temporary || error.kind() == ErrorKind::MalformedResponse)
+        && error
+            .retry_after()
+            .is_none_or(|asked| asked <= max_retry_after)
 }
 
 fn is_gone(error: &Error) -> bool {
@@ -702,15 +425,4 @@ fn incomplete(batch: &BatchId, promised: &Promised, short: Option<u64>, broken: 
         .with_message(format!(
             "{shown}; no request is sent again, and a later attempt reads the results again"
         ))
-}
-
-fn too_long(most: u64) -> Error {
-    Error::malformed(format!(
-        "the results are longer than {most} bytes, the most that the requests of the batch can have; the rest is not read"
-    ))
-    .with_operation("read the results")
-}
-
-fn lost() -> Error {
-    Error::new(ErrorKind::Internal).with_message("a worker thread failed while it read results")
 }

@@ -267,6 +267,7 @@ impl Work {
         if error.kind() == ErrorKind::AlreadyExists {
             return self.existing(context, intent, error).await;
         }
+        context.pause_account(&error);
         // A create that is refused now may have been accepted before.
         let is_final = error.retry() == Retry::Permanent && error.delivery() != Delivery::Unknown;
         self.cause = Some(error);
@@ -377,15 +378,6 @@ impl Context {
             _ if !whole => Err(Error::malformed("the list of batches repeats a page")),
             (true, false) => Ok(SearchResult::Fitting(fitting)),
             (true, true) => Ok(SearchResult::Nothing),
-        }
-    }
-
-    /// Searches once for the batch of a create, and returns whether one is certain to be it.
-    pub(crate) async fn is_found(&self, intent: &Intent) -> Result<bool> {
-        match self.retrying(|| self.search(intent)).await {
-            Ok(seen) => Ok(matches!(seen, SearchResult::Proved(found) if !found.is_empty())),
-            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
-            Err(error) => Err(error),
         }
     }
 }

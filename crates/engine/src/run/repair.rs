@@ -121,7 +121,7 @@ impl Job<'_> {
             most,
             chosen: match chosen {
                 Some(chosen) => Some(chosen),
-                None => self.plan.wanted()?,
+                None => self.wanted().await?,
             },
             records: self.records(),
             shards: self.plan.shards.clone(),

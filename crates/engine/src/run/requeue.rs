@@ -102,7 +102,7 @@ impl Job<'_> {
         let chosen = match chosen {
             Some(chosen) => Chosen::These(chosen),
             None => Chosen::Unanswered {
-                wanted: self.plan.wanted()?,
+                wanted: self.wanted().await?,
                 ends: {
                     let works = self.works.iter();
                     works.map(|work| Ending::of(&work.record.state)).collect()
@@ -122,6 +122,18 @@ impl Job<'_> {
         };
         let collected = self.collect().await?;
         blocking(move || again.refill(&collected)).await?
+    }
+
+    /// Returns the ordinals that the output of the run holds, where it does not hold all.
+    pub(crate) async fn wanted(&self) -> Result<Option<HashSet<u32>>> {
+        let plan = self.plan.for_thread();
+        blocking(move || plan.wanted()).await?
+    }
+
+    /// Returns the ordinals of positions in the output of the run.
+    pub(crate) async fn ordinals_of(&self, positions: &HashSet<u32>) -> Result<HashSet<u32>> {
+        let (plan, positions) = (self.plan.for_thread(), positions.clone());
+        blocking(move || plan.ordinals_of(&positions)).await?
     }
 
     /// Returns the records of the run's shards.

@@ -44,7 +44,7 @@ impl Context {
         self.in_present_layout(run).await?;
         let mut job = self.job(run).await?;
         job.must_have_ended()?;
-        let chosen = job.plan.ordinals_of(chosen)?;
+        let chosen = job.ordinals_of(chosen).await?;
         self.clear_cancellation(&job.run).await?;
         job.send_again(&chosen).await
     }
@@ -56,7 +56,7 @@ impl Context {
         let mut job = self.job(run).await?;
         job.must_have_ended()?;
         self.check_repairs(&job.plan)?;
-        let chosen = job.plan.ordinals_of(chosen)?;
+        let chosen = job.ordinals_of(chosen).await?;
         self.clear_cancellation(&job.run).await?;
         job.repair_again(&chosen).await
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchHandle, BatchId, BatchSnapshot, Certainty, Error, ErrorKind, Nonce, RequestId, Result,
-    Retry, ShardRecord,
+    BatchClass, BatchHandle, BatchId, BatchSnapshot, Certainty, Error, ErrorKind, Nonce, RequestId,
+    Result, Retry, ShardRecord,
 };
 
 use crate::blocking::blocking;
@@ -12,10 +12,13 @@ use crate::context::Context;
 use crate::last_failure::LastFailure;
 use crate::plan::handles::RunHandles;
 use crate::policy::RunOptions;
-use crate::results::finished::RunResults;
+use crate::results::finished::{End, RunResults};
 use crate::results::id_map::IdMap;
+use crate::results::reading::Results;
 use crate::run::account::under_another_key;
+use crate::run::fetch::{Ended, Fetch};
 use crate::run::poll::Poll;
+use crate::run::step::Kind;
 use crate::spool::Files;
 
 impl Context {
@@ -46,7 +49,17 @@ impl Context {
         context.last_failure = LastFailure::default();
         let start = context.started();
         let mut poll = Poll::new(&context, handle.batch.clone());
-        while poll.ask(&context).await?.is_none() {
+        loop {
+            let permit = context.permit(Kind::Poll).await;
+            let ended = poll.ask(&context).await?;
+            drop(permit);
+            if ended.is_some() {
+                return context.retrieve(handle).await;
+            }
+            if let Some(wait) = poll.retry_after {
+                let until = context.clock.elapsed().saturating_add(wait);
+                context.share.pause_polls(until);
+            }
             if let Some(error) = poll.impatience(start, options) {
                 return Err(match context.last_failure.last() {
                     Some(last) => error.with_source(last),
@@ -54,9 +67,8 @@ impl Context {
                 });
             }
             let next = poll.next.saturating_sub(context.clock.elapsed());
-            context.wait(next).await;
+            context.sleep_outside_steps(next).await;
         }
-        context.retrieve(handle).await
     }
 
     pub(crate) async fn retrieve_rows(
@@ -95,6 +107,38 @@ impl Context {
             Some(handle) => blocking(move || handle.read()).await?.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Reads all results of a batch without a run into the spool.
+    async fn fetch(
+        &self,
+        files: Arc<Files>,
+        id_map: IdMap,
+        snapshot: BatchSnapshot,
+        requests: Option<u64>,
+        class: Option<BatchClass>,
+    ) -> Result<RunResults> {
+        let provider = Arc::clone(&self.provider);
+        let model = class.as_ref().and_then(|class| class.model.clone());
+        let results = Results::new(provider, files, id_map, 0, self.max_row_bytes);
+        let ended = Ended {
+            snapshot: snapshot.clone(),
+            class,
+            requests,
+            certainty: Certainty::Proved,
+            patience: self.doubt.total_wait(),
+        };
+        let mut fetch = Fetch::new(self, ended, results);
+        let (undelivered, mismatch) = self.fetched(&mut fetch).await?;
+        let results = fetch.into_results()?;
+        let takes_rows_without_id = results.takes_rows_without_id();
+        let batch = snapshot.id.clone();
+        let about = move |error: Error| error.with_batch(batch);
+        let end = End::of_batch(snapshot, undelivered).with_model(model);
+        let finish = blocking(move || results.finish(end, mismatch));
+        let finished = finish.await?.map_err(about)?;
+        self.report_rows(&finished, takes_rows_without_id);
+        Ok(finished)
     }
 
     fn files(&self) -> Result<Arc<Files>> {

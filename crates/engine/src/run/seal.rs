@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch_core::{BatchId, Certainty, Error, ErrorKind, Result, ShardRecord, ShardState};
+use lmbatch_core::{BatchId, Certainty, Error, ErrorKind, Result, ShardState};
 
 use crate::blocking::blocking;
 use crate::policy::OnDoubt;
@@ -32,15 +32,7 @@ impl Work {
         };
         match fetch.step(context).await {
             Ok(Fetched::Again(wait)) => {
-                let asked = fetch.asked;
                 self.fetch = Some(fetch);
-                let is_late = !wait.is_zero() && asked > self.record.progress.late_results;
-                // Results that are read again stay recorded as sealed until they are sealed anew.
-                if is_late && !self.reread {
-                    let mut next: ShardRecord = self.record.clone();
-                    next.progress.late_results = asked;
-                    self.put(context, next).await?;
-                }
                 Ok(Next::In(wait))
             }
             Ok(Fetched::Whole {

@@ -191,10 +191,7 @@ mod tests {
             repair: false,
             epoch: 0,
             state,
-            progress: Progress {
-                search,
-                late_results: 0,
-            },
+            progress: Progress { search },
             proof: None,
             doubted: None,
             remote_objects: Vec::new(),

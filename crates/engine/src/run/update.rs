@@ -5,14 +5,17 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Error, IdRule, Order, Result, RunRecord, ShardRecord, WireId,
+    BatchClass, BatchCodec, BatchProvider, Error, IdRule, Order, Result, RunClaim, RunRecord,
+    ShardRecord, WireId,
 };
 
+use crate::blocking::blocking;
 use crate::context::Context;
 use crate::plan::Plan;
 use crate::plan::planned::{PlannedShard, planned};
 use crate::plan::rows::Bodies;
 use crate::plan::shards::ShardWriter;
+use crate::policy::BatchLimit;
 use crate::results::merge::{Layer, Layers, Merge, Merged};
 use crate::run::compare::{Changes, KnownRequests, compare, digest, known_requests};
 use crate::run::job::Job;
@@ -25,7 +28,7 @@ impl Context {
         run: &RunRecord,
         plan: &Plan,
     ) -> Result<(RunRecord, Changes)> {
-        let _claim = self.holding(&run.id).await?;
+        let claim = self.holding(&run.id).await?;
         let run = &self.comparable(run).await?;
         self.in_present_layout(run).await?;
         let mut job = self.job(run).await?;
@@ -41,14 +44,15 @@ impl Context {
                 job.run.id
             )));
         }
-        let (changes, new, order, checksums) = {
-            let records = job.records();
-            let mut update = Update::new(&job, &records, plan);
-            let known = known_requests(&job.plan)?;
+        let sources = Sources::new(&job, plan, claim.clone());
+        let write = move || {
+            let mut update = Update::new(&sources);
+            let known = known_requests(&sources.old)?;
             let changes = update.take(&known)?;
             let (order, checksums) = update.note()?;
-            (changes, update.finish()?, order, checksums)
+            Ok::<_, Error>((changes, update.finish()?, order, checksums))
         };
+        let (changes, new, order, checksums) = blocking(write).await??;
         // In a running run, unchanged requests keep their attempts; in one that has ended, their
         // outcomes.
         if job.must_have_ended().is_ok() {
@@ -72,16 +76,16 @@ impl Context {
         chosen: &HashSet<u32>,
         plan: &Plan,
     ) -> Result<u64> {
-        let _claim = self.holding(&run.id).await?;
+        let claim = self.holding(&run.id).await?;
         let run = &self.comparable(run).await?;
         self.in_present_layout(run).await?;
         let mut job = self.job(run).await?;
         job.must_have_ended()?;
-        let new = {
-            let records = job.records();
-            let mut update = Update::new(&job, &records, plan);
-            let chosen = job.plan.ordinals_of(chosen)?;
-            let mut known = known_requests(&job.plan)?;
+        let (sources, chosen) = (Sources::new(&job, plan, claim.clone()), chosen.clone());
+        let write = move || {
+            let mut update = Update::new(&sources);
+            let chosen = sources.old.ordinals_of(&chosen)?;
+            let mut known = known_requests(&sources.old)?;
             known.retain(|_, (_, ordinal)| chosen.contains(ordinal));
             let found = update.take_known(&known)?;
             if found < chosen.len() as u64 {
@@ -90,8 +94,9 @@ impl Context {
                     chosen.len() as u64 - found
                 )));
             }
-            update.finish()?
+            update.finish()
         };
+        let new = blocking(write).await??;
         self.clear_cancellation(&job.run).await?;
         job.run.requested_attempt = job.run.attempt + 1;
         job.send(new).await
@@ -100,7 +105,8 @@ impl Context {
     /// Compares a plan with what a run has sent. Changes nothing.
     pub(crate) async fn changes(&self, run: &RunRecord, plan: &Plan) -> Result<Changes> {
         let job = self.job(run).await?;
-        compare(plan, &known_requests(&job.plan)?, |_| Ok(()))
+        let (old, new) = (job.plan.for_thread(), plan.for_thread());
+        blocking(move || compare(&new, &known_requests(&old)?, |_| Ok(()))).await?
     }
 
     async fn comparable(&self, run: &RunRecord) -> Result<RunRecord> {
@@ -112,6 +118,32 @@ impl Context {
             return Err(Error::invalid_input(message));
         }
         self.of_this_account(run).await
+    }
+}
+
+/// Parts that a worker thread needs to compare a run with the plan of a changed input.
+struct Sources {
+    old: Plan,
+    new: Plan,
+    provider: Arc<dyn BatchProvider>,
+    limit: BatchLimit,
+    attempt: u32,
+    records: Vec<ShardRecord>,
+    /// Claim of the run: no other process advances it while the thread writes, even if the call is dropped.
+    _claim: RunClaim,
+}
+
+impl Sources {
+    fn new(job: &Job<'_>, new: &Plan, claim: RunClaim) -> Self {
+        Self {
+            old: job.plan.for_thread(),
+            new: new.for_thread(),
+            provider: Arc::clone(&job.context.provider),
+            limit: job.context.batch_limit,
+            attempt: job.run.attempt + 1,
+            records: job.records(),
+            _claim: claim,
+        }
     }
 }
 
@@ -129,16 +161,16 @@ struct Update<'a> {
 }
 
 impl<'a> Update<'a> {
-    fn new(job: &'a Job<'_>, records: &'a [ShardRecord], new: &'a Plan) -> Self {
-        let (old, limit) = (&job.plan, job.context.batch_limit);
-        let codec = job.context.provider.codec();
+    fn new(sources: &'a Sources) -> Self {
+        let (old, new) = (&sources.old, &sources.new);
+        let (codec, records) = (sources.provider.codec(), &sources.records);
         let next = old.shards.len() as u32;
         Self {
             old,
             new,
             codec,
-            attempt: job.run.attempt + 1,
-            writer: ShardWriter::new(codec, limit, &old.nonce, &old.files, next, records),
+            attempt: sources.attempt,
+            writer: ShardWriter::new(codec, sources.limit, &old.nonce, &old.files, next, records),
             ordinals: old.ordinals(),
             order: Vec::with_capacity(new.requests as usize),
         }

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
 use lmbatch_core::{
-    AnswerCost, AnswerView, BatchId, BatchStatus, Closed, ErrorKind, FailureView, OutcomeView,
-    RequestCounts, Result, RowReader, RunRecord, Segment, ShardRecord, ShardState, TokenUsage,
+    AnswerCost, AnswerView, BatchId, BatchStatus, Closed, Error, ErrorKind, FailureView,
+    OutcomeView, RequestCounts, Result, RowReader, RunRecord, Segment, ShardRecord, ShardState,
+    TokenUsage,
 };
 
+use crate::blocking::blocking;
 use crate::context::Context;
 use crate::cost::{Costs, Pricer};
 use crate::results::bits::Bits;
@@ -134,17 +136,21 @@ impl Context {
             return Ok(None);
         }
         let mut reader = self.outcomes(&finished)?;
-        let (mut outcomes, mut usage) = (0, TokenUsage::default());
-        while let Some(answered) = reader.next()? {
-            outcomes += 1;
-            if let AnswerView::Row {
-                outcome: OutcomeView::Succeeded(output),
-                ..
-            } = &answered.answer
-            {
-                usage += output.usage.unwrap_or_default();
+        let count = move || {
+            let (mut outcomes, mut usage) = (0, TokenUsage::default());
+            while let Some(answered) = reader.next()? {
+                outcomes += 1;
+                if let AnswerView::Row {
+                    outcome: OutcomeView::Succeeded(output),
+                    ..
+                } = &answered.answer
+                {
+                    usage += output.usage.unwrap_or_default();
+                }
             }
-        }
+            Ok::<_, Error>((outcomes, usage))
+        };
+        let (outcomes, usage) = blocking(count).await??;
         Ok(Some(RunAudit {
             requests: u64::from(run.requests),
             outcomes,
@@ -161,7 +167,7 @@ impl Context {
     pub(crate) async fn batch_totals(&self, run: &RunRecord) -> Result<Vec<BatchTotals>> {
         let mut job = self.job(run).await?;
         let shards = job.records();
-        let wanted = job.plan.wanted()?;
+        let wanted = job.wanted().await?;
         let collected = job.collect().await?;
         let (pricer, now) = (self.pricer(), self.clock.now());
         let work = move |stored: &Stored, maker: &Maker| {

@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::pages::pages;
 use crate::results::finished::DuplicateBatch;
 use crate::run::job::Job;
+use crate::run::step::Kind;
 
 /// Maximum number of pages that are searched for duplicates of creates that were sent twice.
 const MOST_PAGES: usize = 100;
@@ -110,7 +111,10 @@ impl Context {
             // repeated.
             match is_likely {
                 true => self.retrying(|| self.provider.list(&options)).await,
-                false => self.provider.list(&options).await,
+                false => {
+                    self.exchange(Kind::Poll, self.provider.list(&options))
+                        .await
+                }
             }
         };
         let mut pages = pin!(pages(ask));

@@ -8,6 +8,7 @@ use lmbatch_core::{
 };
 
 use crate::context::Context;
+use crate::run::step::Kind;
 
 /// Maximum number of rows that are read before a batch counts as one of another program.
 const MAX_ROWS: u32 = 8;
@@ -80,7 +81,7 @@ impl Context {
             self.each_row(&snapshot.id, visit).await?;
             Ok(found)
         };
-        let found: Result<Option<Nonce>> = self.retrying(look).await;
+        let found: Result<Option<Nonce>> = self.retrying_as(Kind::Fetch, look).await;
         found.map_err(|error| error.with_batch(snapshot.id.clone()))
     }
 
@@ -118,7 +119,7 @@ impl Context {
             self.each_row(batch, visit).await?;
             Ok(survey)
         };
-        let survey: Result<Survey> = self.retrying(look).await;
+        let survey: Result<Survey> = self.retrying_as(Kind::Fetch, look).await;
         survey.map_err(|error| error.with_batch(batch.clone()))
     }
 

@@ -27,6 +27,10 @@ struct State {
     waiting: [VecDeque<u64>; 5],
     /// Time until which the provider accepts no calls.
     paused_until: Duration,
+    /// Time until which the provider accepts no creates.
+    creates_paused_until: Duration,
+    /// Number of batches of the account whose end was seen.
+    ends: u64,
     polls: Polls,
 }
 
@@ -36,11 +40,70 @@ struct Mailbox {
     messages: Vec<Message>,
     /// Number of creates under way, whose batches will soon be due for the first time.
     coming: usize,
+    /// True if the driver has announced a batch to the sweeps.
+    has_watched: bool,
+    /// True if a batch of the driver's run is running or its create is under way.
+    is_live: bool,
+    /// True if the driver is woken when a batch of the account has ended.
+    awaits_ends: bool,
 }
 
 impl AccountShare {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records that the provider accepts no calls before `until`.
+    pub(crate) fn pause(&self, until: Duration) {
+        let mut state = self.lock();
+        state.paused_until = state.paused_until.max(until);
+    }
+
+    /// Takes a permit for a step or another call, where fewer than `most` of its kind are running.
+    pub(crate) fn permit(self: &Arc<Self>, kind: Kind, most: usize) -> Option<Permit> {
+        let mut state = self.lock();
+        let busy = &mut state.busy[kind as usize];
+        if *busy >= most {
+            return None;
+        }
+        *busy += 1;
+        Some(Permit {
+            share: Arc::clone(self),
+            kind,
+        })
+    }
+
+    /// Returns the number of batches whose end was seen, each of which has freed quota.
+    pub(crate) fn ends(&self) -> u64 {
+        self.lock().ends
+    }
+
+    /// Records that the provider accepts no creates before `until`.
+    pub(crate) fn pause_creates(&self, until: Duration) {
+        let mut state = self.lock();
+        state.creates_paused_until = state.creates_paused_until.max(until);
+    }
+
+    /// Records that the provider accepts no polls before `until`.
+    pub(crate) fn pause_polls(&self, until: Duration) {
+        let mut state = self.lock();
+        state.polls.paused_until = state.polls.paused_until.max(until);
+    }
+
+    /// Returns the time until which the provider accepts no calls of any kind.
+    pub(crate) fn all_paused_until(&self) -> Duration {
+        self.lock().paused_until
+    }
+
+    /// Returns the time until which the provider accepts no calls of a kind.
+    pub(crate) fn paused_until(&self, kind: Kind) -> Duration {
+        let state = self.lock();
+        match kind {
+            Kind::Create => state.creates_paused_until.max(state.paused_until),
+            Kind::Poll => state.polls.paused_until.max(state.paused_until),
+            Kind::Upload | Kind::Fetch => state.paused_until,
+            Kind::Local => Duration::ZERO,
+        }
     }
 
     /// Creates the handle of a driver.
@@ -52,6 +115,9 @@ impl AccountShare {
             wake: Arc::clone(&wake),
             messages: Vec::new(),
             coming: 0,
+            has_watched: false,
+            is_live: false,
+            awaits_ends: false,
         };
         let id = state.taken;
         state.drivers.insert(id, mailbox);
@@ -113,16 +179,52 @@ impl DriverHandle {
 
     /// Takes a permit for a step, where fewer than `most` of its kind are running.
     pub(crate) fn permit(&self, kind: Kind, most: usize) -> Option<Permit> {
-        let mut state = self.share.lock();
-        let busy = &mut state.busy[kind as usize];
-        if *busy >= most {
-            return None;
+        self.share.permit(kind, most)
+    }
+
+    /// Queues for a permit of one kind.
+    pub(crate) fn queue_for(&self, kind: Kind, most: usize) {
+        let (mut state, at) = (self.share.lock(), kind as usize);
+        if !state.waiting[at].contains(&self.id) {
+            state.waiting[at].push_back(self.id);
         }
-        *busy += 1;
-        Some(Permit {
-            share: Arc::clone(&self.share),
-            kind,
-        })
+        // A permit may have been given back since it was asked for.
+        if state.busy[at] < most {
+            state.wake_next(at);
+        }
+    }
+
+    /// Announces whether a batch of this driver's run is running or its create is under way.
+    pub(crate) fn announce_live(&self, is_live: bool) {
+        let mut state = self.share.lock();
+        if let Some(mailbox) = state.drivers.get_mut(&self.id) {
+            mailbox.is_live = is_live;
+        }
+    }
+
+    /// Returns whether a batch of another run of the account is running or its create is under way.
+    pub(crate) fn others_are_live(&self) -> bool {
+        let state = self.share.lock();
+        let mut others = state.drivers.iter().filter(|(id, _)| **id != self.id);
+        others.any(|(_, mailbox)| mailbox.is_live)
+    }
+
+    /// Sets whether this driver is woken when a batch of the account has ended.
+    pub(crate) fn await_ends(&self, awaits_ends: bool) {
+        let mut state = self.share.lock();
+        if let Some(mailbox) = state.drivers.get_mut(&self.id) {
+            mailbox.awaits_ends = awaits_ends;
+        }
+    }
+
+    /// Records that a batch has ended, and wakes the drivers whose creates may wait for its quota.
+    pub(crate) fn batch_ended(&self) {
+        let mut state = self.share.lock();
+        state.ends += 1;
+        let drivers = state.drivers.iter();
+        for (_, mailbox) in drivers.filter(|(_, mailbox)| mailbox.awaits_ends) {
+            mailbox.wake.notify_one();
+        }
     }
 
     /// Queues for permits of the kinds in `wanted`, and leaves the queues of all others. A free permit
@@ -138,42 +240,26 @@ impl DriverHandle {
             match wanted[at] {
                 true if state.waiting[at].contains(&self.id) => {}
                 true => state.waiting[at].push_back(self.id),
-                false => {
-                    state.waiting[at].retain(|driver| *driver != self.id);
-                    if state.busy[at] < limits.of(kind) {
-                        state.wake_next(at);
-                    }
-                }
+                false => state.waiting[at].retain(|driver| *driver != self.id),
+            }
+            // A permit may have been given back since it was asked for.
+            if state.busy[at] < limits.of(kind) {
+                state.wake_next(at);
             }
         }
     }
 
-    /// Returns the time until which the provider accepts no calls.
-    pub(crate) fn paused_until(&self) -> Duration {
-        self.share.lock().paused_until
-    }
-
-    /// Records that the provider accepts no calls before `until`.
-    pub(crate) fn pause(&self, until: Duration) {
-        let mut state = self.share.lock();
-        state.paused_until = state.paused_until.max(until);
-    }
-
-    /// Returns the time until which the provider accepts no polls.
-    pub(crate) fn polls_paused_until(&self) -> Duration {
-        let state = self.share.lock();
-        state.polls.paused_until.max(state.paused_until)
-    }
-
-    /// Records that the provider accepts no polls before `until`.
-    pub(crate) fn pause_polls(&self, until: Duration) {
-        let mut state = self.share.lock();
-        state.polls.paused_until = state.polls.paused_until.max(until);
+    /// Returns the state that the drivers of the account share.
+    pub(crate) fn account(&self) -> &AccountShare {
+        &self.share
     }
 
     /// Records when a batch is due.
     pub(crate) fn watch(&self, at: usize, batch: &BatchId, live: Live) {
         let mut state = self.share.lock();
+        if let Some(mailbox) = state.drivers.get_mut(&self.id) {
+            mailbox.has_watched = true;
+        }
         state.polls.watch((self.id, at), batch, live);
     }
 
@@ -263,6 +349,10 @@ impl DriverHandle {
     /// Removes all batches of this driver, which polls none of them any more.
     pub(crate) fn forget_all(&self) {
         let mut state = self.share.lock();
+        let mailbox = state.drivers.get(&self.id);
+        if mailbox.is_some_and(|mailbox| !mailbox.has_watched) {
+            return;
+        }
         state.polls.leave(self.id);
         if let Some(mailbox) = state.drivers.get_mut(&self.id) {
             mailbox.messages.clear();

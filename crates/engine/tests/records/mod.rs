@@ -3,6 +3,7 @@
 
 mod broken;
 mod incomplete;
+mod patience;
 mod record;
 mod rollback;
 mod tokens;

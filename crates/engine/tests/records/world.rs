@@ -25,7 +25,10 @@ impl World {
     }
 
     pub(crate) fn at(clock: TestClock, script: Script) -> Self {
-        let clock = Arc::new(clock);
+        Self::at_shared(Arc::new(clock), script)
+    }
+
+    pub(crate) fn at_shared(clock: Arc<TestClock>, script: Script) -> Self {
         let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
         let ledger = Arc::new(MemoryLedger::default());
         let spool = Arc::new(MemorySpool::default());
