@@ -269,7 +269,8 @@ const WAITS: [&str; 8] = [
 ];
 
 /// Files of the engine that may wait, below its `src`: operations outside of steps. No step is among them.
-const MAY_WAIT: [&str; 12] = [
+const MAY_WAIT: [&str; 13] = [
+    "client/wait_all.rs",
     "clock.rs",
     "context.rs",
     "driver/retrying.rs",
@@ -281,7 +282,7 @@ const MAY_WAIT: [&str; 12] = [
     "run/retrieve.rs",
     "run/single.rs",
     "services/origin.rs",
-    "services/twins.rs",
+    "services/duplicate_batches.rs",
 ];
 
 /// The one file of the engine that spells names of files of the spool.

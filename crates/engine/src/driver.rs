@@ -175,7 +175,7 @@ impl<'c> Driver<'c> {
             creates_stopped: false,
             fatal: None,
         };
-        driver.seen_ends = driver.seat.account().ends();
+        driver.seen_ends = driver.shared.account().ends();
         for at in 0..count {
             driver.count_live(at, false);
             let work = driver.slots[at].as_ref();

@@ -271,7 +271,7 @@ async fn fetch(context: Context, handle: Arc<BatchHandle>) -> Fetched {
 async fn round(context: Context, polls: Vec<Poll>, start: Duration, options: RunOptions) -> Round {
     let first = polls.iter().map(|poll| poll.next).min().unwrap_or_default();
     context
-        .wait(first.saturating_sub(context.clock.elapsed()))
+        .sleep_outside_steps(first.saturating_sub(context.clock.elapsed()))
         .await;
     let now = context.clock.elapsed();
     let (due, polls): (Vec<_>, Vec<_>) = polls.into_iter().partition(|poll| poll.next <= now);

@@ -11,7 +11,6 @@ use lmbatch_core::{
 
 use crate::context::Context;
 use crate::counted;
-use crate::event::Event;
 use crate::policy::OnDoubt;
 use crate::results::delivered::{Promised, promised};
 use crate::results::finished::CountMismatch;
@@ -93,8 +92,12 @@ impl Fetch {
         let now = context.clock.elapsed();
         Self {
             promised: promised(&ended.snapshot, ended.requests),
+            transfer: Transfer::new(
+                ended.snapshot.id.clone(),
+                ended.requests.or(ended.snapshot.counts.total),
+                results,
+            ),
             ended,
-            transfer: Transfer::new(results),
             gives_up: context.on_doubt == OnDoubt::Abandon,
             start: now,
             waits: context.doubt.waits().collect(),

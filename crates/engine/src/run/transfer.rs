@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::{Either, select};
-use lmbatch_core::{Chunk, Error, ErrorKind, Result, ResultPart, Retry, RowStream};
+use lmbatch_core::{BatchId, Chunk, Error, ErrorKind, Result, ResultPart, Retry, RowStream};
 
 use crate::blocking::blocking;
 use crate::context::Context;
@@ -22,6 +22,9 @@ const AT_ONCE: usize = 128 << 10;
 pub(super) struct Transfer {
     /// Results read so far; `None` only while a worker thread has them.
     results: Option<Box<Results>>,
+    batch: BatchId,
+    /// Number of requests of the batch; `None` where neither the record nor the provider has it.
+    requests: Option<u64>,
 }
 
 /// Part that is being transferred from the provider into the spool.
@@ -42,9 +45,11 @@ pub(super) enum Part {
 }
 
 impl Transfer {
-    pub(super) fn new(results: Results) -> Self {
+    pub(super) fn new(batch: BatchId, requests: Option<u64>, results: Results) -> Self {
         Self {
             results: Some(Box::new(results)),
+            batch,
+            requests,
         }
     }
 
@@ -98,7 +103,7 @@ impl Transfer {
         let random = context.rng.next_f64();
         let wait = match context.retries.decide(open.attempt, &error, random) {
             Decision::RetryAfter(wait) => {
-                context.tell_retry(context.subject().of_batch(self.batch()), &error, wait);
+                context.tell_retry(context.subject().of_batch(&self.batch), &error, wait);
                 wait
             }
             _ if from_the_middle => {
@@ -178,9 +183,8 @@ impl Transfer {
     /// Returns the largest number of bytes that the results may have: a row of the largest size for each request, and one
     /// more for what is no row. Endless results would fill the disk. `None` where the number of requests is unknown.
     fn max_bytes(&self, context: &Context) -> Option<u64> {
-        let requests = self.ended.requests.or(self.ended.snapshot.counts.total)?;
         let row = context.max_row_bytes as u64;
-        Some(requests.saturating_add(1).saturating_mul(row))
+        Some(self.requests?.saturating_add(1).saturating_mul(row))
     }
 
     async fn take(
@@ -203,7 +207,7 @@ impl Transfer {
             })
             .await?;
         context.report(&Event::Fetching {
-            subject: context.subject().of_batch(self.batch()),
+            subject: context.subject().of_batch(&self.batch),
             rows,
             bytes: reading.written(),
         });
