@@ -91,10 +91,10 @@ impl ShardState {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Closed {
-    /// The run was cancelled before the create was sent.
+    /// The run was cancelled before a create was sent, or after each create was refused.
     Cancelled,
-    /// The outcome of the create stayed unknown, and the caller abandoned it. The batch may exist
-    /// nevertheless.
+    /// The outcome of a create stayed unknown, and the caller abandoned it or cancelled the run. The
+    /// batch may exist nevertheless.
     Abandoned {
         /// Error of the create, on one line.
         message: Box<str>,

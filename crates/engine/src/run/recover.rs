@@ -72,10 +72,14 @@ impl Work {
 
     /// Adopts the batch that another worker acknowledged after it had lost the shard: the provider
     /// answered its create, which is proof. `None` where there is no such batch.
-    async fn take_late(&mut self, context: &Context, intent: &Intent) -> Result<Option<Next>> {
+    pub(super) async fn take_late(
+        &mut self,
+        context: &Context,
+        foreign: &[BatchId],
+    ) -> Result<Option<Next>> {
         let late = context.ledger.late_acknowledgements(&self.record.key);
         let late = late.await?.into_iter();
-        let mut late = late.filter(|late| !intent.foreign_batches.contains(&late.batch));
+        let mut late = late.filter(|late| !foreign.contains(&late.batch));
         let Some(late) = late.next() else {
             return Ok(None);
         };
@@ -105,7 +109,7 @@ impl Work {
         {
             return self.adopt_beside(context, batch).await;
         }
-        if let Some(next) = self.take_late(context, &intent).await? {
+        if let Some(next) = self.take_late(context, &intent.foreign_batches).await? {
             return Ok(next);
         }
         let is_last = search.phase == SearchPhase::Fenced;
@@ -237,7 +241,7 @@ impl Work {
         let ShardState::Doubt(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
-        if let Some(next) = self.take_late(context, &intent).await? {
+        if let Some(next) = self.take_late(context, &intent.foreign_batches).await? {
             return Ok(next);
         }
         search.phase = SearchPhase::Held;

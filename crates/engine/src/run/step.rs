@@ -23,7 +23,8 @@ pub(crate) enum Step {
     Repeat,
     /// Deletes the input of a create, so that the create fails if it is still under way.
     Fence,
-    /// Closes a shard of a cancelled run that has no batch.
+    /// Closes a shard of a cancelled run that has no batch. Where a create of the shard may have been
+    /// accepted, its requests end as those of an abandoned create.
     CancelUncreated,
     /// Asks the provider to cancel the batch.
     Cancel,

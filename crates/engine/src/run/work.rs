@@ -10,12 +10,14 @@ use lmbatch_core::{
 };
 
 use crate::context::Context;
+use crate::counted;
 use crate::event::Event;
 use crate::plan::handles::{RunHandles, ShardHandle};
 use crate::plan::planned::PlannedShard;
 use crate::policy::OnDoubt;
 use crate::run::fetch::Fetch;
 use crate::run::poll::Poll;
+use crate::run::recover::held;
 use crate::run::scope::Scope;
 use crate::run::step::{self, Facts, Next, Step};
 use crate::spool::marks::Marks;
@@ -146,10 +148,10 @@ impl Work {
             self.record.state,
             ShardState::Created { .. } | ShardState::Ended(_) | ShardState::Sealed { .. }
         );
-        if error.kind() == ErrorKind::Doubt && context.on_doubt == OnDoubt::Abandon && is_create {
-            let message = error.to_string().into();
-            self.close(context, Closed::Abandoned { message }).await?;
-            return Ok(Next::Done);
+        // Nothing of a cancelled run is held: its requests end, as those of an abandoned create.
+        let gives_up = context.on_doubt == OnDoubt::Abandon || scope.is_cancelled();
+        if error.kind() == ErrorKind::Doubt && gives_up && is_create {
+            return self.abandon(context, &error).await;
         }
         Ok(Next::Stuck(error))
     }
@@ -282,12 +284,42 @@ impl Work {
     }
 
     /// Closes a shard that has no batch, unless the file beside the ledger shows that a rolled back
-    /// ledger has lost one.
+    /// ledger has lost one, or another worker has acknowledged one. A shard with a create that may
+    /// have been accepted is closed as abandoned, so that its requests are not taken for unsent.
     async fn close_cancelled(&mut self, context: &Context) -> Result<Next> {
         if let Some(next) = self.recall(context).await? {
             return Ok(next);
         }
-        self.close(context, Closed::Cancelled).await?;
+        let doubted = match &self.record.state {
+            ShardState::Doubt(intent) => Some(intent.clone()),
+            // An earlier create had an unknown outcome, and its time is not recorded any more.
+            _ if self.record.sent_twice => Some(Intent {
+                posted_at: None,
+                ..context.intent_of(&self.planned.shard, Default::default())
+            }),
+            _ => None,
+        };
+        let Some(intent) = doubted else {
+            self.close(context, Closed::Cancelled).await?;
+            return Ok(Next::Done);
+        };
+        if let Some(next) = self.take_late(context, &intent.foreign_batches).await? {
+            return Ok(next);
+        }
+        let saw = "the run was cancelled before a batch of this create appeared";
+        let error = held(context, &intent, self.cause.take(), saw);
+        self.abandon(context, &error).await
+    }
+
+    /// Closes a shard whose create may have been accepted.
+    async fn abandon(&mut self, context: &Context, error: &Error) -> Result<Next> {
+        let message = error.to_string().into();
+        self.close(context, Closed::Abandoned { message }).await?;
+        let message = format!(
+            "{} may have been billed without an answer: {error}",
+            counted::requests(self.record.count)
+        );
+        context.tell(&Event::Warning { message: &message });
         Ok(Next::Done)
     }
 
