@@ -207,6 +207,12 @@ pub struct ShardRecord {
 }
 
 impl ShardRecord {
+    /// Returns whether the shard has a number of requests, and its create is under way or in doubt.
+    pub fn is_doubtful(&self, requests: u32) -> bool {
+        let is_open = matches!(self.state, ShardState::Posting(_) | ShardState::Doubt(_));
+        is_open && self.count == requests
+    }
+
     /// Marks a presumed batch as proved once its results contain rows of the shard.
     fn prove(&mut self, segments: &[Segment]) {
         let presumed = |proof: &Proof| proof.certainty == Certainty::Presumed;
