@@ -16,6 +16,10 @@ pub struct Progress {
     /// Number of times that the results of an ended batch were requested and were incomplete.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub late_results: u32,
+    /// `true` where the batch was found after the input of its create was deleted. Where such a batch fails, it
+    /// failed for want of its input: it never ran, and does not end the shard.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fenced: bool,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -53,6 +57,10 @@ pub struct Search {
     /// nothing, the create is not repeated once more: a provider that accepts creates and loses every answer
     /// would be paid without limit.
     pub again: bool,
+    /// `true` once the deletion of the input has begun. From then on a batch that failed is not taken: it may have
+    /// failed for want of its input.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fenced: bool,
 }
 
 /// Phase of a [`Search`].

@@ -228,7 +228,8 @@ impl<'a> Job<'a> {
         // Second batches are searched for before the run is recorded as finished: afterwards no
         // process searches for them.
         let known = self.ended_batches();
-        let twins = self.context.find_twins(known).await;
+        let mut twins = self.context.find_twins(known).await;
+        twins.extend(self.late_twins(&twins).await?);
         self.note(self.run.attempt, true, &[]).await?;
         let finished = self.outcomes().await?;
         Ok(RunResults { twins, ..finished })

@@ -19,6 +19,8 @@ pub(crate) enum Step {
     Suspect,
     /// Searches for the batch of a create whose outcome is unknown.
     Look,
+    /// Records the batch of a create that was answered after another worker had taken the shard.
+    RecordLate,
     /// Sends the create again under its token, which makes it the same create.
     Repeat,
     /// Deletes the input of a create, so that the create fails if it is still under way.
@@ -77,7 +79,7 @@ impl Step {
             Self::Watermark | Self::Post | Self::Repeat => Kind::Create,
             Self::Look | Self::Fence | Self::Cancel | Self::Poll => Kind::Poll,
             Self::Fetch => Kind::Fetch,
-            Self::Suspect | Self::CancelUncreated | Self::Done => Kind::Local,
+            Self::Suspect | Self::RecordLate | Self::CancelUncreated | Self::Done => Kind::Local,
         }
     }
 
@@ -192,7 +194,7 @@ mod tests {
             state,
             progress: Progress {
                 search,
-                late_results: 0,
+                ..Progress::default()
             },
             proof: None,
             doubted: None,
