@@ -93,7 +93,7 @@ impl Kept {
             let is_other = |key: &&ShardKey| {
                 let other = self.run(&key.run);
                 **key != shard.key
-                    && other.is_some_and(|other| other.run.account.may_be(&run.run.account))
+                    && other.is_some_and(|other| other.run.account.may_equal(&run.run.account))
             };
             if let Some(other) = others.find(is_other) {
                 let message = format!("{} has the batch {batch} of {}", other, shard.key);
@@ -259,7 +259,7 @@ impl Ledger for MemoryLedger {
         let asked: HashSet<&BatchId> = batches.iter().collect();
         let kept = self.kept();
         let mut runs = kept.runs.values().collect::<Vec<_>>();
-        runs.retain(|one| one.run.account.may_be(account));
+        runs.retain(|one| one.run.account.may_equal(account));
         let created = runs.iter().flat_map(|one| one.shards.values());
         let created = created.filter_map(|shard| shard.state.batch());
         let late = runs.iter().flat_map(|one| &one.late);
@@ -273,7 +273,7 @@ impl Ledger for MemoryLedger {
     async fn doubtful(&self, account: &AccountId, requests: u32) -> Result<Vec<ShardRecord>> {
         let kept = self.kept();
         let runs = kept.runs.values();
-        let runs = runs.filter(|one| !one.run.finished && one.run.account.may_be(account));
+        let runs = runs.filter(|one| !one.run.finished && one.run.account.may_equal(account));
         let shards = runs.flat_map(|one| one.shards.values());
         let doubtful = shards.filter(|shard| shard.is_doubtful(requests));
         Ok(doubtful.cloned().collect())
@@ -297,7 +297,7 @@ impl Ledger for MemoryLedger {
         Ok(late.filter(|late| late.key == *key).cloned().collect())
     }
 
-    async fn forget(&self, run: &str) -> Result<()> {
+    async fn delete(&self, run: &str) -> Result<()> {
         let mut kept = self.kept();
         kept.revision += 1;
         if let Some(sequence) = kept.ids.remove(run)

@@ -421,7 +421,7 @@ impl SqliteLedger {
             .map_err(|error| self.failed(error))?;
         let own = AccountId::new(own);
         for (run, number, account) in others {
-            if AccountId::new(account).may_be(&own) {
+            if AccountId::new(account).may_equal(&own) {
                 let message = format!(
                     "shard {number} of run {run} has the batch {batch} of {}",
                     shard.key
@@ -653,7 +653,7 @@ impl Ledger for SqliteLedger {
             .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
         let may_be = |row: &SqliteRow| -> sqlx::Result<bool> {
             let recorded: String = row.try_get(5)?;
-            Ok(AccountId::new(recorded).may_be(account))
+            Ok(AccountId::new(recorded).may_equal(account))
         };
         let mut read = self.begin_read().await?;
         let mut known = HashSet::new();
@@ -684,7 +684,7 @@ impl Ledger for SqliteLedger {
         let mut doubtful = Vec::new();
         for row in rows {
             let recorded: String = row.try_get(5).map_err(|error| self.failed(error))?;
-            if AccountId::new(recorded).may_be(account) {
+            if AccountId::new(recorded).may_equal(account) {
                 let row = ShardRow::from_row(&row).map_err(|error| self.failed(error))?;
                 let shard = self.read_shard(&row)?;
                 doubtful.extend(Some(shard).filter(|shard| shard.is_doubtful(requests)));
@@ -709,7 +709,7 @@ impl Ledger for SqliteLedger {
         rows.iter().map(|row| self.read_late(row)).collect()
     }
 
-    async fn forget(&self, run: &str) -> Result<()> {
+    async fn delete(&self, run: &str) -> Result<()> {
         let forget = || self.forget_once(run);
         self.reserve.with(forget).await
     }

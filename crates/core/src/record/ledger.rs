@@ -98,7 +98,7 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), naming the run or the shard, where a record has
     /// another epoch or does not exist any more, or where a new shard exists already. The same error with the
     /// batch, [`Error::batch`], where a shard takes a batch that another shard has in its state, in a run whose
-    /// account [may be](AccountId::may_be) the same: one batch of a provider belongs to one shard. Shards that
+    /// account [may equal](AccountId::may_equal) the same: one batch of a provider belongs to one shard. Shards that
     /// share a batch since an earlier version keep it.
     async fn apply(&self, change: &Change<'_>) -> Result<()>;
 
@@ -226,12 +226,12 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     async fn shards(&self, run: &str) -> Result<Vec<ShardRecord>>;
 
     /// Returns those of the given batches that belong to a shard in the ledger, by its state or by a late
-    /// acknowledgement. Only runs count whose account [may be](AccountId::may_be) `account`, because another
+    /// acknowledgement. Only runs count whose account [may equal](AccountId::may_equal) `account`, because another
     /// account may have a batch with an equal id.
     async fn known(&self, account: &AccountId, batches: &[BatchId]) -> Result<HashSet<BatchId>>;
 
     /// Returns the shards with `requests` requests whose create is [under way](crate::ShardState::Posting) or [in
-    /// doubt](crate::ShardState::Doubt), in runs whose account [may be](AccountId::may_be) `account`. Where a
+    /// doubt](crate::ShardState::Doubt), in runs whose account [may equal](AccountId::may_equal) `account`. Where a
     /// provider keeps no labels, a batch with as many requests may be that of any of them. The default reads
     /// every unfinished run.
     async fn doubtful(&self, account: &AccountId, requests: u32) -> Result<Vec<ShardRecord>> {
@@ -241,7 +241,7 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
         };
         let mut doubtful = Vec::new();
         for run in self.all_runs(filter).await? {
-            if run.account.may_be(account) {
+            if run.account.may_equal(account) {
                 let shards = self.shards(&run.id).await?.into_iter();
                 doubtful.extend(shards.filter(|shard| shard.is_doubtful(requests)));
             }
@@ -262,7 +262,7 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     async fn late_acknowledgements(&self, key: &ShardKey) -> Result<Vec<LateAcknowledgement>>;
 
     /// Deletes a run with its shards and their late acknowledgements. No error where there is no such run.
-    async fn forget(&self, run: &str) -> Result<()>;
+    async fn delete(&self, run: &str) -> Result<()>;
 
     /// Claims a run, recorded or not, so that no other process advances it. Reading and cancelling need no
     /// claim. By default the claim excludes no other process; a ledger that several processes share must

@@ -46,7 +46,7 @@ impl Work {
             "{} may have been billed without an answer: {error}",
             counted::requests(self.record.count)
         );
-        context.tell(&Event::Warning { message: &message });
+        context.report(&Event::Warning { message: &message });
         Ok(Next::Done)
     }
 }

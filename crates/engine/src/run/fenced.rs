@@ -84,7 +84,7 @@ impl Work {
             "{} was created after its input was deleted, and failed without an answer; it costs nothing",
             snapshot.id
         );
-        context.tell(&Event::Warning { message: &message });
+        context.report(&Event::Warning { message: &message });
         intent.foreign_batches.push(snapshot.id.clone());
         self.marked = true;
         self.handle.reject_presumed(&snapshot.id);
@@ -94,7 +94,7 @@ impl Work {
         let search = Search {
             phase: match is_only {
                 true => SearchPhase::Absent,
-                false => SearchPhase::Looking,
+                false => SearchPhase::Searching,
             },
             again: !is_only,
             fenced: is_only,

@@ -38,7 +38,7 @@ impl Work {
             "{} was created for {}, but could not be recorded: {error}; keep its id. {conflict}",
             late.batch, late.key
         );
-        context.tell(&Event::Warning { message: &message });
+        context.report(&Event::Warning { message: &message });
         if error.kind() == ErrorKind::InvalidInput || self.failures > MOST_LATE_FAILURES {
             return Err(Error::new(ErrorKind::Conflict)
                 .with_batch(late.batch.clone())
@@ -94,6 +94,6 @@ impl Work {
             return Ok(None);
         };
         let intent = context.intent_of(&self.planned.shard, Staged::default());
-        Ok(Some(Next::Stuck(held(context, &intent, None, &looked))))
+        Ok(Some(Next::Held(held(context, &intent, None, &looked))))
     }
 }

@@ -32,15 +32,15 @@ impl Work {
         let mut next = self.record.clone().advanced(ShardState::Doubt(intent));
         next.progress.search = Some(search);
         self.put(context, next).await?;
-        context.tell(&Event::Doubt {
+        context.report(&Event::Doubt {
             label: &label,
-            patience: context.doubt.total_wait(),
+            max_search_time: context.doubt.total_wait(),
         });
         Ok(Next::In(context.look_after(0)))
     }
 
     /// Takes over a create that was sent by a process that ended.
-    pub(super) async fn suspect(&mut self, context: &Context) -> Result<Next> {
+    pub(super) async fn record_doubt(&mut self, context: &Context) -> Result<Next> {
         let ShardState::Posting(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
@@ -67,7 +67,7 @@ impl Work {
     }
 
     async fn adopt_beside(&mut self, context: &Context, batch: BatchId) -> Result<Option<Next>> {
-        let proof = Proof::proved("it is recorded in the file beside the ledger");
+        let proof = Proof::proved("it is recorded in the mark file of the create");
         self.record_batch(context, batch, proof, true).await
     }
 
@@ -81,7 +81,7 @@ impl Work {
     }
 
     /// Makes one search.
-    pub(super) async fn look(&mut self, context: &Context) -> Result<Next> {
+    pub(super) async fn search(&mut self, context: &Context) -> Result<Next> {
         let ShardState::Doubt(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
@@ -98,7 +98,7 @@ impl Work {
         }
         let is_last = search.phase == SearchPhase::Fenced;
         let before = search.presumed.clone();
-        let found = match context.look(&intent, Some(&self.record.key)).await {
+        let found = match context.search(&intent, Some(&self.record.key)).await {
             Ok(found) if self.may_lack_input(context) => self.with_input(context, found).await,
             found => found,
         };
@@ -109,7 +109,7 @@ impl Work {
                         "the create made several batches, and each is paid for: {}",
                         names(&batches)
                     );
-                    context.tell(&Event::Warning { message: &message });
+                    context.report(&Event::Warning { message: &message });
                 }
                 // Batches come newest first: the last is the oldest.
                 if let Some(oldest) = batches.pop()
@@ -159,8 +159,8 @@ impl Work {
                 return self.hold(context, search, saw).await;
             }
             Err(error) => match self.again(context, error) {
-                Next::Stuck(_) if is_last => return self.hold(context, search, NOTHING).await,
-                Next::Stuck(_) => {
+                Next::Held(_) if is_last => return self.hold(context, search, NOTHING).await,
+                Next::Held(_) => {
                     search.unclear = Some("the list of batches could not be read".into());
                     search.presumed = None;
                 }
@@ -206,11 +206,11 @@ impl Work {
         if let Some(saw) = search.unclear.clone() {
             return self.hold(context, search, &saw).await;
         }
-        if search.exists {
+        if search.reported_existing {
             let saw = "the provider says that the batch exists but does not list it";
             return self.hold(context, search, saw).await;
         }
-        if search.again {
+        if search.is_repeated {
             return self.hold(context, search, NOTHING).await;
         }
         if context.provider.codec().capabilities().fence {
@@ -235,7 +235,7 @@ impl Work {
                 self.searched(context, search).await
             }
             Err(error) => match self.again(context, error) {
-                Next::Stuck(_) => self.conclude_unfenced(context, search).await,
+                Next::Held(_) => self.conclude_unfenced(context, search).await,
                 next => Ok(next),
             },
         }
@@ -263,7 +263,7 @@ impl Work {
         }
         search.phase = SearchPhase::Held;
         self.searched(context, search).await?;
-        Ok(Next::Stuck(held(context, &intent, self.cause.take(), saw)))
+        Ok(Next::Held(held(context, &intent, self.cause.take(), saw)))
     }
 
     /// Sends the create again under its token: whichever of the creates was accepted, there is one
@@ -317,7 +317,9 @@ impl Work {
     /// Returns the time until the next search that earlier processes have not made is due.
     pub(crate) fn look_due(&self, context: &Context) -> Duration {
         let search = match (&self.record.state, &self.record.progress.search) {
-            (ShardState::Doubt(_), Some(search)) if search.phase == SearchPhase::Looking => search,
+            (ShardState::Doubt(_), Some(search)) if search.phase == SearchPhase::Searching => {
+                search
+            }
             (ShardState::Doubt(_), None) => return context.look_after(0),
             _ => return Duration::ZERO,
         };

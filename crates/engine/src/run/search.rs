@@ -48,7 +48,7 @@ impl Context {
 
     /// Makes one search over every page that may hold the batch of a create. A list that fails is
     /// not an empty list. `shard` is the shard of the create, where one is recorded.
-    pub(crate) async fn look(
+    pub(crate) async fn search(
         &self,
         intent: &Intent,
         shard: Option<&ShardKey>,
@@ -111,7 +111,7 @@ impl Context {
 
     /// Searches once for the batch of a create, and returns whether one is certain to be it.
     pub(crate) async fn is_found(&self, intent: &Intent) -> Result<bool> {
-        match self.retrying(|| self.look(intent, None)).await {
+        match self.retrying(|| self.search(intent, None)).await {
             Ok(seen) => Ok(matches!(seen, SearchResult::Proved(found) if !found.is_empty())),
             Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
             Err(error) => Err(error),

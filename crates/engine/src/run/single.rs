@@ -134,7 +134,7 @@ impl Context {
             // A search costs nothing, while an unrecorded create of another copy would be paid for
             // twice.
             if known == SentBefore::SaidNo {
-                match self.retrying(|| self.look(intent, None)).await {
+                match self.retrying(|| self.search(intent, None)).await {
                     Ok(SearchResult::Proved(mut found)) => {
                         if let Some(oldest) = found.pop() {
                             let proof = Proof {

@@ -135,7 +135,8 @@ impl World {
         };
         let engine = match self.kind.limited {
             true => {
-                let limit = CostLimit::new(Cost::from_picodollars(u128::MAX >> 8)).expecting(9);
+                let limit =
+                    CostLimit::new(Cost::from_picodollars(u128::MAX >> 8)).with_expected_output(9);
                 engine.with_cost_limit(limit, Arc::new(Table))
             }
             false => engine,
@@ -202,11 +203,11 @@ impl World {
             finished.duplicates(),
             finished.foreign(),
             finished.malformed(),
-            finished.keyless(),
+            finished.rows_without_id(),
             finished.undelivered(),
         ];
         let is_one_each = finished.requests() == requests && finished.rows() == requests;
-        if !is_one_each || strange != [0; 5] || !finished.is_whole() {
+        if !is_one_each || strange != [0; 5] || !finished.is_complete() {
             let rows = finished.rows();
             return Err(format!(
                 "{rows} rows for {requests} requests, unexpected rows {strange:?}"
@@ -252,7 +253,7 @@ impl World {
         while reader.next().map_err(|e| e.to_string())?.is_some() {
             seen += 1;
         }
-        match seen == self.kind.requests && finished.is_whole() {
+        match seen == self.kind.requests && finished.is_complete() {
             true => Ok(()),
             false => Err(format!("{seen} outcomes of a cancelled run")),
         }

@@ -98,8 +98,8 @@ impl Ledger for Flaky {
     async fn late_acknowledgements(&self, key: &ShardKey) -> Result<Vec<LateAcknowledgement>> {
         self.inner.late_acknowledgements(key).await
     }
-    async fn forget(&self, run: &str) -> Result<()> {
-        self.inner.forget(run).await
+    async fn delete(&self, run: &str) -> Result<()> {
+        self.inner.delete(run).await
     }
 }
 
@@ -254,7 +254,7 @@ async fn a_cancelled_run_says_that_its_doubtful_create_may_be_billed_and_requeue
         let finished = finished.unwrap();
         let shown = format!("{on_doubt:?} {rules:?}");
         assert_eq!(world.account.accepted().len(), 1, "{shown}");
-        assert!(finished.is_whole(), "{shown}");
+        assert!(finished.is_complete(), "{shown}");
         let state = world.state().await;
         let ShardState::Closed(Closed::Abandoned { message }) = &state else {
             panic!("{shown}: {state:?}");
@@ -302,7 +302,7 @@ async fn a_cancelled_run_without_a_create_in_doubt_ends_as_cancelled() {
     let engine = world.engine("W");
     engine.cancel_run(&world.run).await.unwrap();
     let finished = engine.resume(&world.run, RunOptions::default()).await;
-    assert!(finished.unwrap().is_whole());
+    assert!(finished.unwrap().is_complete());
     assert_eq!(world.state().await, ShardState::Closed(Closed::Cancelled));
     assert!(!world.has_warned("may have been billed"));
     assert_eq!(world.account.accepted().len(), 0);
@@ -432,7 +432,7 @@ async fn a_batch_that_another_run_takes_meanwhile_is_searched_for_again() {
         .advanced(ShardState::Closed(Closed::Cancelled));
     world.ledger.advance(&closed).await.unwrap();
     let finished = engine.resume(&world.run, RunOptions::default()).await;
-    assert!(finished.unwrap().is_whole());
+    assert!(finished.unwrap().is_complete());
     assert_eq!(world.account.accepted().len(), 1);
 }
 
@@ -494,7 +494,7 @@ async fn a_held_search_goes_on_with_one_search_before_another_policy_is_carried_
     let engine = engine.with_on_doubt(OnDoubt::Resubmit);
     let finished = engine.resume(&world.run, options).await.unwrap();
     assert_eq!((world.times("find"), world.times("create")), (5, 2));
-    assert!(finished.is_whole());
+    assert!(finished.is_complete());
     assert!(world.clock.elapsed() - held_at < Duration::from_secs(60));
 }
 

@@ -186,7 +186,7 @@ impl Mutant {
             epoch: shard.epoch + 1,
             ..shard.clone()
         });
-        self.inner.forget(&run.id).await.unwrap();
+        self.inner.delete(&run.id).await.unwrap();
         self.inner.begin(&run, &shards).await.unwrap();
     }
 
@@ -311,11 +311,11 @@ impl Ledger for Mutant {
             .or_insert_with(|| run.clone());
         match begun {
             Err(_) if self.is(Mistake::BeginReplaces) => {
-                self.inner.forget(&run.id).await?;
+                self.inner.delete(&run.id).await?;
                 if let Some(name) = &run.name
                     && let Some(other) = self.inner.run_named(name).await?
                 {
-                    self.inner.forget(&other.id).await?;
+                    self.inner.delete(&other.id).await?;
                 }
                 self.inner.begin(run, &shards).await
             }
@@ -562,7 +562,7 @@ impl Ledger for Mutant {
     async fn doubtful(&self, account: &AccountId, requests: u32) -> Result<Vec<ShardRecord>> {
         let mut doubtful = Vec::new();
         for run in self.inner.all_runs(RunFilter::default()).await? {
-            if !run.account.may_be(account) && !self.is(Mistake::DoubtfulOfAnyAccount)
+            if !run.account.may_equal(account) && !self.is(Mistake::DoubtfulOfAnyAccount)
                 || run.finished && !self.is(Mistake::DoubtfulOfFinishedRuns)
             {
                 continue;
@@ -620,7 +620,7 @@ impl Ledger for Mutant {
         Ok(found)
     }
 
-    async fn forget(&self, run: &str) -> Result<()> {
+    async fn delete(&self, run: &str) -> Result<()> {
         match self.inner.run(run).await? {
             None if self.is(Mistake::ForgetIsOnce) => return Err(Error::new(ErrorKind::Local)),
             Some(RunRecord {
@@ -630,6 +630,6 @@ impl Ledger for Mutant {
             }
             _ => {}
         }
-        self.inner.forget(run).await
+        self.inner.delete(run).await
     }
 }
