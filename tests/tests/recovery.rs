@@ -141,7 +141,10 @@ fn a_lost_record_is_rebuilt_from_the_ids_of_the_rows() {
         let shuffled: Vec<String> = [2, 0, 1].map(|at: usize| batches[at].clone()).to_vec();
         let adopted = world.adopt(&shuffled, &[]);
         assert_eq!(adopted.status.code(), Some(0), "{}", said(&adopted));
-        for words in ["recovered 3 of 3 batches into run", "not proved: that its text"] {
+        for words in [
+            "recovered 3 of 3 batches into run",
+            "not proved: that its text",
+        ] {
             assert!(said(&adopted).contains(words), "{}", said(&adopted));
         }
         let resumed = world.at(&["resume", "--poll-interval", "20ms"]);

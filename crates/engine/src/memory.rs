@@ -25,6 +25,9 @@ struct Kept {
     last: u64,
     /// Number of changes and deletions of runs.
     revision: u64,
+    /// Shards that have a batch in their states, by batch. Several shards share a batch only across accounts,
+    /// or where runs began with it.
+    holders: HashMap<BatchId, Vec<ShardKey>>,
 }
 
 #[derive(Debug)]
@@ -67,7 +70,66 @@ impl Kept {
                 return Err(conflict(shard.key.to_string()));
             }
         }
+        self.check_batches(change)
+    }
+
+    /// Checks that no shard takes a batch that another shard of its account has after the change.
+    fn check_batches(&self, change: &Change<'_>) -> Result<()> {
+        let changed = || change.shards.iter().chain(change.new_shards);
+        for shard in changed() {
+            let found = self.run(&shard.key.run);
+            let before = found.and_then(|found| found.shards.get(&shard.key.shard));
+            let before = before.and_then(|before| before.state.batch());
+            let (Some(batch), Some(run)) = (shard.state.batch(), found) else {
+                continue;
+            };
+            if before == Some(batch) {
+                continue;
+            }
+            let held = self.holders.get(batch).into_iter().flatten();
+            let held = held.filter(|key| changed().all(|changed| changed.key != **key));
+            let taken = changed().filter(|one| one.state.batch() == Some(batch));
+            let mut others = held.chain(taken.map(|one| &one.key));
+            let is_other = |key: &&ShardKey| {
+                let other = self.run(&key.run);
+                **key != shard.key
+                    && other.is_some_and(|other| other.run.account.may_equal(&run.run.account))
+            };
+            if let Some(other) = others.find(is_other) {
+                let message = format!("{} has the batch {batch} of {}", other, shard.key);
+                return Err(conflict(message).with_batch(batch.clone()));
+            }
+        }
         Ok(())
+    }
+
+    /// Stores the record of a shard.
+    fn keep(&mut self, record: ShardRecord) {
+        let key = record.key.clone();
+        let after = record.state.batch().cloned();
+        let Some(found) = self.run_mut(&key.run) else {
+            return;
+        };
+        let before = found.shards.insert(key.shard, record);
+        let before = before.and_then(|before| before.state.batch().cloned());
+        if before != after {
+            if let Some(before) = before {
+                self.let_go(&before, |holder| *holder == key);
+            }
+            if let Some(after) = after {
+                self.holders.entry(after).or_default().push(key);
+            }
+        }
+    }
+
+    /// Removes holders of a batch.
+    fn let_go(&mut self, batch: &BatchId, is_gone: impl Fn(&ShardKey) -> bool) {
+        if let Some(holders) = self.holders.get_mut(batch) {
+            holders.retain(|holder| !is_gone(holder));
+            if holders.is_empty() {
+                self.holders.remove(batch);
+            }
+        }
     }
 }
 
@@ -123,21 +185,20 @@ impl Ledger for MemoryLedger {
         if let Some(taken) = taken.or_else(|| kept.runs.values().find(is_taken)) {
             return Err(conflict(format!("run {} already exists", taken.run.id)));
         }
-        let mut new = BTreeMap::new();
-        for shard in shards {
-            if new.insert(shard.key.shard, shard.clone()).is_some() {
-                return Err(conflict(shard.key.to_string()));
-            }
+        let mut new = HashSet::new();
+        if let Some(twice) = shards.iter().find(|shard| !new.insert(shard.key.shard)) {
+            return Err(conflict(twice.key.to_string()));
         }
         kept.last += 1;
         let sequence = kept.last;
         kept.ids.insert(run.id.clone(), sequence);
         let new = KeptRun {
             run: run.clone(),
-            shards: new,
+            shards: BTreeMap::new(),
             late: Vec::new(),
         };
         kept.runs.insert(sequence, new);
+        shards.iter().for_each(|shard| kept.keep(shard.clone()));
         Ok(())
     }
 
@@ -155,18 +216,13 @@ impl Ledger for MemoryLedger {
             };
         }
         for shard in change.shards {
-            if let Some(found) = kept.run_mut(&shard.key.run) {
-                let record = ShardRecord {
-                    epoch: shard.epoch + 1,
-                    ..shard.clone()
-                };
-                found.shards.insert(shard.key.shard, record);
-            }
+            kept.keep(ShardRecord {
+                epoch: shard.epoch + 1,
+                ..shard.clone()
+            });
         }
         for shard in change.new_shards {
-            if let Some(found) = kept.run_mut(&shard.key.run) {
-                found.shards.insert(shard.key.shard, shard.clone());
-            }
+            kept.keep(shard.clone());
         }
         Ok(())
     }
@@ -214,6 +270,15 @@ impl Ledger for MemoryLedger {
             .collect())
     }
 
+    async fn doubtful(&self, account: &AccountId, requests: u32) -> Result<Vec<ShardRecord>> {
+        let kept = self.kept();
+        let runs = kept.runs.values();
+        let runs = runs.filter(|one| !one.run.finished && one.run.account.may_equal(account));
+        let shards = runs.flat_map(|one| one.shards.values());
+        let doubtful = shards.filter(|shard| shard.is_doubtful(requests));
+        Ok(doubtful.cloned().collect())
+    }
+
     async fn acknowledge_late(&self, late: &LateAcknowledgement) -> Result<()> {
         let mut kept = self.kept();
         let found = kept.run_mut(&late.key.run);
@@ -235,8 +300,12 @@ impl Ledger for MemoryLedger {
     async fn delete(&self, run: &str) -> Result<()> {
         let mut kept = self.kept();
         kept.revision += 1;
-        if let Some(sequence) = kept.ids.remove(run) {
-            kept.runs.remove(&sequence);
+        if let Some(sequence) = kept.ids.remove(run)
+            && let Some(gone) = kept.runs.remove(&sequence)
+        {
+            for batch in gone.shards.values().filter_map(|shard| shard.state.batch()) {
+                kept.let_go(batch, |holder| *holder.run == *run);
+            }
         }
         Ok(())
     }

@@ -298,7 +298,11 @@ async fn redirects_carry_the_key_only_to_the_base_urls_origin() {
     let other_origin = client(&own.uri());
     let reply = other_origin.get("here").send_following().await.unwrap();
     assert_eq!(reply.bytes(100).await.unwrap(), "rows");
-    let error = other_origin.get("there").send_following().await.unwrap_err();
+    let error = other_origin
+        .get("there")
+        .send_following()
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ForeignOrigin);
     assert!(foreign.received_requests().await.unwrap().is_empty());
 

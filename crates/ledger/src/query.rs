@@ -11,6 +11,20 @@ pub(crate) const SHARDS_OF_BATCHES: &str =
      FROM shard JOIN run ON run.id = shard.run
      WHERE shard.batch IN (SELECT value FROM json_each(?))";
 
+/// Query for the shards that have a batch, without one shard, each with the account of its run.
+pub(crate) const OTHERS_OF_BATCH: &str = "SELECT shard.run, shard.number, run.account
+     FROM shard JOIN run ON run.id = shard.run
+     WHERE shard.batch = ? AND NOT (shard.run = ? AND shard.number = ?)";
+
+/// Query for the shards of unfinished runs whose create is under way or in doubt, with a number of requests,
+/// each with the account of its run.
+pub(crate) const DOUBTFUL: &str =
+    "SELECT shard.run, shard.number, shard.epoch, shard.seal, shard.record, run.account
+     FROM run JOIN shard ON shard.run = run.id
+     WHERE run.finished = 0 AND json_extract(shard.record, '$.count') = ?
+     AND (json_type(shard.record, '$.state.posting') IS NOT NULL
+          OR json_type(shard.record, '$.state.doubt') IS NOT NULL)";
+
 /// Query for the late acknowledgements of one of the batches of a JSON list, each with the account of its
 /// run.
 pub(crate) const LATE_OF_BATCHES: &str =
@@ -190,6 +204,8 @@ mod tests {
         }
         for (query, index) in [
             (SHARDS_OF_BATCHES, "shard_batch (batch=?)"),
+            (OTHERS_OF_BATCH, "shard_batch (batch=?)"),
+            (DOUBTFUL, "run_finished (finished=?"),
             (LATE_OF_BATCHES, "late_acknowledgement_batch (batch=?)"),
             (UNKNOWN_NONCE, "run_nonce (nonce=?)"),
             (UNFINISHED, "run_finished (finished=?"),

@@ -19,7 +19,10 @@ use sqlx::{ConnectOptions as _, FromRow as _, Row as _, Sqlite, SqliteConnection
 
 use crate::lock::Locks;
 use crate::owner;
-use crate::query::{LATE_OF_BATCHES, SHARDS_OF_BATCHES, UNFINISHED, UNKNOWN_NONCE, page_of_runs};
+use crate::query::{
+    DOUBTFUL, LATE_OF_BATCHES, OTHERS_OF_BATCH, SHARDS_OF_BATCHES, UNFINISHED, UNKNOWN_NONCE,
+    page_of_runs,
+};
 use crate::reserve::Reserve;
 use crate::rows::{LateRow, RunRow, ShardRow, of_late, of_runs, of_shards};
 use crate::schema::MIGRATIONS;
@@ -361,7 +364,8 @@ impl SqliteLedger {
     }
 
     /// Replaces the row of a shard that still has the epoch of `shard`.
-    async fn replace_shard(&self, all: &mut SqliteConnection, shard: &ShardRecord) -> Result<()> {
+    /// Replaces the record of a shard. Returns whether the shard takes a batch that it did not have.
+    async fn replace_shard(&self, all: &mut SqliteConnection, shard: &ShardRecord) -> Result<bool> {
         let key = &shard.key;
         let found: Option<ShardRow> =
             sqlx::query_as(of_shards!("WHERE run = ? AND number = ? AND epoch = ?"))
@@ -374,7 +378,9 @@ impl SqliteLedger {
         let Some(found) = found else {
             return Err(Error::new(ErrorKind::Conflict).with_message(key.to_string()));
         };
-        self.read_shard(&found)?;
+        let before = self.read_shard(&found)?;
+        let batch = shard.state.batch();
+        let takes = batch.is_some() && batch != before.state.batch();
         let changed = ShardRecord {
             epoch: shard.epoch + 1,
             ..shard.clone()
@@ -388,8 +394,44 @@ impl SqliteLedger {
             .bind(row.number)
             .execute(all)
             .await
-            .map(drop)
+            .map(|_| takes)
             .map_err(|error| self.failed(error))
+    }
+
+    /// Refuses a batch that another shard of the account has as well. The index of batches is not unique:
+    /// accounts may use equal ids, and earlier versions recorded a batch for two shards.
+    async fn check_batch(&self, all: &mut SqliteConnection, shard: &ShardRecord) -> Result<()> {
+        let Some(batch) = shard.state.batch() else {
+            return Ok(());
+        };
+        let others: Vec<(String, i64, String)> = sqlx::query_as(OTHERS_OF_BATCH)
+            .bind(batch.as_str())
+            .bind(&*shard.key.run)
+            .bind(i64::from(shard.key.shard))
+            .fetch_all(&mut *all)
+            .await
+            .map_err(|error| self.failed(error))?;
+        if others.is_empty() {
+            return Ok(());
+        }
+        let own: String = sqlx::query_scalar("SELECT account FROM run WHERE id = ?")
+            .bind(&*shard.key.run)
+            .fetch_one(all)
+            .await
+            .map_err(|error| self.failed(error))?;
+        let own = AccountId::new(own);
+        for (run, number, account) in others {
+            if AccountId::new(account).may_equal(&own) {
+                let message = format!(
+                    "shard {number} of run {run} has the batch {batch} of {}",
+                    shard.key
+                );
+                return Err(Error::new(ErrorKind::Conflict)
+                    .with_batch(batch.clone())
+                    .with_message(message));
+            }
+        }
+        Ok(())
     }
 
     /// Adds shards to the runs that they belong to.
@@ -472,10 +514,16 @@ impl SqliteLedger {
             self.replace_run(&mut all, run, change.new_shards.len())
                 .await?;
         }
+        let mut taking: Vec<&ShardRecord> = change.new_shards.iter().collect();
         for shard in change.shards {
-            self.replace_shard(&mut all, shard).await?;
+            if self.replace_shard(&mut all, shard).await? {
+                taking.push(shard);
+            }
         }
         self.add(&mut all, change.new_shards).await?;
+        for shard in taking {
+            self.check_batch(&mut all, shard).await?;
+        }
         all.commit().await.map_err(|error| self.failed(error))
     }
 
@@ -625,6 +673,24 @@ impl Ledger for SqliteLedger {
             }
         }
         Ok(known)
+    }
+
+    async fn doubtful(&self, account: &AccountId, requests: u32) -> Result<Vec<ShardRecord>> {
+        let rows = sqlx::query(DOUBTFUL)
+            .bind(i64::from(requests))
+            .fetch_all(self.pool()?)
+            .await
+            .map_err(|error| self.failed(error))?;
+        let mut doubtful = Vec::new();
+        for row in rows {
+            let recorded: String = row.try_get(5).map_err(|error| self.failed(error))?;
+            if AccountId::new(recorded).may_equal(account) {
+                let row = ShardRow::from_row(&row).map_err(|error| self.failed(error))?;
+                let shard = self.read_shard(&row)?;
+                doubtful.extend(Some(shard).filter(|shard| shard.is_doubtful(requests)));
+            }
+        }
+        Ok(doubtful)
     }
 
     async fn acknowledge_late(&self, late: &LateAcknowledgement) -> Result<()> {

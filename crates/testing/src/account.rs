@@ -25,6 +25,9 @@ pub struct AccountRules {
     pub uploads: bool,
     /// True if a create is refused once its upload is deleted.
     pub checks_uploads: bool,
+    /// Time after a create at which its upload is read, where the create is accepted first: a batch whose upload is
+    /// deleted by then fails, and is not charged. `None` reads it at once.
+    pub checks_later: Option<Duration>,
     /// Time after its create for which a batch is absent from lists and searches.
     pub list_lag: Duration,
     /// Maximum number of requests in one batch.
@@ -42,6 +45,8 @@ pub struct Accepted {
     pub count: u32,
     /// Time of its create, by the clock of the account.
     pub created_at: SystemTime,
+    /// Upload that the create named.
+    input: Option<Box<str>>,
     rows: Bytes,
 }
 
@@ -52,6 +57,8 @@ struct State {
     batches: Vec<Accepted>,
     uploads: BTreeSet<Box<str>>,
     uploaded: u32,
+    /// Deleted uploads, with the times of their deletions.
+    deleted: BTreeMap<Box<str>, SystemTime>,
     /// Batches by the token of their create.
     tokens: BTreeMap<Box<str>, BatchId>,
     /// Creates whose response is lost, by the names of their connections; the value is true if the create is accepted.
@@ -108,12 +115,30 @@ impl MemoryAccount {
     pub fn add_foreign(&self, count: u32) {
         let rows = (0..count).map(|row| format!("{{\"id\":\"foreign-{row}\",\"text\":\"x\"}}\n"));
         let rows = Bytes::from(rows.collect::<String>());
-        self.accept(&mut self.state(), &Label::new("foreign"), count, rows);
+        self.accept(&mut self.state(), &Label::new("foreign"), count, None, rows);
     }
 
-    /// Returns the accepted batches, oldest first; those of other programs have the label `foreign`.
+    /// Returns the accepted batches, oldest first; those of other programs have the label `foreign`. A batch that fails
+    /// for want of its upload is not among them.
     pub fn accepted(&self) -> Vec<Accepted> {
-        self.state().batches.clone()
+        let state = self.state();
+        let batches = state.batches.iter();
+        batches
+            .filter(|one| !self.lacks_upload(&state, one))
+            .cloned()
+            .collect()
+    }
+
+    /// Returns whether the upload of a batch was deleted before the batch read it.
+    fn lacks_upload(&self, state: &State, one: &Accepted) -> bool {
+        let deleted = one
+            .input
+            .as_ref()
+            .and_then(|input| state.deleted.get(input));
+        let (Some(later), Some(deleted)) = (self.rules.checks_later, deleted) else {
+            return false;
+        };
+        self.rules.checks_uploads && *deleted < one.created_at + later
     }
 
     /// Returns the calls to the account, in order.
@@ -132,13 +157,21 @@ impl MemoryAccount {
         state
     }
 
-    fn accept(&self, state: &mut State, label: &Label, count: u32, rows: Bytes) -> BatchId {
+    fn accept(
+        &self,
+        state: &mut State,
+        label: &Label,
+        count: u32,
+        input: Option<Box<str>>,
+        rows: Bytes,
+    ) -> BatchId {
         let batch = BatchId::new(format!("b{}", state.batches.len() + 1));
         state.batches.push(Accepted {
             batch: batch.clone(),
             label: label.clone(),
             count,
             created_at: self.clock.now(),
+            input,
             rows,
         });
         batch
@@ -155,7 +188,7 @@ impl MemoryAccount {
         let from = page.and_then(|page| page.as_str().parse().ok());
         let from: usize = from.unwrap_or(0);
         let items = listed.iter().skip(from).take(limit);
-        let items: Vec<BatchSnapshot> = items.map(|one| self.snapshot(one)).collect();
+        let items: Vec<BatchSnapshot> = items.map(|one| self.snapshot(state, one)).collect();
         let next = from + items.len();
         Page {
             items,
@@ -163,15 +196,24 @@ impl MemoryAccount {
         }
     }
 
-    fn snapshot(&self, one: &Accepted) -> BatchSnapshot {
+    fn snapshot(&self, state: &State, one: &Accepted) -> BatchSnapshot {
         let count = u64::from(one.count);
         let keeps_labels = self.rules.create == CreateProof::Labelled;
-        let mut snapshot = BatchSnapshot::new(one.batch.clone(), BatchStatus::Completed);
+        let checked_at = self.rules.checks_later.map(|later| one.created_at + later);
+        let is_checked = checked_at.is_none_or(|at| at <= self.clock.now());
+        let status = match is_checked && self.lacks_upload(state, one) {
+            true => BatchStatus::Failed,
+            false if is_checked => BatchStatus::Completed,
+            false => BatchStatus::Validating,
+        };
+        let has_ended = status == BatchStatus::Completed;
+        let mut snapshot = BatchSnapshot::new(one.batch.clone(), status);
+        snapshot.input_file = one.input.clone();
         snapshot.label = keeps_labels.then(|| one.label.clone());
         snapshot.created_at = Some(one.created_at);
         snapshot.counts = RequestCounts {
             total: Some(count),
-            succeeded: count,
+            succeeded: if has_ended { count } else { 0 },
             ..RequestCounts::default()
         };
         snapshot
@@ -214,7 +256,7 @@ impl BatchProvider for Connection {
         }
         let has_input = |file: &str| state.uploads.contains(file);
         let rules = self.account.rules;
-        let checks = rules.uploads && rules.checks_uploads;
+        let checks = rules.uploads && rules.checks_uploads && rules.checks_later.is_none();
         if checks && !intent.staged.file().is_some_and(has_input) {
             let refused = Error::new(ErrorKind::FileNotFound).with_delivery(Delivery::Refused);
             return Err(refused.with_http_status(404));
@@ -224,8 +266,9 @@ impl BatchProvider for Connection {
         let held = state.tokens.get(&token).filter(|_| by_token).cloned();
         let batch = held.unwrap_or_else(|| {
             let rows = Bytes::from(pieces.concat());
+            let input = intent.staged.file().map(Into::into);
             self.account
-                .accept(&mut state, &shard.label, shard.count, rows)
+                .accept(&mut state, &shard.label, shard.count, input, rows)
         });
         state.tokens.insert(token, batch.clone());
         if losing.is_some() {
@@ -270,7 +313,9 @@ impl BatchProvider for Connection {
             return Err(Error::unsupported("fencing a create"));
         }
         if let Some(file) = staged.file() {
-            state.uploads.remove(file);
+            if state.uploads.remove(file) {
+                state.deleted.insert(file.into(), self.account.clock.now());
+            }
         }
         Ok(())
     }
@@ -278,7 +323,7 @@ impl BatchProvider for Connection {
     async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
         let state = self.account.called("status");
         let found = state.batches.iter().find(|one| one.batch == *batch);
-        let found = found.map(|one| self.account.snapshot(one));
+        let found = found.map(|one| self.account.snapshot(&state, one));
         found.ok_or_else(|| Error::new(ErrorKind::BatchNotFound).with_delivery(Delivery::Refused))
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, Change, Clock,
     Cursor, Error, ErrorKind, Found, Intent, KeyHint, LateAcknowledgement, Ledger, ListOptions,
     Page, RemoteObject, Result, ResultPart, ResultSet, RowStream, RunClaim, RunFilter, RunRecord,
-    Shard, ShardKey, ShardRecord, ShardState, Staged, Upload,
+    Shard, ShardKey, ShardRecord, ShardState, Spool, SpoolFile, SpoolWriter, Staged, Upload,
 };
 
 /// Position of a stop in relation to a call.
@@ -127,6 +128,14 @@ impl Gate {
         }
     }
 
+    /// Passes a call of a thread that may be blocked.
+    fn pass_blocking<T>(&self, call: &str, made: impl FnOnce() -> T) -> T {
+        futures::executor::block_on(self.point(call, false));
+        let answer = made();
+        futures::executor::block_on(self.point(call, true));
+        answer
+    }
+
     async fn pass<T>(&self, call: &str, made: impl Future<Output = Result<T>>) -> Result<T> {
         self.point(call, false).await;
         let answer = made.await;
@@ -135,7 +144,7 @@ impl Gate {
     }
 }
 
-/// A ledger or a provider whose calls pass a gate.
+/// A ledger, a provider or a spool whose calls pass a gate.
 #[derive(Debug)]
 pub struct Gated<T> {
     gate: Arc<Gate>,
@@ -204,6 +213,10 @@ impl<T: Ledger> Ledger for Gated<T> {
     async fn known(&self, account: &AccountId, batches: &[BatchId]) -> Result<HashSet<BatchId>> {
         let known = self.inner.known(account, batches);
         self.gate.pass("look batches up", known).await
+    }
+    async fn doubtful(&self, account: &AccountId, requests: u32) -> Result<Vec<ShardRecord>> {
+        let doubtful = self.inner.doubtful(account, requests);
+        self.gate.pass("look rivals up", doubtful).await
     }
     async fn acknowledge_late(&self, late: &LateAcknowledgement) -> Result<()> {
         let noted = self.inner.acknowledge_late(late);
@@ -286,5 +299,71 @@ impl<T: BatchProvider> BatchProvider for Gated<T> {
         self.gate
             .pass("discard", self.inner.discard(remote_object))
             .await
+    }
+}
+
+/// Returns the kind of a file that records a create beside the ledger; `None` for any other file.
+fn mark(name: &str) -> Option<&'static str> {
+    ["posting", "created"]
+        .into_iter()
+        .find(|kind| name.contains(&format!("{kind}-")))
+}
+
+/// Only the files that record creates pass the gate: nothing else in a spool decides about a create.
+impl<S: Spool> Spool for Gated<S> {
+    fn create(&self, name: &str) -> io::Result<Box<dyn SpoolWriter>> {
+        let Some(kind) = mark(name) else {
+            return self.inner.create(name);
+        };
+        let call = format!("begin the file '{kind}'");
+        let inner = self.gate.pass_blocking(&call, || self.inner.create(name))?;
+        Ok(Box::new(GatedWriter {
+            gate: Arc::clone(&self.gate),
+            kind,
+            inner,
+        }))
+    }
+    fn open(&self, name: &str) -> io::Result<Arc<dyn SpoolFile>> {
+        match mark(name) {
+            Some(kind) => {
+                let call = format!("read the file '{kind}'");
+                self.gate.pass_blocking(&call, || self.inner.open(name))
+            }
+            None => self.inner.open(name),
+        }
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match mark(name) {
+            Some(kind) => {
+                let call = format!("remove the file '{kind}'");
+                self.gate.pass_blocking(&call, || self.inner.remove(name))
+            }
+            None => self.inner.remove(name),
+        }
+    }
+    fn scratch(&self) -> io::Result<Arc<dyn SpoolFile>> {
+        self.inner.scratch()
+    }
+}
+
+struct GatedWriter {
+    gate: Arc<Gate>,
+    kind: &'static str,
+    inner: Box<dyn SpoolWriter>,
+}
+
+impl io::Write for GatedWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl SpoolWriter for GatedWriter {
+    fn sync(&mut self) -> io::Result<()> {
+        let call = format!("sync the file '{}'", self.kind);
+        self.gate.pass_blocking(&call, || self.inner.sync())
     }
 }

@@ -130,7 +130,9 @@ impl BatchProvider for Acme {
 
     async fn results(&self, _: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
         // Acme's batch shows where its results are, for either route.
-        let found = self.shown(batch, "read the location of the results").await?;
+        let found = self
+            .shown(batch, "read the location of the results")
+            .await?;
         let counts = counts(found.counts.as_ref());
         let inline = found.results.is_some();
         // A file that the counts speak of is still to come.

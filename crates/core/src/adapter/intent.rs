@@ -58,6 +58,15 @@ impl Intent {
         })
     }
 
+    /// Returns whether the create was sent more than two days before another one, by the clocks of their workers.
+    /// Such a create has made none of the batches that the other one may have made.
+    pub fn is_long_before_create(&self, other: &Self) -> bool {
+        const SLACK: Duration = Duration::from_secs(2 * 24 * 3600);
+        let times = self.posted_at.zip(other.posted_at);
+        times
+            .is_some_and(|(own, other)| own.checked_add(SLACK).is_some_and(|latest| latest < other))
+    }
+
     /// Returns whether the create may have made a batch: the batch is not the watermark, and not older than
     /// it by the provider's times. A batch created in the same second counts.
     pub fn may_have_created(&self, batch: &str, created_at: Option<SystemTime>) -> bool {
@@ -112,6 +121,34 @@ mod tests {
                 intent.may_have_created(batch, created),
             );
             assert_eq!(found, (before, may), "{batch} {created:?} {mark:?}");
+        }
+    }
+
+    #[test]
+    fn a_create_of_days_before_is_no_rival_of_a_later_one() {
+        let at = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        let intent = |posted_at| Intent {
+            label: Label::new("l"),
+            class: BatchClass::new("/x", "file"),
+            count: 1,
+            bytes: 1,
+            staged: Staged::default(),
+            token: CreateToken::new("t"),
+            posted_at,
+            watermark: None,
+            watermark_at: None,
+            foreign_batches: Vec::new(),
+        };
+        let day = 24 * 3600;
+        for (one, other, is_long_before) in [
+            (at(day), at(3 * day), false),
+            (at(day), at(3 * day + 1), true),
+            (at(3 * day + 1), at(day), false),
+            (None, at(9 * day), false),
+            (at(day), None, false),
+        ] {
+            let found = intent(one).is_long_before_create(&intent(other));
+            assert_eq!(found, is_long_before, "{one:?} {other:?}");
         }
     }
 }

@@ -96,7 +96,10 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), naming the run or the shard, where a record has
-    /// another epoch or does not exist any more, or where a new shard exists already.
+    /// another epoch or does not exist any more, or where a new shard exists already. The same error with the
+    /// batch, [`Error::batch`], where a shard takes a batch that another shard has in its state, in a run whose
+    /// account [may equal](AccountId::may_equal) the same: one batch of a provider belongs to one shard. Shards that
+    /// share a batch since an earlier version keep it.
     async fn apply(&self, change: &Change<'_>) -> Result<()>;
 
     /// Replaces the record of a shard that still has the epoch of `shard`, durably, and returns the new
@@ -226,6 +229,25 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// acknowledgement. Only runs count whose account [may equal](AccountId::may_equal) `account`, because another
     /// account may have a batch with an equal id.
     async fn known(&self, account: &AccountId, batches: &[BatchId]) -> Result<HashSet<BatchId>>;
+
+    /// Returns the shards with `requests` requests whose create is [under way](crate::ShardState::Posting) or [in
+    /// doubt](crate::ShardState::Doubt), in runs whose account [may equal](AccountId::may_equal) `account`. Where a
+    /// provider keeps no labels, a batch with as many requests may be that of any of them. The default reads
+    /// every unfinished run.
+    async fn doubtful(&self, account: &AccountId, requests: u32) -> Result<Vec<ShardRecord>> {
+        let filter = RunFilter {
+            unfinished: true,
+            ..RunFilter::default()
+        };
+        let mut doubtful = Vec::new();
+        for run in self.all_runs(filter).await? {
+            if run.account.may_equal(account) {
+                let shards = self.shards(&run.id).await?.into_iter();
+                doubtful.extend(shards.filter(|shard| shard.is_doubtful(requests)));
+            }
+        }
+        Ok(doubtful)
+    }
 
     /// Records evidence of a batch of a shard, durably and apart from the shard's record. It conflicts with
     /// no change of the shard, and no epoch grows. Acknowledging a batch that is already recorded for the

@@ -13,6 +13,10 @@ pub struct Progress {
     /// Search for the batch of a create whose outcome is unknown; `None` where there is no search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<Search>,
+    /// `true` where the batch was found after the input of its create was deleted. Where such a batch fails, it
+    /// failed for want of its input: it never ran, and does not end the shard.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fenced: bool,
 }
 
 impl Progress {
@@ -48,6 +52,10 @@ pub struct Search {
     /// would be paid without limit.
     #[serde(rename = "again")]
     pub is_repeated: bool,
+    /// `true` once the deletion of the input has begun. From then on a batch that failed is not taken: it may have
+    /// failed for want of its input.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fenced: bool,
 }
 
 /// Phase of a [`Search`].

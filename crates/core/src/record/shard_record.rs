@@ -91,10 +91,10 @@ impl ShardState {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Closed {
-    /// The run was cancelled before the create was sent.
+    /// The run was cancelled before a create was sent, or after each create was refused.
     Cancelled,
-    /// The outcome of the create stayed unknown, and the caller abandoned it. The batch may exist
-    /// nevertheless.
+    /// The outcome of a create stayed unknown, and the caller abandoned it or cancelled the run. The
+    /// batch may exist nevertheless.
     Abandoned {
         /// Error of the create, on one line.
         message: Box<str>,
@@ -208,6 +208,12 @@ pub struct ShardRecord {
 }
 
 impl ShardRecord {
+    /// Returns whether the shard has a number of requests, and its create is under way or in doubt.
+    pub fn is_doubtful(&self, requests: u32) -> bool {
+        let is_open = matches!(self.state, ShardState::Posting(_) | ShardState::Doubt(_));
+        is_open && self.count == requests
+    }
+
     /// Marks a presumed batch as proved once its results contain rows of the shard.
     fn prove(&mut self, segments: &[Segment]) {
         let presumed = |proof: &Proof| proof.certainty == Certainty::Presumed;

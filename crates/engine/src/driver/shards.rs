@@ -13,7 +13,8 @@ use crate::run::step::Step;
 impl Driver<'_> {
     /// Returns whether the create of a shard could be confused with one whose outcome is unknown:
     /// where batches are recognised by their number of requests alone, that of a shard with the
-    /// same number.
+    /// same number. Creates of other runs and processes are left to the search, which asks the
+    /// ledger for them (`Context::look`).
     pub(super) fn is_contested(&self, at: usize) -> bool {
         let context = self.scope.context;
         if context.provider.codec().capabilities().create != CreateProof::CountAndTime {

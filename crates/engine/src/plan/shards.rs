@@ -86,7 +86,8 @@ impl<'a> ShardWriter<'a> {
                 other.state,
                 ShardState::Closed(lmbatch_core::Closed::Cancelled)
             );
-            other.state.batch().is_none() && !is_cancelled
+            // Of two creates, one may have made a batch that no record names.
+            other.sent_twice || other.state.batch().is_none() && !is_cancelled
         };
         let open = others.into_iter().filter(may_appear);
         Self {

@@ -175,13 +175,13 @@ impl End {
     }
 }
 
-/// Second batch under the label of a batch of a run: both may be paid for.
+/// Second batch for the requests of a batch of a run: both may be paid for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DuplicateBatch {
     /// Batch that the run records; `None` where its create was given up.
     pub batch: Option<BatchId>,
-    /// Second batch, which carries the same label.
+    /// Second batch, which carries the same label or was acknowledged after the run had moved on.
     pub duplicate: BatchId,
 }
 
@@ -237,7 +237,8 @@ impl RunResults {
         self.mismatch
     }
 
-    /// Returns second batches under labels of the run, from the provider's list when the run ended.
+    /// Returns second batches for requests of the run, from the provider's list and from late
+    /// acknowledgements when the run ended.
     pub fn duplicate_batches(&self) -> &[DuplicateBatch] {
         &self.duplicate_batches
     }

@@ -8,7 +8,7 @@ use lmbatch_core::{
 
 use crate::context::Context;
 use crate::event::EventSubject;
-use crate::run::recover::SearchResult;
+use crate::run::search::SearchResult;
 
 /// Maximum number of batches whose status is requested to recognise an account.
 const MAX_CHECKED: usize = 3;
@@ -139,7 +139,7 @@ impl Context {
 
     /// Searches once for the batch of a create, and returns whether one is certain to be it.
     pub(crate) async fn is_found(&self, intent: &Intent) -> Result<bool> {
-        match self.retrying(|| self.search(intent)).await {
+        match self.retrying(|| self.search(intent, None)).await {
             Ok(seen) => Ok(matches!(seen, SearchResult::Proved(found) if !found.is_empty())),
             Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
             Err(error) => Err(error),

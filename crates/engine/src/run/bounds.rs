@@ -176,8 +176,14 @@ pub(crate) fn advanced_elsewhere(error: Error, name: &str) -> Error {
         "the run {name:?} is being advanced by another task or process; wait for that one, or ask for the \
          run again later"
     );
-    Error::new(ErrorKind::Conflict)
+    let batch = error.batch().cloned();
+    let conflict = Error::new(ErrorKind::Conflict)
         .with_retry(Retry::Temporary)
         .with_message(message)
-        .with_source(error)
+        .with_source(error);
+    // A batch that was created for the lost shard may be known from this error alone.
+    match batch {
+        Some(batch) => conflict.with_batch(batch),
+        None => conflict,
+    }
 }

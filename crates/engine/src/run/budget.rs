@@ -420,8 +420,11 @@ fn recorded(record: &ShardRecord) -> Option<Cost> {
         }
         _ => true,
     };
+    let is_abandoned = matches!(record.state, ShardState::Closed(_));
     match &record.cost {
         Some(cost) if !is_open || cost.reserved > Cost::ZERO => Some(cost.upper_bound()),
+        // Closed while a further create was planned: only the earlier ones may cost something.
+        Some(cost) if is_abandoned && !cost.doubts.is_empty() => Some(cost.upper_bound()),
         None if !is_open && !record.sent_twice => Some(Cost::ZERO),
         _ => None,
     }

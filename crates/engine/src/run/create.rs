@@ -5,8 +5,8 @@ use std::pin::pin;
 
 use futures::future::{Either, select};
 use lmbatch_core::{
-    BatchId, BatchSnapshot, BatchStatus, CreateProof, CreateToken, Delivery, Error, ErrorKind,
-    Intent, ListOptions, Proof, Result, Retry, Search, Shard, ShardState, Staged,
+    BatchSnapshot, BatchStatus, CreateProof, CreateToken, Delivery, Error, ErrorKind, Intent,
+    ListOptions, Proof, Result, Retry, Search, Shard, ShardState, Staged,
 };
 
 use crate::context::Context;
@@ -75,6 +75,9 @@ impl Work {
         if scope.check_cancellation().await? {
             return Ok(Next::NOW);
         }
+        if let Some(next) = self.take_answered(context).await? {
+            return Ok(next);
+        }
         let newest = match context.newest().await {
             Ok(newest) => newest,
             Err(error) => return Ok(self.again(context, error)),
@@ -85,12 +88,8 @@ impl Work {
         };
         let intent = context.intent_of(&self.planned.shard, staged.clone());
         let shard = &self.planned.shard;
-        let known = self.record.doubted.iter();
-        let known: Vec<&BatchId> = known.flat_map(|intent| &intent.foreign_batches).collect();
         let has_label = |batch: &&BatchSnapshot| {
-            batch.label.as_ref() == Some(&shard.label)
-                && batch.status != BatchStatus::Failed
-                && !known.contains(&&batch.id)
+            batch.label.as_ref() == Some(&shard.label) && batch.status != BatchStatus::Failed
         };
         // Batches come newest first: the last is the oldest.
         let mut labelled = newest.iter().filter(has_label);
@@ -111,9 +110,12 @@ impl Work {
             );
             context.warn(self.subject(), &message);
             let proof = Proof::proved("it carried the label of the shard before a create was sent");
-            return self
-                .acknowledge(context, oldest.id.clone(), proof, true)
-                .await;
+            let recorded = self.record_batch(context, oldest.id.clone(), proof, true);
+            if let Some(next) = recorded.await? {
+                return Ok(next);
+            }
+            let looked = self.taken.take().unwrap_or_default();
+            return Ok(Next::Held(held(context, &intent, None, &looked)));
         }
         let newest = newest.first();
         self.prepared = Some(Intent {
@@ -154,7 +156,8 @@ impl Work {
             return Ok(None);
         };
         self.marked = true;
-        if let Err(error) = marks.posting(intent, self.record.checksum).await {
+        let record = &self.record;
+        if let Err(error) = marks.posting(intent, record.checksum, record.epoch).await {
             // Nothing was sent. Should this fail as well, the next start searches for the batch.
             let staged = ShardState::Staged(intent.staged.clone());
             self.advance(context, staged).await?;
@@ -168,6 +171,9 @@ impl Work {
         let Some(intent) = self.prepared.clone() else {
             return Ok(Next::NOW);
         };
+        if let Some(next) = self.take_answered(context).await? {
+            return Ok(next);
+        }
         if let Some(next) = self.posting(context, scope, &intent).await? {
             return Ok(next);
         }
@@ -259,9 +265,13 @@ impl Work {
         let Some(marks) = &self.marks else {
             return Ok(None);
         };
-        let Some((checksum, marked)) = marks.read().await? else {
+        let Some(entry) = marks.read().await? else {
             return Ok(None);
         };
+        if entry.epoch.is_some_and(|epoch| epoch < self.record.epoch) {
+            // The record has settled the create since; the entry was not removed in time.
+            return Ok(None);
+        }
         self.marked = true;
         let shard = &self.planned.shard;
         let message = format!(
@@ -269,7 +279,7 @@ impl Work {
             shard.label
         );
         context.warn(self.subject(), &message);
-        if !self.is_of(checksum) {
+        if !self.is_of(entry.body) {
             let intent = context.intent_of(shard, Staged::default());
             let looked = "other requests were sent under its label before the ledger was replaced";
             return Err(held(context, &intent, None, looked));
@@ -278,7 +288,7 @@ impl Work {
             ShardState::Staged(staged) => staged.clone(),
             _ => Staged::default(),
         };
-        let intent = match marked {
+        let intent = match entry.content {
             Marked::Created(batch) => {
                 let proof = Proof::proved("recorded in the mark file of the create");
                 return self
@@ -303,9 +313,17 @@ impl Work {
             );
             return Err(held(context, &intent, None, &looked));
         }
-        self.doubt(context, intent, Search::default())
-            .await
-            .map(Some)
+        let next = self
+            .doubt(context, intent.clone(), Search::default())
+            .await?;
+        // From here on the record counts its epochs anew, and the entry with it.
+        if let Some(marks) = &self.marks {
+            let record = &self.record;
+            marks
+                .posting(&intent, record.checksum, record.epoch)
+                .await?;
+        }
+        Ok(Some(next))
     }
 }
 

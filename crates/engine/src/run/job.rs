@@ -233,7 +233,8 @@ impl<'a> Job<'a> {
         // Second batches are searched for before the run is recorded as finished: afterwards no
         // process searches for them.
         let known = self.ended_batches();
-        let duplicate_batches = self.context.find_duplicate_batches(known).await;
+        let mut duplicate_batches = self.context.find_duplicate_batches(known).await;
+        duplicate_batches.extend(self.late_twins(&duplicate_batches).await?);
         self.note(self.run.attempt, true, &[]).await?;
         let finished = self.outcomes().await?;
         Ok(RunResults {

@@ -1,20 +1,18 @@
 //! Search for the batch of a create whose outcome is unknown. Never creates, except under a token.
 
-use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
-use futures::TryStreamExt as _;
 use lmbatch_core::{
-    BatchId, Candidate, Certainty, CreateProof, Cursor, Delivery, Error, ErrorKind, Intent, Label,
-    Proof, Result, Retry, Search, SearchPhase, ShardRecord, ShardState, format_time,
+    BatchId, Candidate, Certainty, CreateProof, Delivery, Error, ErrorKind, Intent, Label, Proof,
+    Result, Retry, Search, SearchPhase, ShardRecord, ShardState, format_time,
 };
 
 use crate::context::Context;
 use crate::counted;
 use crate::event::Event;
-use crate::pages::pages;
 use crate::policy::OnDoubt;
 use crate::run::scope::Scope;
+use crate::run::search::SearchResult;
 use crate::run::step::Next;
 use crate::run::work::Work;
 use crate::spool::marks::Marked;
@@ -47,18 +45,21 @@ impl Work {
         let ShardState::Posting(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
-        match self.recorded_beside(&intent).await? {
-            Some(batch) => self.adopt_beside(context, batch).await,
-            None => self.doubt(context, intent, Search::default()).await,
+        if let Some(batch) = self.recorded_beside(&intent).await?
+            && let Some(next) = self.adopt_beside(context, batch).await?
+        {
+            return Ok(next);
         }
+        self.doubt(context, intent, Search::default()).await
     }
 
     /// Returns the batch in the file beside the ledger: the process may have died before it
     /// recorded the batch in the ledger.
     async fn recorded_beside(&self, intent: &Intent) -> Result<Option<BatchId>> {
         if let Some(marks) = &self.marks
-            && let Some((checksum, Marked::Created(batch))) = marks.read().await?
-            && self.is_of(checksum)
+            && let Some(entry) = marks.read().await?
+            && let Marked::Created(batch) = entry.content
+            && self.is_of(entry.body)
             && !intent.foreign_batches.contains(&batch)
         {
             return Ok(Some(batch));
@@ -66,33 +67,18 @@ impl Work {
         Ok(None)
     }
 
-    async fn adopt_beside(&mut self, context: &Context, batch: BatchId) -> Result<Next> {
+    async fn adopt_beside(&mut self, context: &Context, batch: BatchId) -> Result<Option<Next>> {
         let proof = Proof::proved("recorded in the mark file of the create");
-        self.acknowledge(context, batch, proof, true).await
-    }
-
-    /// Adopts the batch that another worker acknowledged after it had lost the shard: the provider
-    /// answered its create, which is proof. `None` where there is no such batch.
-    async fn take_late(&mut self, context: &Context, intent: &Intent) -> Result<Option<Next>> {
-        let late = context.ledger.late_acknowledgements(&self.record.key);
-        let late = late.await?.into_iter();
-        let mut late = late.filter(|late| !intent.foreign_batches.contains(&late.batch));
-        let Some(late) = late.next() else {
-            return Ok(None);
-        };
-        let proof = Proof::proved(&late.evidence);
-        self.acknowledge(context, late.batch, proof, true)
-            .await
-            .map(Some)
+        self.record_batch(context, batch, proof, true).await
     }
 
     /// Adopts a batch that was found.
-    pub(super) async fn take(&mut self, context: &Context, found: Candidate) -> Result<Next> {
+    async fn take(&mut self, context: &Context, found: Candidate) -> Result<Option<Next>> {
         let proof = Proof {
             certainty: found.certainty,
             evidence: found.evidence,
         };
-        self.acknowledge(context, found.batch, proof, true).await
+        self.record_batch(context, found.batch, proof, true).await
     }
 
     /// Makes one search.
@@ -100,17 +86,24 @@ impl Work {
         let ShardState::Doubt(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
+        self.taken = None;
         let mut search = self.record.progress.search.clone().unwrap_or_default();
-        if search.searches == 0
+        if (search.searches == 0 || !std::mem::replace(&mut self.recalled, true))
             && let Some(batch) = self.recorded_beside(&intent).await?
+            && let Some(next) = self.adopt_beside(context, batch).await?
         {
-            return self.adopt_beside(context, batch).await;
+            return Ok(next);
         }
-        if let Some(next) = self.take_late(context, &intent).await? {
+        if let Some(next) = self.take_late(context, &intent.foreign_batches).await? {
             return Ok(next);
         }
         let is_last = search.phase == SearchPhase::Fenced;
-        match context.search(&intent).await {
+        let before = search.presumed.clone();
+        let found = match context.search(&intent, Some(&self.record.key)).await {
+            Ok(found) if self.may_lack_input(context) => self.with_input(context, found).await,
+            found => found,
+        };
+        match found {
             Ok(SearchResult::Proved(mut batches)) => {
                 if batches.len() > 1 {
                     let message = format!(
@@ -120,9 +113,23 @@ impl Work {
                     context.warn(self.subject(), &message);
                 }
                 // Batches come newest first: the last is the oldest.
-                if let Some(oldest) = batches.pop() {
-                    return self.take(context, oldest).await;
+                if let Some(oldest) = batches.pop()
+                    && let Some(next) = self.take(context, oldest).await?
+                {
+                    return Ok(next);
                 }
+            }
+            // Another create with as many requests has no batch yet, and may have made this one.
+            Ok(SearchResult::Contested(several)) => {
+                search.presumed = None;
+                let saw = format!(
+                    "another create with as many requests is under way or in doubt, so that the batches that match may be of either: {}",
+                    names(&several)
+                );
+                if is_last {
+                    return self.hold(context, search, &saw).await;
+                }
+                search.unclear = Some(saw.into());
             }
             Ok(SearchResult::Fitting(several)) if is_last => {
                 return self.hold(context, search, &names(&several)).await;
@@ -130,7 +137,9 @@ impl Work {
             // One batch matches, twice in a row, and no other does: its results will prove it.
             Ok(SearchResult::Fitting(batches)) => match batches.as_slice() {
                 [one] if search.presumed.as_ref() == Some(&one.batch) => {
-                    return self.take(context, one.clone()).await;
+                    if let Some(next) = self.take(context, one.clone()).await? {
+                        return Ok(next);
+                    }
                 }
                 [one] => {
                     search.unclear =
@@ -162,14 +171,25 @@ impl Work {
         self.failures = 0;
         search.searches += 1;
         search.searched_at = Some(context.clock.now());
+        if let Some(saw) = self.taken.take() {
+            (search.presumed, search.unclear) = (None, Some(saw));
+        }
         if is_last {
+            if let Some(saw) = search.unclear.clone() {
+                return self.hold(context, search, &saw).await;
+            }
             search.phase = SearchPhase::Absent;
             return self.searched(context, search).await;
         }
-        if let Some(wait) = context.doubt.waits.get(search.searches as usize) {
-            let wait = *wait;
+        let waits = &context.doubt.waits;
+        let searches = search.searches as usize;
+        // A held search goes on with one more look, and with another where the first one shows a
+        // batch for the first time.
+        let is_new = searches > waits.len() && before.is_none() && search.presumed.is_some();
+        let wait = waits.get(if is_new { 1 } else { searches }).copied();
+        if is_new || wait.is_some() {
             self.searched(context, search).await?;
-            return Ok(Next::In(wait));
+            return Ok(Next::In(wait.unwrap_or_default()));
         }
         self.conclude(context, search).await
     }
@@ -195,7 +215,8 @@ impl Work {
             return self.hold(context, search, NOTHING).await;
         }
         if context.provider.codec().capabilities().fence {
-            search.phase = SearchPhase::Fencing;
+            // Recorded first: the input may be deleted although the call fails.
+            (search.phase, search.fenced) = (SearchPhase::Fencing, true);
             return self.searched(context, search).await;
         }
         self.conclude_unfenced(context, search).await
@@ -238,7 +259,7 @@ impl Work {
         let ShardState::Doubt(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
-        if let Some(next) = self.take_late(context, &intent).await? {
+        if let Some(next) = self.take_late(context, &intent.foreign_batches).await? {
             return Ok(next);
         }
         search.phase = SearchPhase::Held;
@@ -255,8 +276,9 @@ impl Work {
         let mut search = self.record.progress.search.clone().unwrap_or_default();
         if search.searches == 0
             && let Some(batch) = self.recorded_beside(&intent).await?
+            && let Some(next) = self.adopt_beside(context, batch).await?
         {
-            return self.adopt_beside(context, batch).await;
+            return Ok(next);
         }
         // The body is sent again, and must be what was planned.
         self.verify(scope).await?;
@@ -280,6 +302,8 @@ impl Work {
                 Ok(Next::In(wait))
             }
             _ => {
+                // When the run is resumed, the create is repeated for the whole time again.
+                search.searches = 0;
                 let saw = "the repeated creates were not answered either";
                 self.hold(context, search, saw).await
             }
@@ -309,75 +333,6 @@ impl Work {
             Some(Ok(since)) => wait.saturating_sub(since),
             // A clock that was set back gives no information.
             _ => wait,
-        }
-    }
-}
-
-/// Result of one search, newest batches first.
-pub(crate) enum SearchResult {
-    /// Batches that were certainly created by the create.
-    Proved(Vec<Candidate>),
-    /// Batches that may have been created by it.
-    Fitting(Vec<Candidate>),
-    /// No batch of either kind.
-    Nothing,
-}
-
-impl Context {
-    /// Returns the wait before a search.
-    fn look_after(&self, looks: u32) -> Duration {
-        let wait = self.doubt.waits.get(looks as usize);
-        wait.copied().unwrap_or_default()
-    }
-
-    /// Returns whether the provider recognises a repeated create.
-    pub(crate) fn repeats(&self, intent: &Intent) -> bool {
-        let capabilities = self.provider.codec().capabilities();
-        let age = intent
-            .posted_at
-            .map(|at| self.clock.now().duration_since(at));
-        let is_kept = match (capabilities.token_lifetime, age) {
-            (None, _) => true,
-            // A clock that was set back gives no age.
-            (Some(lifetime), Some(Ok(age))) => age + self.doubt.total_wait() < lifetime,
-            (Some(_), _) => false,
-        };
-        capabilities.create == CreateProof::Token && is_kept
-    }
-
-    /// Makes one search over every page that may hold the batch. A list that fails is not an empty
-    /// list.
-    pub(crate) async fn search(&self, intent: &Intent) -> Result<SearchResult> {
-        let (mut proved, mut fitting, mut whole) = (Vec::new(), Vec::new(), true);
-        let ask = |page: Option<Cursor>| async move { self.provider.find(intent, page).await };
-        let mut pages = pin!(pages(ask));
-        let mut past_watermark = false;
-        while let Some(found) = pages.try_next().await? {
-            whole = past_watermark || found.next.is_none();
-            let candidates = found.candidates.into_iter();
-            let candidates = candidates.filter(|one| !intent.foreign_batches.contains(&one.batch));
-            for candidate in candidates {
-                match candidate.certainty {
-                    Certainty::Token | Certainty::Proved => proved.push(candidate),
-                    Certainty::Presumed => fitting.push(candidate),
-                    Certainty::Unknown => {}
-                }
-            }
-            // Batches of one second come in any order, so that one more page is read.
-            if past_watermark {
-                break;
-            }
-            past_watermark = found.reached_watermark;
-        }
-        // A batch that is known as that of another shard is excluded, even if it matches.
-        let fit: Vec<BatchId> = fitting.iter().map(|one| one.batch.clone()).collect();
-        let taken = self.known_batches(&fit).await?;
-        fitting.retain(|one: &Candidate| !taken.contains(&one.batch));
-        match (proved.is_empty(), fitting.is_empty()) {
-            (false, _) => Ok(SearchResult::Proved(proved)),
-            _ if !whole => Err(Error::malformed("the list of batches repeats a page")),
-            (true, false) => Ok(SearchResult::Fitting(fitting)),
-            (true, true) => Ok(SearchResult::Nothing),
         }
     }
 }

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use lmbatch_core::{BatchHandle, BatchId, Error, ErrorKind, Intent, Result, Search, ShardState};
+use lmbatch_core::{
+    BatchHandle, BatchId, Error, ErrorKind, Intent, Proof, Result, Search, ShardState,
+};
 
 use tokio::sync::watch;
 
 use crate::context::Context;
 use crate::driver;
 use crate::plan::Plan;
-use crate::run::recover::SearchResult;
 use crate::run::scope::Scope;
+use crate::run::search::SearchResult;
 use crate::run::work::Work;
 
 /// Knowledge about an earlier create of what was prepared.
@@ -132,14 +134,22 @@ impl Context {
             // A search costs nothing, while an unrecorded create of another copy would be paid for
             // twice.
             if known == SentBefore::SaidNo {
-                match self.retrying(|| self.search(intent)).await {
+                match self.retrying(|| self.search(intent, None)).await {
                     Ok(SearchResult::Proved(mut found)) => {
                         if let Some(oldest) = found.pop() {
-                            work.take(self, oldest).await?;
+                            let proof = Proof {
+                                certainty: oldest.certainty,
+                                evidence: oldest.evidence,
+                            };
+                            work.acknowledge(self, oldest.batch, proof, true).await?;
                             return self.created(&work);
                         }
                     }
-                    Ok(SearchResult::Fitting(_) | SearchResult::Nothing) => {}
+                    Ok(
+                        SearchResult::Fitting(_)
+                        | SearchResult::Contested(_)
+                        | SearchResult::Nothing,
+                    ) => {}
                     Err(error) if error.kind() == ErrorKind::Unsupported => {}
                     // A list that fails is not an empty list.
                     Err(error) => return Err(error),

@@ -19,11 +19,14 @@ pub(crate) enum Step {
     RecordDoubt,
     /// Searches for the batch of a create whose outcome is unknown.
     Search,
+    /// Records the batch of a create that was answered after another worker had taken the shard.
+    RecordLate,
     /// Sends the create again under its token, which makes it the same create.
     Repeat,
     /// Deletes the input of a create, so that the create fails if it is still under way.
     Fence,
-    /// Closes a shard of a cancelled run that has no batch.
+    /// Closes a shard of a cancelled run that has no batch. Where a create of the shard may have been
+    /// accepted, its requests end as those of an abandoned create.
     CancelUncreated,
     /// Asks the provider to cancel the batch.
     Cancel,
@@ -76,7 +79,9 @@ impl Step {
             Self::Watermark | Self::Post | Self::Repeat => Kind::Create,
             Self::Search | Self::Fence | Self::Cancel | Self::Poll => Kind::Poll,
             Self::Fetch => Kind::Fetch,
-            Self::RecordDoubt | Self::CancelUncreated | Self::Done => Kind::Local,
+            Self::RecordDoubt | Self::RecordLate | Self::CancelUncreated | Self::Done => {
+                Kind::Local
+            }
         }
     }
 
@@ -191,7 +196,10 @@ mod tests {
             repair: false,
             epoch: 0,
             state,
-            progress: Progress { search },
+            progress: Progress {
+                search,
+                ..Progress::default()
+            },
             proof: None,
             doubted: None,
             remote_objects: Vec::new(),

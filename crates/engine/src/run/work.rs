@@ -47,6 +47,10 @@ pub(crate) struct Work {
     pub(crate) listed: Option<Box<BatchSnapshot>>,
     pub(crate) fetch: Option<Box<Fetch>>,
     pub(crate) asked_to_cancel: bool,
+    /// Acknowledgement that is not recorded yet, with the conflict that kept it from the shard.
+    pub(crate) unrecorded: Option<Box<(LateAcknowledgement, Error)>>,
+    /// Reason why the batch that was found last cannot be taken: another shard has it.
+    pub(crate) taken: Option<Box<str>>,
     /// True if the batch had ended when this process began.
     pub(crate) ended_before: bool,
     /// True if damaged result files are read again. The ledger records the shard as sealed
@@ -59,8 +63,8 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// Returns a shard in the state that the ledger has. A held search begins again, since its
-    /// caller has resumed the run.
+    /// Returns a shard in the state that the ledger has. A held search goes on with one more look,
+    /// since its caller has resumed the run.
     pub(crate) fn new(
         planned: PlannedShard,
         mut record: ShardRecord,
@@ -70,7 +74,8 @@ impl Work {
         if let Some(search) = &mut record.progress.search
             && search.phase == SearchPhase::Held
         {
-            record.progress.search = None;
+            // The caller has decided to go on: a further create may be sent, as far as the policy allows.
+            (search.phase, search.is_repeated) = (SearchPhase::Searching, false);
         }
         let state = &record.state;
         Self {
@@ -87,6 +92,8 @@ impl Work {
             listed: None,
             fetch: None,
             asked_to_cancel: false,
+            unrecorded: None,
+            taken: None,
             ended_before: matches!(state, ShardState::Ended(_)),
             reread: false,
             sealed_here: false,
@@ -98,6 +105,9 @@ impl Work {
 
     /// Returns the step that is due.
     pub(crate) fn next(&self, context: &Context, cancelled: bool) -> Step {
+        if self.unrecorded.is_some() {
+            return Step::RecordLate;
+        }
         let repeats = match &self.record.state {
             ShardState::Doubt(intent) => context.repeats(intent),
             _ => false,
@@ -125,6 +135,7 @@ impl Work {
             Step::Post => self.post(context, scope).await,
             Step::RecordDoubt => self.record_doubt(context).await,
             Step::Search => self.search(context).await,
+            Step::RecordLate => self.record_late(context).await,
             Step::Repeat => self.repeat(context, scope).await,
             Step::Fence => self.fence(context).await,
             Step::CancelUncreated => self.close_cancelled(context).await,
@@ -146,10 +157,10 @@ impl Work {
             self.record.state,
             ShardState::Created { .. } | ShardState::Ended(_) | ShardState::Sealed { .. }
         );
-        if error.kind() == ErrorKind::Doubt && context.on_doubt == OnDoubt::Abandon && is_create {
-            let message = error.to_string().into();
-            self.close(context, Closed::Abandoned { message }).await?;
-            return Ok(Next::Done);
+        // Nothing of a cancelled run is held: its requests end, as those of an abandoned create.
+        let gives_up = context.on_doubt == OnDoubt::Abandon || scope.is_cancelled();
+        if error.kind() == ErrorKind::Doubt && gives_up && is_create {
+            return self.abandon(context, &error).await;
         }
         Ok(Next::Held(error))
     }
@@ -162,16 +173,22 @@ impl Work {
 
     /// Replaces the record of the shard, in the ledger first.
     pub(crate) async fn put(&mut self, context: &Context, next: ShardRecord) -> Result<()> {
-        // No create is under way in these states. The entry beside the ledger is removed first: until
-        // the ledger changes, it still records that a create was sent. In the other order, an entry
-        // could remain that makes a later process search for a create that was refused.
-        let is_settled = matches!(next.state, ShardState::Staged(_) | ShardState::Refused);
-        if let (true, true, Some(marks)) = (self.marked, is_settled, &self.marks) {
-            marks.clear().await?;
-            self.marked = false;
-        }
         let epoch = context.ledger.advance(&next).await?;
         self.record = ShardRecord { epoch, ..next };
+        // No create is under way in these states. The entry beside the ledger is removed only now: a
+        // process that has lost the shard must not remove the entry of the one that holds it. An
+        // entry that stays, since this process dies, is older than the record and is ignored.
+        let state = &self.record.state;
+        let is_settled = matches!(state, ShardState::Staged(_) | ShardState::Refused);
+        if let (true, true, Some(marks)) = (self.marked, is_settled, &self.marks) {
+            match marks.clear(epoch).await {
+                Ok(()) => self.marked = false,
+                Err(error) => {
+                    let message = error.to_string();
+                    context.warn(self.subject(), &message);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -222,6 +239,9 @@ impl Work {
     }
 
     /// Records a batch as that of the shard.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] also where another shard has the batch.
     pub(crate) async fn acknowledge(
         &mut self,
         context: &Context,
@@ -229,6 +249,26 @@ impl Work {
         proof: Proof,
         found: bool,
     ) -> Result<Next> {
+        let recorded = self.record_batch(context, batch.clone(), proof, found);
+        if let Some(next) = recorded.await? {
+            return Ok(next);
+        }
+        let message = self.taken.take().unwrap_or_default();
+        Err(Error::new(ErrorKind::Conflict)
+            .with_batch(batch)
+            .with_message(message))
+    }
+
+    /// Records a batch as that of the shard. `None` where another shard has the batch: `taken` says
+    /// so then, and the record is unchanged.
+    pub(crate) async fn record_batch(
+        &mut self,
+        context: &Context,
+        batch: BatchId,
+        proof: Proof,
+        found: bool,
+    ) -> Result<Option<Next>> {
+        self.taken = None;
         // The event comes first, so that the observer knows the id even if the ledger fails.
         let handle = self.handle.created(&batch);
         context.report(&Event::Created {
@@ -241,7 +281,9 @@ impl Work {
         let is_certain = matches!(proof.certainty, Certainty::Token | Certainty::Proved);
         // A ledger that is rolled back later can find the batch there.
         if let (true, Some(marks)) = (is_certain, &self.marks)
-            && let Err(error) = marks.created(&batch, self.record.checksum).await
+            && let Err(error) = marks
+                .created(&batch, self.record.checksum, self.record.epoch)
+                .await
         {
             // A failure is only reported, since the ledger is about to record the batch too.
             let message = error.to_string();
@@ -256,21 +298,58 @@ impl Work {
             ShardState::Created { proof, .. } => proof.evidence.clone(),
             _ => Default::default(),
         };
-        let Err(error) = self.advance(context, state).await else {
-            return Ok(Next::NOW);
+        let mut next = self.record.clone().advanced(state);
+        if found && self.may_lack_input(context) {
+            // The batch may fail for want of its input. Then the search goes on.
+            let search = self.record.progress.search.as_ref();
+            let (fenced, intent) = match &self.record.state {
+                ShardState::Posting(intent) | ShardState::Doubt(intent) => {
+                    (search.is_some_and(|search| search.fenced), intent.clone())
+                }
+                // No create of this upload was sent: an earlier create made the batch.
+                _ => {
+                    let shard = &self.planned.shard;
+                    let intent = context.intent_of(shard, Default::default());
+                    let posted_at = None;
+                    (
+                        true,
+                        Intent {
+                            posted_at,
+                            ..intent
+                        },
+                    )
+                }
+            };
+            (next.progress.fenced, next.doubted) = (fenced, Some(intent));
+        }
+        let Err(error) = self.put(context, next).await else {
+            return Ok(Some(Next::NOW));
         };
-        // The response to a create is evidence for the process that holds the shard now.
+        // The ledger names the batch where another shard has it.
+        let is_taken = error.kind() == ErrorKind::Conflict && error.batch().is_some();
+        if is_taken {
+            self.handle.reject_presumed(&batch);
+            let why = error.message().unwrap_or_default();
+            self.taken = Some(format!("{batch} is recorded for another shard: {why}").into());
+        }
+        let error = error.with_batch(batch.clone());
+        // The response to a create is evidence for the process that holds the shard now, or that
+        // searches for its batch.
         let is_answer = !found || is_token;
         if error.kind() == ErrorKind::Conflict && is_answer {
             let late = LateAcknowledgement {
                 key: self.record.key.clone(),
-                batch: batch.clone(),
+                batch,
                 evidence,
                 at: Some(context.clock.now()),
             };
-            context.ledger.acknowledge_late(&late).await?;
+            self.unrecorded = Some(Box::new((late, error)));
+            return self.record_late(context).await.map(Some);
         }
-        Err(error.with_batch(batch))
+        match is_taken {
+            true => Ok(None),
+            false => Err(error),
+        }
     }
 
     /// Asks the provider to cancel the batch. The answers of the batch are fetched, however it
@@ -289,16 +368,6 @@ impl Work {
         }
         (self.asked_to_cancel, self.failures) = (true, 0);
         Ok(Next::NOW)
-    }
-
-    /// Closes a shard that has no batch, unless the file beside the ledger shows that a rolled back
-    /// ledger has lost one.
-    async fn close_cancelled(&mut self, context: &Context) -> Result<Next> {
-        if let Some(next) = self.recall(context).await? {
-            return Ok(next);
-        }
-        self.close(context, Closed::Cancelled).await?;
-        Ok(Next::Done)
     }
 
     /// Returns the shard to doubt after its presumed batch turned out to belong to another program,
@@ -351,6 +420,12 @@ impl Work {
 
     async fn ended(&mut self, context: &Context, snapshot: BatchSnapshot) -> Result<Next> {
         self.poll = None;
+        if self.record.doubted.is_some()
+            && self.may_lack_input(context)
+            && self.lacked_input(&snapshot)
+        {
+            return self.reject_failed(context, &snapshot).await;
+        }
         self.advance(context, ShardState::Ended(snapshot)).await?;
         Ok(Next::NOW)
     }

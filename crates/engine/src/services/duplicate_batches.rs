@@ -48,6 +48,55 @@ impl Job<'_> {
     }
 }
 
+impl Job<'_> {
+    /// Returns batches that were acknowledged late for shards of the run that have another batch or
+    /// none: workers that had lost their shards created them.
+    ///
+    /// A batch that failed for want of its input never ran, and is left out.
+    pub(crate) async fn late_twins(&self, known: &[DuplicateBatch]) -> Result<Vec<DuplicateBatch>> {
+        let context = self.context;
+        let mut duplicate_batches = Vec::new();
+        for work in &self.works {
+            let record = &work.record;
+            let is_abandoned = matches!(record.state, ShardState::Closed(Closed::Abandoned { .. }));
+            // In all other shards the only create was answered, or its batch was proved.
+            if !record.sent_twice && !is_abandoned && !work.is_presumed() {
+                continue;
+            }
+            let own = record.state.batch();
+            for late in context.ledger.late_acknowledgements(&record.key).await? {
+                let is_known = known
+                    .iter()
+                    .any(|duplicate_batch| duplicate_batch.duplicate == late.batch);
+                if own == Some(&late.batch) || is_known {
+                    continue;
+                }
+                // A status that cannot be read settles nothing.
+                let status = context.provider.status(&late.batch).await;
+                if status.is_ok_and(|snapshot| snapshot.status == BatchStatus::Failed) {
+                    continue;
+                }
+                let message = match own {
+                    Some(own) => format!(
+                        "{} was created for the same requests as {own}, by a worker that had lost them: both may be paid for",
+                        late.batch
+                    ),
+                    None => format!(
+                        "{} was created by a worker that had lost its requests, and answers none of them: it may be billed",
+                        late.batch
+                    ),
+                };
+                context.warn(context.subject(), &message);
+                duplicate_batches.push(DuplicateBatch {
+                    batch: own.cloned(),
+                    duplicate: late.batch,
+                });
+            }
+        }
+        Ok(duplicate_batches)
+    }
+}
+
 impl Context {
     /// Finds batches that carry a label of a run in addition to the batch that the run records.
     /// Only the newest page is read, unless a create was sent twice.

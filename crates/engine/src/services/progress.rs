@@ -72,7 +72,7 @@ pub enum ShardPhase {
     Ended,
     /// The results are stored.
     Fetched,
-    /// The caller abandoned the create.
+    /// The outcome of a create stayed unknown, and the caller abandoned it or cancelled the run.
     Abandoned,
     /// No batch was created, and none will be.
     Cancelled,
@@ -131,10 +131,12 @@ pub fn has_failed(run: &RunRecord, shards: &[ShardRecord]) -> bool {
 /// the run can be answered or paid for.
 pub fn is_refused(shards: &[ShardRecord]) -> bool {
     let is_free = |shard: &ShardRecord| {
-        matches!(
+        let is_uncreated = matches!(
             shard.state,
             ShardState::Refused | ShardState::Planned | ShardState::Staged(_)
-        )
+        );
+        // An earlier create whose outcome stayed unknown may have made a batch.
+        is_uncreated && !shard.sent_twice
     };
     let refused = |shard: &ShardRecord| matches!(shard.state, ShardState::Refused);
     shards.iter().any(refused) && shards.iter().all(is_free)

@@ -3,6 +3,10 @@
 //! A ledger can be rolled back, since its log is damaged or a backup is restored. A create that it
 //! then does not know would be sent and paid for again. The entries are therefore kept outside of
 //! the ledger, one file for each, and hold everything that is needed to find the batch.
+//!
+//! Each entry names the epoch of the shard's record when the entry was written. A record of a later
+//! epoch has settled the create, so that an entry that was not removed does no harm; a record of
+//! the same or an earlier epoch is older than the entry: the ledger was rolled back.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -23,7 +27,18 @@ pub(crate) struct Marks {
     shard: u32,
 }
 
-/// Content of the entries of a shard.
+/// Newest entry of a shard.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// CRC-32 checksum of the body that was sent.
+    pub(crate) body: Option<u32>,
+    /// Epoch of the shard's record when the entry was written; `None` in entries of earlier versions, and
+    /// where the entry cannot be read.
+    pub(crate) epoch: Option<u64>,
+    pub(crate) content: Marked,
+}
+
+/// Content of an entry.
 #[derive(Debug)]
 pub(crate) enum Marked {
     /// The create has made this batch.
@@ -48,44 +63,85 @@ impl Marks {
         layout::created(self.shard)
     }
 
-    /// Records durably that a create is about to be sent.
-    pub(crate) async fn posting(&self, intent: &Intent, body: Option<u32>) -> Result<()> {
-        self.write(self.posting_name(), &(body, intent)).await
+    /// Records durably that a create is about to be sent, by the record with an epoch.
+    pub(crate) async fn posting(
+        &self,
+        intent: &Intent,
+        body: Option<u32>,
+        epoch: u64,
+    ) -> Result<()> {
+        self.write(self.posting_name(), &(body, intent, epoch))
+            .await
     }
 
-    /// Records durably which batch a create has made.
-    pub(crate) async fn created(&self, batch: &BatchId, body: Option<u32>) -> Result<()> {
-        self.write(self.created_name(), &(body, batch)).await
+    /// Records durably which batch a create has made, for the record with an epoch.
+    pub(crate) async fn created(
+        &self,
+        batch: &BatchId,
+        body: Option<u32>,
+        epoch: u64,
+    ) -> Result<()> {
+        self.write(self.created_name(), &(body, batch, epoch)).await
     }
 
-    /// Removes the entries, since the create that they name has made no batch.
-    pub(crate) async fn clear(&self) -> Result<()> {
+    /// Removes the entries that are older than the record with an epoch, since the create that they
+    /// name has made no batch. Entries of another worker, which has taken the shard in between, are
+    /// newer and stay.
+    pub(crate) async fn clear(&self, epoch: u64) -> Result<()> {
         let marks = self.clone();
         blocking(move || {
-            for what in [marks.created_name(), marks.posting_name()] {
-                let name = marks.files.name(&what);
-                marks.files.spool().remove(&name).map_err(failed)?;
-            }
-            Ok(())
+            let created = marks.created_name();
+            let written = marks.read_one::<BatchId>(&created)?;
+            marks.remove_older(&created, written.map(|one| epoch_of(one.as_ref())), epoch)?;
+            let posting = marks.posting_name();
+            let written = marks.read_one::<Box<Intent>>(&posting)?;
+            marks.remove_older(&posting, written.map(|one| epoch_of(one.as_ref())), epoch)
         })
         .await?
     }
 
-    /// Reads the entries of the shard, if there are any, with the CRC-32 checksum of the body that
-    /// was sent.
-    pub(crate) async fn read(&self) -> Result<Option<(Option<u32>, Marked)>> {
+    fn remove_older(&self, what: &str, written: Option<Option<u64>>, epoch: u64) -> Result<()> {
+        match written {
+            None => Ok(()),
+            Some(Some(written)) if written >= epoch => Ok(()),
+            Some(_) => {
+                let name = self.files.name(what);
+                self.files.spool().remove(&name).map_err(failed)
+            }
+        }
+    }
+
+    /// Reads the newest entry of the shard, if there is any.
+    pub(crate) async fn read(&self) -> Result<Option<Entry>> {
         let marks = self.clone();
         blocking(move || {
             // An incomplete entry was never followed by the step that it announces; a damaged one may
             // have been. Without a readable `created` entry, `posting` decides.
-            if let Some(Some((body, batch))) = marks.read_one(&marks.created_name())? {
-                return Ok(Some((body, Marked::Created(batch))));
+            let created = marks.read_one::<BatchId>(&marks.created_name())?.flatten();
+            let posting = marks.read_one::<Box<Intent>>(&marks.posting_name())?;
+            let posted = posting
+                .as_ref()
+                .and_then(|posting| epoch_of(posting.as_ref()));
+            // A batch of an earlier create says nothing about a later one.
+            let created = created.filter(|(_, _, epoch)| epoch.is_none() || *epoch >= posted);
+            if let Some((body, batch, epoch)) = created {
+                return Ok(Some(Entry {
+                    body,
+                    epoch,
+                    content: Marked::Created(batch),
+                }));
             }
-            let posting: Option<Option<(Option<u32>, Box<Intent>)>> =
-                marks.read_one(&marks.posting_name())?;
             Ok(posting.map(|posting| match posting {
-                Some((body, intent)) => (body, Marked::Posting(Some(intent))),
-                None => (None, Marked::Posting(None)),
+                Some((body, intent, epoch)) => Entry {
+                    body,
+                    epoch,
+                    content: Marked::Posting(Some(intent)),
+                },
+                None => Entry {
+                    body: None,
+                    epoch: None,
+                    content: Marked::Posting(None),
+                },
             }))
         })
         .await?
@@ -104,8 +160,8 @@ impl Marks {
         .await?
     }
 
-    /// Reads the value of an entry; `Some(None)` where the entry cannot be read.
-    fn read_one<T: DeserializeOwned>(&self, what: &str) -> Result<Option<Option<T>>> {
+    /// Reads an entry; `Some(None)` where the entry cannot be read.
+    fn read_one<T: DeserializeOwned>(&self, what: &str) -> Result<Option<Option<Written<T>>>> {
         let file = match self.files.spool().open(&self.files.name(what)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -113,8 +169,17 @@ impl Marks {
         };
         let mut line = vec![0; file.size().map_err(failed)? as usize];
         Reader::new(file).read_exact(&mut line).map_err(failed)?;
-        Ok(Some(parsed(&line)))
+        // Earlier versions wrote no epoch.
+        let former = || parsed(&line).map(|(body, value)| (body, value, None));
+        Ok(Some(parsed(&line).or_else(former)))
     }
+}
+
+/// Checksum of the body, value and epoch of an entry.
+type Written<T> = (Option<u32>, T, Option<u64>);
+
+fn epoch_of<T>(written: Option<&Written<T>>) -> Option<u64> {
+    written.and_then(|(_, _, epoch)| *epoch)
 }
 
 fn parsed<T: DeserializeOwned>(line: &[u8]) -> Option<T> {

@@ -4,5 +4,5 @@
 mod repairs;
 mod rules;
 mod simulated;
-mod vendor;
+pub(crate) mod vendor;
 mod world;

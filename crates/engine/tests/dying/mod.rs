@@ -87,6 +87,9 @@ impl Ledger for Dying<MemoryLedger> {
     async fn known(&self, account: &AccountId, batches: &[BatchId]) -> Result<HashSet<BatchId>> {
         self.fuse.run(self.inner.known(account, batches)).await
     }
+    async fn doubtful(&self, account: &AccountId, requests: u32) -> Result<Vec<ShardRecord>> {
+        self.fuse.run(self.inner.doubtful(account, requests)).await
+    }
     async fn acknowledge_late(&self, late: &LateAcknowledgement) -> Result<()> {
         self.fuse.run(self.inner.acknowledge_late(late)).await
     }

@@ -16,6 +16,12 @@ pub(crate) struct Kind {
     pub(crate) requests: usize,
     /// True if another program creates a batch with the same number of requests while W is stopped.
     pub(crate) neighbour: bool,
+    /// True if the record is durable: creates are also recorded in files beside the ledger.
+    pub(crate) recorded: bool,
+    /// True if the run is cancelled while W is stopped.
+    pub(crate) cancelled: bool,
+    /// True if the run has a cost limit, which each create reserves a part of.
+    pub(crate) limited: bool,
     pub(crate) rule_broken: Option<Broken>,
 }
 
@@ -26,6 +32,8 @@ pub(crate) enum Broken {
     EpochIgnored,
     /// The ledger does not record that a create is about to be sent.
     PostingNotRecorded,
+    /// The ledger drops acknowledgements that arrive late.
+    LateDropped,
 }
 
 /// Maximum number of requests in a batch: runs have three requests, or five in batches of three and
@@ -41,12 +49,16 @@ pub(crate) const fn kind(name: &'static str, create: CreateProof, requests: usiz
             create,
             uploads: false,
             checks_uploads: true,
+            checks_later: None,
             list_lag: Duration::ZERO,
             max_requests: MOST,
         },
         on_doubt: OnDoubt::Hold,
         requests,
         neighbour: false,
+        recorded: false,
+        cancelled: false,
+        limited: false,
         rule_broken: None,
     }
 }
@@ -69,6 +81,24 @@ impl Kind {
         self.neighbour = true;
         self
     }
+    /// Makes the provider accept creates at once, and read their inputs a minute later.
+    pub(crate) const fn checking_later(mut self) -> Self {
+        self.rules.checks_later = Some(Duration::from_secs(60));
+        self
+    }
+    pub(crate) const fn recorded(mut self) -> Self {
+        self.recorded = true;
+        self
+    }
+    /// Cancels the run while W is stopped. Only a durable record tells another driver of it.
+    pub(crate) const fn cancelled(mut self) -> Self {
+        self.cancelled = true;
+        self.recorded()
+    }
+    pub(crate) const fn limited(mut self) -> Self {
+        self.limited = true;
+        self
+    }
     pub(crate) const fn broken(mut self, rule: Broken) -> Self {
         self.rule_broken = Some(rule);
         self
@@ -81,7 +111,7 @@ impl Kind {
         let is_seen = self.rules.list_lag.is_zero() && !self.neighbour;
         let resubmits = self.on_doubt == OnDoubt::Resubmit;
         match self.rules.create {
-            _ if can_repeat => true,
+            _ if can_repeat || self.cancelled => true,
             _ if !is_seen => false,
             CreateProof::Labelled if resubmits => true,
             // Both creates match by their number of requests.
@@ -120,7 +150,7 @@ pub(crate) const TOKEN: CreateProof = CreateProof::Token;
 ///
 /// Every number is zero: if a create is answered after its driver has lost the shard to a driver
 /// that searches for it, the acknowledgement is recorded late.
-pub(crate) const KINDS: [(Kind, [usize; FATES.len()]); 13] = [
+pub(crate) const KINDS: [(Kind, [usize; FATES.len()]); 23] = [
     (kind("labelled, one shard", LABELLED, ONE), [0, 0, 0]),
     (kind("labelled, two shards", LABELLED, TWO), [0, 0, 0]),
     (kind("fenced, one shard", LABELLED, ONE).fenced(), [0, 0, 0]),
@@ -150,6 +180,52 @@ pub(crate) const KINDS: [(Kind, [usize; FATES.len()]); 13] = [
     ),
     (
         kind("unlabelled, another program", UNLABELLED, ONE).beside_another_program(),
+        [0, 0, 0],
+    ),
+    (
+        kind("fenced, checked later", LABELLED, ONE)
+            .fenced()
+            .checking_later(),
+        [0, 0, 0],
+    ),
+    (
+        kind("recorded, labelled", LABELLED, ONE).recorded(),
+        [0, 0, 0],
+    ),
+    (
+        kind("recorded, fenced", LABELLED, ONE)
+            .fenced()
+            .checking_later()
+            .recorded(),
+        [0, 0, 0],
+    ),
+    (
+        kind("recorded, unlabelled, resubmitted", UNLABELLED, ONE)
+            .resubmitting()
+            .recorded(),
+        [0, 0, 0],
+    ),
+    (kind("recorded, token", TOKEN, ONE).recorded(), [0, 0, 0]),
+    (
+        kind("cancelled, labelled", LABELLED, ONE).cancelled(),
+        [0, 0, 0],
+    ),
+    (
+        kind("cancelled, fenced", LABELLED, ONE)
+            .fenced()
+            .checking_later()
+            .cancelled(),
+        [0, 0, 0],
+    ),
+    (
+        kind("cancelled, unlabelled, resubmitted", UNLABELLED, ONE)
+            .resubmitting()
+            .cancelled(),
+        [0, 0, 0],
+    ),
+    (kind("cancelled, token", TOKEN, ONE).cancelled(), [0, 0, 0]),
+    (
+        kind("limited, fenced", LABELLED, ONE).fenced().limited(),
         [0, 0, 0],
     ),
 ];

@@ -19,22 +19,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, Either, select};
 use futures::{FutureExt as _, StreamExt as _, stream};
 use lmbatch_core::{
-    BatchId, ErrorKind, ItemView, Ledger as _, OutcomeView, Result, RunRecord, ShardRecord,
-    ShardState,
+    BatchId, Closed, Cost, ErrorKind, ItemView, Ledger as _, OutcomeView, Result, RunRecord,
+    ShardRecord, ShardState,
 };
 use lmbatch_engine::{
-    AnswerView, DoubtPolicy, Engine, MemoryLedger, OnDoubt, Plan, RunOptions, RunResults,
+    AnswerView, CostLimit, DoubtPolicy, Engine, MemoryLedger, OnDoubt, Plan, RunOptions, RunResults,
 };
 use lmbatch_testing::{Gate, Gated, MemoryAccount, MemorySpool, Point, TestClock, TestRng};
 
-use self::kinds::{Broken, FATES, Fate, KINDS, Kind, LABELLED, MOST, ONE, kind};
+use self::kinds::{Broken, FATES, Fate, KINDS, Kind, LABELLED, MOST, ONE, TOKEN, UNLABELLED, kind};
 use self::record::{Record, requests};
+use crate::budget::vendor::Table;
 
 /// Returns the late acknowledgements of a run: batches whose create was answered after its driver had lost the
 /// shard.
@@ -100,6 +101,7 @@ impl World {
         let ledger = Arc::new(Record {
             inner: MemoryLedger::default(),
             broken: kind.rule_broken,
+            led_back: Mutex::default(),
         });
         let spool = Arc::new(MemorySpool::default());
         let planner = Engine::new(Arc::new(account.connect("planner")))
@@ -123,11 +125,23 @@ impl World {
 
     fn engine(&self, name: &str, gate: &Arc<Gate>) -> Engine {
         let provider = Gated::new(Arc::clone(gate), Arc::new(self.account.connect(name)));
-        let ledger = Gated::new(Arc::clone(gate), Arc::clone(&self.ledger));
+        let ledger = Arc::new(Gated::new(Arc::clone(gate), Arc::clone(&self.ledger)));
+        let spool = Arc::new(Gated::new(Arc::clone(gate), Arc::clone(&self.spool)));
         let looks = [0, 30, 300].map(Duration::from_secs).to_vec();
-        Engine::new(Arc::new(provider))
-            .with_ledger(Arc::new(ledger))
-            .with_spool(self.spool.clone())
+        let engine = Engine::new(Arc::new(provider));
+        let engine = match self.kind.recorded {
+            true => engine.with_record(ledger, spool),
+            false => engine.with_ledger(ledger).with_spool(spool),
+        };
+        let engine = match self.kind.limited {
+            true => {
+                let limit =
+                    CostLimit::new(Cost::from_picodollars(u128::MAX >> 8)).with_expected_output(9);
+                engine.with_cost_limit(limit, Arc::new(Table))
+            }
+            false => engine,
+        };
+        engine
             .with_clock(self.clock.clone())
             .with_rng(Arc::new(TestRng::new(2)))
             .with_doubt(DoubtPolicy { waits: looks })
@@ -144,6 +158,12 @@ impl World {
             work: AssertUnwindSafe(work).catch_unwind().boxed(),
             end: None,
         }
+    }
+
+    /// Cancels the run, as another process does.
+    async fn cancel(&self) {
+        let engine = self.engine("C", &Arc::new(Gate::new(self.clock.clone(), None)));
+        engine.cancel_run(&self.run).await.ok();
     }
 
     async fn shards(&self) -> Vec<ShardRecord> {
@@ -175,6 +195,9 @@ impl World {
         finished: &RunResults,
         reads: bool,
     ) -> std::result::Result<(), String> {
+        if self.kind.cancelled {
+            return self.check_cancelled(finished);
+        }
         let requests = self.kind.requests as u64;
         let strange = [
             finished.duplicates(),
@@ -222,10 +245,37 @@ impl World {
         Ok(())
     }
 
-    /// Compares the bill with the record.
+    /// Checks that a cancelled run has one outcome for each request.
+    fn check_cancelled(&self, finished: &RunResults) -> std::result::Result<(), String> {
+        let engine = self.engine("reader", &Arc::new(Gate::new(self.clock.clone(), None)));
+        let mut reader = engine.outcomes(finished).map_err(|e| e.to_string())?;
+        let mut seen = 0;
+        while reader.next().map_err(|e| e.to_string())?.is_some() {
+            seen += 1;
+        }
+        match seen == self.kind.requests && finished.is_complete() {
+            true => Ok(()),
+            false => Err(format!("{seen} outcomes of a cancelled run")),
+        }
+    }
+
+    /// Compares the bill with the record. A batch that only a late acknowledgement names must be reported by
+    /// each driver that finishes the run after it.
     async fn check_bill(&self, drivers: &[Driver]) -> Vec<String> {
         let mut faults = Vec::new();
         let late = late_acknowledgements(&self.ledger, &self.run).await;
+        let last = drivers.last().and_then(|driver| match &driver.end {
+            Some(Ok(Ok(finished))) => Some(finished),
+            _ => None,
+        });
+        let is_reported = |batch: &BatchId| match last {
+            Some(finished) => {
+                let mut reported = finished.duplicate_batches().iter();
+                reported.any(|twin| twin.duplicate == *batch)
+            }
+            // The run is held: its next driver reads the acknowledgement.
+            None => late.contains(batch),
+        };
         let accepted = self.account.accepted();
         for shard in self.shards().await {
             let own = accepted.iter().filter(|one| one.label == shard.label);
@@ -237,7 +287,10 @@ impl World {
                 faults.push(twice);
             }
             let owned = owned(&shard);
-            let in_doubt = matches!(shard.state, ShardState::Doubt(_));
+            let in_doubt = matches!(
+                shard.state,
+                ShardState::Doubt(_) | ShardState::Closed(Closed::Abandoned { .. })
+            );
             for batch in own {
                 let answered_to = |driver: &&Driver| driver.gate.answered().contains(batch);
                 let is_shown = match drivers.iter().find(answered_to) {
@@ -245,7 +298,7 @@ impl World {
                     // No driver knows the id: the record can only say that there may be a batch.
                     None => in_doubt || is_allowed,
                 };
-                if owned != Some(batch) && !late.contains(batch) && !is_shown {
+                if owned != Some(batch) && !is_reported(batch) && !is_shown {
                     let by = drivers.iter().find(answered_to).map(|driver| driver.name);
                     faults.push(format!(
                         "{MISSING}: {batch}, answered to {}",
@@ -300,6 +353,9 @@ async fn play(kind: Kind, schedule: Schedule) -> Played {
     if kind.neighbour {
         world.account.add_foreign(MOST);
     }
+    if kind.cancelled {
+        world.cancel().await;
+    }
     v.run_to_stop().await;
     w.run_to_end().await;
     v.run_to_end().await;
@@ -344,6 +400,7 @@ async fn play(kind: Kind, schedule: Schedule) -> Played {
         faults.extend(fault.map(|fault| format!("{}: {fault}", driver.name)));
     }
     faults.extend(world.check_bill(&drivers).await);
+    faults.append(&mut world.ledger.led_back.lock().unwrap());
     for shard in world.shards().await {
         let (number, batch) = (shard.key.shard, owned(&shard));
         let epoch = shard.epoch;
@@ -371,7 +428,9 @@ fn stops(points: &[Point]) -> Vec<usize> {
     let is_stop = |at: &usize| {
         let point = &points[*at];
         let is_same = *at > 0 && points[*at - 1].at == point.at;
-        let is_read = ["status", "results", "read"].contains(&&*point.call);
+        // A durable record is asked every few seconds whether the run is cancelled.
+        let reads = ["status", "results", "read", "read the run"];
+        let is_read = reads.contains(&&*point.call) || point.call.starts_with("read the file");
         !is_read && (point.after || !is_same)
     };
     (0..last).filter(is_stop).collect()
@@ -511,6 +570,40 @@ async fn two_drivers_at_an_unlabelled_provider_pay_once_and_show_every_batch() {
 #[tokio::test]
 async fn two_drivers_at_a_provider_with_tokens_pay_once_and_show_every_batch() {
     check("token, ").await;
+}
+
+#[tokio::test]
+async fn two_drivers_with_a_durable_record_pay_once_and_show_every_batch() {
+    check("recorded, ").await;
+}
+
+#[tokio::test]
+async fn two_drivers_of_a_cancelled_run_pay_once_and_show_every_batch() {
+    check("cancelled, ").await;
+}
+
+#[tokio::test]
+async fn two_drivers_with_a_cost_limit_pay_once_and_show_every_batch() {
+    check("limited, ").await;
+}
+
+#[tokio::test]
+async fn a_late_acknowledgement_that_is_dropped_leaves_a_batch_out_of_the_record() {
+    let resubmitted = kind("unlabelled, late dropped", UNLABELLED, ONE).resubmitting();
+    let tally = play_all(resubmitted.broken(Broken::LateDropped), &[Fate::Answered]).await;
+    assert!(
+        tally.first.iter().any(|first| first.contains(MISSING)),
+        "{tally:#?}"
+    );
+}
+
+#[tokio::test]
+async fn an_ignored_epoch_shows_with_every_kind_of_create() {
+    for create in [UNLABELLED, TOKEN] {
+        let broken = kind("epoch ignored", create, ONE).broken(Broken::EpochIgnored);
+        let tally = play_all(broken, &FATES).await;
+        assert!(tally.failing.iter().sum::<usize>() > 0, "{create:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Ledger that the drivers share, and the requests of the run.
 
 use std::collections::HashSet;
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use lmbatch_core::{
@@ -17,6 +18,22 @@ use super::kinds::Broken;
 pub(crate) struct Record {
     pub(crate) inner: MemoryLedger,
     pub(crate) broken: Option<Broken>,
+    /// Changes that took a shard back behind a state that no step leaves, each as a fault.
+    pub(crate) led_back: Mutex<Vec<String>>,
+}
+
+/// Returns whether a step of the engine may make a change of a shard.
+fn may_follow(from: &ShardState, to: &ShardState) -> bool {
+    use ShardState::{Closed, Created, Doubt, Ended, Posting, Sealed};
+    match from {
+        Posting(_) => !matches!(to, Ended(_) | Sealed { .. } | Closed(_)),
+        // A batch that was only presumed, or that lacked its input, leads back to doubt.
+        Created { .. } => matches!(to, Created { .. } | Ended(_) | Doubt(_)),
+        Ended(_) => matches!(to, Ended(_) | Sealed { .. } | Doubt(_)),
+        Sealed { .. } => matches!(to, Sealed { .. }),
+        Closed(_) => matches!(to, Closed(_)),
+        _ => !matches!(to, Ended(_) | Sealed { .. }),
+    }
 }
 
 #[async_trait]
@@ -38,11 +55,22 @@ impl Ledger for Record {
                 shard.state = ShardState::Staged(intent.staged.clone());
             }
         }
+        let mut before = Vec::new();
+        for shard in &shards {
+            let known = self.inner.shards(&shard.key.run).await?;
+            before.extend(known.into_iter().find(|known| known.key == shard.key));
+        }
         let change = Change {
             shards: &shards,
             ..*change
         };
-        self.inner.apply(&change).await
+        self.inner.apply(&change).await?;
+        let pairs = before.iter().zip(&shards);
+        let back = pairs.filter(|(before, after)| !may_follow(&before.state, &after.state));
+        let faults = back
+            .map(|(before, after)| format!("led back: {:?} to {:?}", before.state, after.state));
+        self.led_back.lock().unwrap().extend(faults);
+        Ok(())
     }
     async fn run(&self, id: &str) -> Result<Option<RunRecord>> {
         self.inner.run(id).await
@@ -56,7 +84,13 @@ impl Ledger for Record {
     async fn known(&self, account: &AccountId, batches: &[BatchId]) -> Result<HashSet<BatchId>> {
         self.inner.known(account, batches).await
     }
+    async fn doubtful(&self, account: &AccountId, requests: u32) -> Result<Vec<ShardRecord>> {
+        self.inner.doubtful(account, requests).await
+    }
     async fn acknowledge_late(&self, late: &LateAcknowledgement) -> Result<()> {
+        if self.broken == Some(Broken::LateDropped) {
+            return Ok(());
+        }
         self.inner.acknowledge_late(late).await
     }
     async fn late_acknowledgements(&self, key: &ShardKey) -> Result<Vec<LateAcknowledgement>> {

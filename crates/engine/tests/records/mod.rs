@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod broken;
+mod doubts;
 mod incomplete;
 mod patience;
 mod record;

@@ -7,7 +7,7 @@ use lmbatch_core::{
     AccountId, BatchId, BatchProvider as _, BatchStatus, Delivery, Error, ErrorKind, Ledger as _,
     RemoteObject, Request, Retry, RunFilter, RunRecord,
 };
-use lmbatch_engine::{BatchLimit, DoubtPolicy, OnDoubt, RemainingData, RunOptions};
+use lmbatch_engine::{BatchLimit, DoubtPolicy, OnDoubt, OutcomeKind, RemainingData, RunOptions};
 use lmbatch_testing::{Script, TestRequests};
 
 use super::world::{ASKED, World, outcomes_of, read};
@@ -245,7 +245,18 @@ async fn a_create_that_is_not_found_is_not_repeated_in_a_cancelled_run() {
         ),
         (1, 0)
     );
-    assert_eq!(engine.recorded_results(&run).await.unwrap().requests(), 3);
+    // The create may have been accepted nevertheless, and every outcome says so.
+    for finished in [finished, engine.recorded_results(&run).await.unwrap()] {
+        assert_eq!(
+            read(&engine, &finished),
+            ["a: errored", "b: errored", "c: errored"]
+        );
+        let mut reader = engine.outcomes(&finished).unwrap();
+        while let Some(answered) = reader.next().unwrap() {
+            let kind = OutcomeKind::of(&answered.answer);
+            assert_eq!(kind, Some(OutcomeKind::Doubt));
+        }
+    }
 }
 
 #[tokio::test]

@@ -132,6 +132,42 @@ const FOUND_BY: &[(Mistake, &str)] = &[
         Mistake::ExactAccount,
         "a_batch_of_an_ambiguous_account_is_known",
     ),
+    (
+        Mistake::BatchIsShared,
+        "a_batch_belongs_to_one_shard_of_its_account",
+    ),
+    (
+        Mistake::BatchIsTakenEverywhere,
+        "a_batch_belongs_to_one_shard_of_its_account",
+    ),
+    (
+        Mistake::ConflictOfABatchIsNameless,
+        "a_batch_belongs_to_one_shard_of_its_account",
+    ),
+    (
+        Mistake::BatchIsSharedInARun,
+        "one_change_gives_a_batch_to_one_shard",
+    ),
+    (
+        Mistake::SharedBatchIsFrozen,
+        "shards_that_share_a_batch_already_keep_it",
+    ),
+    (
+        Mistake::PostingIsNotDoubtful,
+        "doubtful_shards_are_found_by_their_number_of_requests",
+    ),
+    (
+        Mistake::DoubtfulOfAnyCount,
+        "doubtful_shards_are_found_by_their_number_of_requests",
+    ),
+    (
+        Mistake::DoubtfulOfAnyAccount,
+        "doubtful_shards_are_found_by_their_number_of_requests",
+    ),
+    (
+        Mistake::DoubtfulOfFinishedRuns,
+        "doubtful_shards_are_found_by_their_number_of_requests",
+    ),
     (Mistake::OldestFirst, "runs_are_listed_newest_first"),
     (Mistake::OrderOfClocks, "runs_are_listed_newest_first"),
     (

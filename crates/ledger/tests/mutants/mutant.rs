@@ -66,6 +66,15 @@ pub(crate) enum Mistake {
     AllIsKnown,
     AnyAccount,
     ExactAccount,
+    BatchIsShared,
+    BatchIsSharedInARun,
+    BatchIsTakenEverywhere,
+    ConflictOfABatchIsNameless,
+    SharedBatchIsFrozen,
+    PostingIsNotDoubtful,
+    DoubtfulOfAnyCount,
+    DoubtfulOfAnyAccount,
+    DoubtfulOfFinishedRuns,
     OldestFirst,
     OrderOfClocks,
     Ignores(Ignored),
@@ -155,8 +164,47 @@ impl Mutant {
         run
     }
 
+    /// Returns another shard, of any account, that has the batch of a shard.
+    async fn other_holder(&self, shard: &ShardRecord) -> Option<ShardKey> {
+        let batch = shard.state.batch()?;
+        for run in self.inner.all_runs(RunFilter::default()).await.unwrap() {
+            for other in self.inner.shards(&run.id).await.unwrap() {
+                if other.key != shard.key && other.state.batch() == Some(batch) {
+                    return Some(other.key);
+                }
+            }
+        }
+        None
+    }
+
+    /// Writes a record without a check: a run begins with any records.
+    async fn force(&self, shard: &ShardRecord) {
+        let run = self.inner.run(&shard.key.run).await.unwrap().unwrap();
+        let mut shards = self.inner.shards(&run.id).await.unwrap();
+        shards.retain(|other| other.key != shard.key);
+        shards.push(ShardRecord {
+            epoch: shard.epoch + 1,
+            ..shard.clone()
+        });
+        self.inner.delete(&run.id).await.unwrap();
+        self.inner.begin(&run, &shards).await.unwrap();
+    }
+
     async fn applied(&self, change: &Change<'_>) -> Result<()> {
         let inner = &self.inner;
+        let refuses = match self.mistake {
+            Mistake::BatchIsTakenEverywhere | Mistake::SharedBatchIsFrozen => change.shards,
+            _ => &[],
+        };
+        for shard in refuses {
+            let before = self.now(&shard.key).await;
+            let has_it = before.is_some_and(|now| now.state.batch() == shard.state.batch());
+            if has_it == self.is(Mistake::SharedBatchIsFrozen)
+                && let Some(other) = self.other_holder(shard).await
+            {
+                return Err(conflict(&other.to_string()));
+            }
+        }
         let mut shards = change.shards.to_vec();
         let mut run = change.run.cloned();
         let mut new_shards = change.new_shards.to_vec();
@@ -222,7 +270,25 @@ impl Mutant {
             run: run.as_ref(),
             new_shards: &new_shards,
         };
-        inner.apply(&change).await
+        let error = match inner.apply(&change).await {
+            Err(error) if error.batch().is_some() => error,
+            applied => return applied,
+        };
+        let is_alone = shards.len() + new_shards.len() == 1;
+        for shard in &shards {
+            let holder = self.other_holder(shard).await;
+            let is_in_run = holder.is_none_or(|other| other.run == shard.key.run);
+            match self.mistake {
+                Mistake::BatchIsShared if is_alone => self.force(shard).await,
+                Mistake::BatchIsSharedInARun if is_in_run => self.force(shard).await,
+                Mistake::ConflictOfABatchIsNameless => return Err(conflict("a batch")),
+                _ => return Err(error),
+            }
+        }
+        match shards.is_empty() {
+            true => Err(error),
+            false => Ok(()),
+        }
     }
 }
 
@@ -491,6 +557,29 @@ impl Ledger for Mutant {
             _ => {}
         }
         Ok(known)
+    }
+
+    async fn doubtful(&self, account: &AccountId, requests: u32) -> Result<Vec<ShardRecord>> {
+        let mut doubtful = Vec::new();
+        for run in self.inner.all_runs(RunFilter::default()).await? {
+            if !run.account.may_equal(account) && !self.is(Mistake::DoubtfulOfAnyAccount)
+                || run.finished && !self.is(Mistake::DoubtfulOfFinishedRuns)
+            {
+                continue;
+            }
+            for shard in self.inner.shards(&run.id).await? {
+                let count = match self.mistake {
+                    Mistake::DoubtfulOfAnyCount => shard.count,
+                    _ => requests,
+                };
+                let is_posting = matches!(shard.state, ShardState::Posting(_));
+                let is_missed = is_posting && self.is(Mistake::PostingIsNotDoubtful);
+                if shard.is_doubtful(count) && !is_missed {
+                    doubtful.push(shard);
+                }
+            }
+        }
+        Ok(doubtful)
     }
 
     async fn acknowledge_late(&self, late: &LateAcknowledgement) -> Result<()> {

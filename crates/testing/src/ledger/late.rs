@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 
 use lmbatch_core::{
-    AccountId, BatchId, Certainty, LateAcknowledgement, Ledger, Proof, RunRecord, ShardKey,
-    ShardState,
+    AccountId, BatchId, Certainty, Change, Closed, ErrorKind, LateAcknowledgement, Ledger, Proof,
+    RunRecord, ShardKey, ShardRecord, ShardState,
 };
 
 use super::Subject;
@@ -312,4 +312,152 @@ pub(super) async fn a_batch_of_an_ambiguous_account_is_known(subject: Subject) {
         let found = known(&*ledger, &account.into(), &["b", "late"]).await;
         assert_eq!(found, ["b", "late"], "{account}");
     }
+}
+
+/// Runs of one account and of others, each with one shard that has `state`.
+async fn runs_with(ledger: &dyn Ledger, runs: &[(&str, &str)], state: &ShardState) {
+    for (id, account) in runs {
+        let run = RunRecord {
+            account: AccountId::new(*account),
+            ..run(id)
+        };
+        let moved = shard(id, 0).advanced(state.clone());
+        ledger.begin(&run, &[moved]).await.unwrap();
+    }
+}
+
+pub(super) async fn a_batch_belongs_to_one_shard_of_its_account(subject: Subject) {
+    let (ledger, other) = (&subject.ledger, subject.elsewhere().await);
+    let runs = [
+        ("r-one", "v2-own"),
+        ("r-two", "v2-own"),
+        ("r-far", "v2-far"),
+    ];
+    runs_with(&**ledger, &runs, &ShardState::Doubt(intent("w"))).await;
+    ledger
+        .change(&run("r-one"), &[shard("r-one", 1)])
+        .await
+        .unwrap();
+    let taking = |id: &str, number| ShardRecord {
+        epoch: 0,
+        ..shard(id, number).advanced(created("b"))
+    };
+    ledger.advance(&taking("r-one", 0)).await.unwrap();
+    // Neither a shard of the same run nor one of another run takes it as well, in this process or in another.
+    for (id, number) in [("r-one", 1), ("r-two", 0)] {
+        let error = other.advance(&taking(id, number)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{id}: {error}");
+        assert_eq!(error.batch(), Some(&BatchId::new("b")), "{id}");
+        let kept = ledger.shards(id).await.unwrap();
+        assert_eq!(kept[number as usize].state.batch(), None, "{id}");
+        assert_eq!(kept[number as usize].epoch, 0, "{id}");
+    }
+    // A conflict about an epoch names no batch.
+    let stale = ledger.advance(&taking("r-one", 0)).await.unwrap_err();
+    assert_eq!((stale.kind(), stale.batch()), (ErrorKind::Conflict, None));
+    // Another account may have a batch with the same id.
+    ledger.advance(&taking("r-far", 0)).await.unwrap();
+    // The owner goes on, and a batch that it gives back can be taken.
+    let mut owner = ShardRecord {
+        epoch: 1,
+        ..taking("r-one", 0)
+    };
+    owner = owner.advanced(ShardState::Ended(snapshot("b")));
+    owner.epoch = ledger.advance(&owner).await.unwrap();
+    let owner = owner.advanced(ShardState::Doubt(intent("w")));
+    ledger.advance(&owner).await.unwrap();
+    other.advance(&taking("r-two", 0)).await.unwrap();
+    ledger.delete("r-two").await.unwrap();
+    ledger.advance(&taking("r-one", 1)).await.unwrap();
+}
+
+pub(super) async fn one_change_gives_a_batch_to_one_shard(subject: Subject) {
+    let ledger = subject.ledger;
+    let shards = [shard("r-one", 0), shard("r-one", 1)];
+    ledger.begin(&run("r-one"), &shards).await.unwrap();
+    let both = shards.clone().map(|shard| shard.advanced(created("b")));
+    let twice = Change {
+        shards: &both,
+        ..Change::default()
+    };
+    let error = ledger.apply(&twice).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(ledger.shards("r-one").await.unwrap(), shards);
+    ledger.advance(&both[0]).await.unwrap();
+    // A new shard does not take it either, but a change may hand it over.
+    let new = [shard("r-one", 2).advanced(created("b"))];
+    let added = ledger.change(&run("r-one"), &new).await.unwrap_err();
+    assert_eq!(added.batch(), Some(&BatchId::new("b")));
+    let first = ShardRecord {
+        epoch: 1,
+        ..both[0].clone().advanced(ShardState::Doubt(intent("w")))
+    };
+    let handed = [both[1].clone(), first];
+    let change = Change {
+        shards: &handed,
+        ..Change::default()
+    };
+    ledger.apply(&change).await.unwrap();
+}
+
+pub(super) async fn shards_that_share_a_batch_already_keep_it(subject: Subject) {
+    let ledger = &subject.ledger;
+    // As an earlier version recorded them.
+    let runs = [("r-one", "v2-own"), ("r-two", "v2-own")];
+    runs_with(&**ledger, &runs, &created("b")).await;
+    let other = subject.elsewhere().await;
+    for id in ["r-one", "r-two"] {
+        let mut now = shard(id, 0).advanced(created("b"));
+        now.bytes += 1;
+        now.epoch = other.advance(&now).await.unwrap();
+        let ended = now.advanced(ShardState::Ended(snapshot("b")));
+        ledger.advance(&ended).await.unwrap();
+    }
+}
+
+pub(super) async fn doubtful_shards_are_found_by_their_number_of_requests(subject: Subject) {
+    let (ledger, other) = (&subject.ledger, subject.elsewhere().await);
+    let states = [
+        (ShardState::Planned, false),
+        (ShardState::Staged(intent("w").staged), false),
+        (ShardState::Posting(intent("w")), true),
+        (ShardState::Doubt(intent("w")), true),
+        (ShardState::Refused, false),
+        (created("b"), false),
+        (ShardState::Ended(snapshot("b-2")), false),
+        (
+            ShardState::Closed(Closed::Abandoned {
+                message: "m".into(),
+            }),
+            false,
+        ),
+    ];
+    let shards: Vec<ShardRecord> = (0..)
+        .zip(&states)
+        .map(|(number, (state, _))| shard("r-one", number).advanced(state.clone()))
+        .collect();
+    ledger.begin(&run("r-one"), &shards).await.unwrap();
+    let runs = [("r-two", "v2-own"), ("r-far", "v2-far")];
+    runs_with(&**ledger, &runs, &ShardState::Posting(intent("w"))).await;
+    let finished = RunRecord {
+        finished: true,
+        ..run("r-old")
+    };
+    let old = shard("r-old", 0).advanced(ShardState::Doubt(intent("w")));
+    ledger.begin(&finished, &[old]).await.unwrap();
+    let mut found = other.doubtful(&own_account(), 2).await.unwrap();
+    found.sort_by_key(|shard| (shard.key.run.clone(), shard.key.shard));
+    let of_one = shards
+        .iter()
+        .zip(&states)
+        .filter(|(_, (_, is_open))| *is_open);
+    let mut expected: Vec<ShardRecord> = of_one.map(|(shard, _)| shard.clone()).collect();
+    expected.push(shard("r-two", 0).advanced(ShardState::Posting(intent("w"))));
+    assert_eq!(found, expected);
+    assert_eq!(other.doubtful(&own_account(), 3).await.unwrap(), []);
+    // One that is found meanwhile is not doubtful any more.
+    let known = shards[3].clone().advanced(created("b-3"));
+    ledger.advance(&known).await.unwrap();
+    let found = other.doubtful(&own_account(), 2).await.unwrap();
+    assert_eq!(found.len(), 2, "{found:?}");
 }

@@ -145,7 +145,11 @@ table! {
         an_abandoned_batch_is_not_known,
         only_requested_batches_are_returned_as_known,
         a_batch_of_another_account_is_not_known,
-        a_batch_of_an_ambiguous_account_is_known;
+        a_batch_of_an_ambiguous_account_is_known,
+        a_batch_belongs_to_one_shard_of_its_account,
+        one_change_gives_a_batch_to_one_shard,
+        shards_that_share_a_batch_already_keep_it,
+        doubtful_shards_are_found_by_their_number_of_requests;
     listing:
         runs_are_listed_newest_first,
         each_filter_selects_its_runs,
