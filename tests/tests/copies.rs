@@ -11,14 +11,14 @@ use lmbatch_tests::{Broken, Ended, SUBJECTS, Trial, copy_folder, scratch};
 /// Steps at which a process is killed, by its call; the last step is that of a run that ended.
 const STEPS: [(&str, Option<(Operation, Moment)>); 10] = [
     ("begun", Some((Operation::Upload, Moment::Received))),
-    ("uploaded", Some((Operation::Upload, Moment::Done))),
+    ("uploaded", Some((Operation::Upload, Moment::Performed))),
     ("staged", Some((Operation::List, Moment::Received))),
-    ("listed", Some((Operation::List, Moment::Done))),
+    ("listed", Some((Operation::List, Moment::Performed))),
     ("posting", Some((Operation::Create, Moment::Received))),
-    ("accepted", Some((Operation::Create, Moment::Done))),
+    ("accepted", Some((Operation::Create, Moment::Performed))),
     ("created", Some((Operation::Status, Moment::Received))),
     ("ended", Some((Operation::Content, Moment::Received))),
-    ("read", Some((Operation::Content, Moment::Done))),
+    ("read", Some((Operation::Content, Moment::Performed))),
     ("sealed", None),
 ];
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use lmbatch_core::schemas::{Through, Tree, resolve, subschemas};
+use lmbatch_core::schemas::{FollowedReferences, SchemaRoot, resolve, subschemas};
 use lmbatch_core::{
     BatchClass, BatchCodec, Json, JsonBuf, RequestError, ResponseSchema, SchemaError, Tool,
 };
@@ -147,7 +147,7 @@ fn check(schema: &JsonBuf, what: &str) -> Result<(), String> {
     }
     parts(&value, &value, "#", true)?;
     // Endless recursion of references would exhaust the compiler.
-    let recursion = Tree::new(&value).recursion(Through::All);
+    let recursion = SchemaRoot::new(&value).recursion(FollowedReferences::All);
     recursion.map_err(|error| {
         let why = error.message().unwrap_or_default();
         why.replacen("the schema for answers", "it", 1)

@@ -123,7 +123,7 @@ impl<'a> Member<'a> {
     /// ```
     pub fn finish_word(self) -> Option<Cow<'a, str>> {
         let value = self.raw().filter(|value| !value.is_empty())?;
-        if let Some(word) = self.word() {
+        if let Some(word) = self.scalar_text() {
             return Some(word);
         }
         let within = match value.is_list() {

@@ -101,7 +101,7 @@ pub struct OutputView<'a> {
 impl<'a> OutputView<'a> {
     /// Creates an answer of one text, with the problem that its finish reason shows.
     pub fn text(text: Text<'a>, finish_reason: FinishReason) -> Self {
-        Self::judged(vec![ItemView::Text(text)], finish_reason)
+        Self::from_items(vec![ItemView::Text(text)], finish_reason)
     }
 
     /// Creates an answer of several items, with the problem that the items and the finish reason show. Where
@@ -110,14 +110,14 @@ impl<'a> OutputView<'a> {
     ///
     /// ```
     /// use lmbatch_core::{FinishReason, ItemView, OutputView, Problem};
-    /// let refused = OutputView::judged(vec![ItemView::Refusal("no".into())], FinishReason::Stop);
+    /// let refused = OutputView::from_items(vec![ItemView::Refusal("no".into())], FinishReason::Stop);
     /// assert_eq!((refused.finish_reason, refused.problem), (FinishReason::Refusal, Some(Problem::Refused)));
     /// ```
-    pub fn judged(items: Vec<ItemView<'a>>, finish_reason: FinishReason) -> Self {
+    pub fn from_items(items: Vec<ItemView<'a>>, finish_reason: FinishReason) -> Self {
         Self::judged_with(items, finish_reason, |_| false)
     }
 
-    /// Creates an answer as [`judged`](Self::judged) does, where `is_content` says which of the items of other kinds
+    /// Creates an answer as [`judged`](Self::from_items) does, where `is_content` says which of the items of other kinds
     /// are content in themselves, such as an image that the provider's own tool made.
     pub fn judged_with(
         items: Vec<ItemView<'a>>,
@@ -211,7 +211,7 @@ pub enum Verdict {
 
 /// Id and verdict of a row whose answer was not read.
 #[derive(Debug, Clone, Copy)]
-pub struct Scanned<'a> {
+pub struct ScannedRow<'a> {
     /// The request's id on the wire; `None` for a row that names no request.
     pub id: Option<Text<'a>>,
     /// Verdict on the request.
@@ -305,7 +305,7 @@ mod tests {
             (Vec::new(), Stop, Stop, Some(Problem::Empty)),
         ] {
             let shown = format!("{items:?} {reason:?}");
-            let output = OutputView::judged(items, reason);
+            let output = OutputView::from_items(items, reason);
             assert_eq!(
                 (output.finish_reason, output.problem),
                 (finish, problem),

@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use lmbatch_core::{BatchCodec, JsonView, ResultPart, ResultRow, RowReader, Scanned};
+use lmbatch_core::{BatchCodec, JsonView, ResultPart, ResultRow, RowReader, ScannedRow};
 
 use crate::results::pieces::pieces;
 
 /// Line of results, scanned.
 pub(crate) enum Line<'a> {
     /// One row, with lone surrogate escapes replaced.
-    Row(ResultRow<'a>, Scanned<'a>),
+    Row(ResultRow<'a>, ScannedRow<'a>),
     /// Several rows, or one among other bytes, as ranges of the line. Each is scanned on its own.
     Rows(Vec<Range<usize>>),
     /// A row that cannot be read.
@@ -44,7 +44,7 @@ fn scan_row<'a>(
     part: &ResultPart,
     raw: &[u8],
     row: ResultRow<'a>,
-) -> Option<Scanned<'a>> {
+) -> Option<ScannedRow<'a>> {
     let mut scanned = codec.scan(part, row).ok()?;
     if row.replaced() > 0 && scanned.id.is_some() {
         let other = replaced_otherwise(raw, row.as_bytes());

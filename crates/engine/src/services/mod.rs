@@ -1,6 +1,7 @@
 //! Services on recorded runs: the same-run rule, states, accounts of billed answers, and searches at a provider.
 
 pub(crate) mod audit;
+pub(crate) mod duplicate_batches;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub(crate) mod lookup;
@@ -11,4 +12,3 @@ pub(crate) mod purge;
 pub(crate) mod retention;
 pub(crate) mod same_run;
 pub(crate) mod selection;
-pub(crate) mod twins;

@@ -127,7 +127,7 @@ fn said(error: JsonView<'_>, depth: u32) -> Said<'_> {
     }
     let object = error.read::<ErrorObject<'_>>().unwrap_or_default();
     let details = object.details.read::<ErrorDetails<'_>>();
-    let code = details.and_then(|details| details.error_code.word());
+    let code = details.and_then(|details| details.error_code.scalar_text());
     let statuses = [object.status, object.code, object.r#type].into_iter();
     let mut statuses = statuses.filter_map(lmbatch_http::whole_member);
     let found = Said {
@@ -135,9 +135,9 @@ fn said(error: JsonView<'_>, depth: u32) -> Said<'_> {
         // The word around an error is no type of one.
         kind: object
             .r#type
-            .word()
+            .scalar_text()
             .filter(|kind| !["error", "errored", "message", "succeeded"].contains(&&**kind)),
-        code: code.or(object.code.word().filter(|code| !code.is_empty())),
+        code: code.or(object.code.scalar_text().filter(|code| !code.is_empty())),
         message: object.message.text(),
     };
     // `result.error.error` of a row; a proxy adds one, and FastAPI calls it `detail`.

@@ -2,7 +2,7 @@
 
 use lmbatch_core::{
     Arguments, FailureView, FinishReason, ItemView, JsonError, JsonView, Member, NonContent,
-    Opened, OutcomeView, Outline, OutputView, Retry, RowContent, RowError, Text, ThinkingView,
+    OpenedRow, OutcomeView, Outline, OutputView, Retry, RowContent, RowError, Text, ThinkingView,
     TokenUsage, ToolCallView, read_row,
 };
 
@@ -12,11 +12,11 @@ use crate::wire::{
 };
 
 /// The answer itself stays shut.
-pub(super) fn open(row: JsonView<'_>) -> Result<Opened<'_>, RowError> {
+pub(super) fn open(row: JsonView<'_>) -> Result<OpenedRow<'_>, RowError> {
     let read: Row<'_> = read_row(row)?;
     let result = read.result.raw();
     let known = result.and_then(JsonView::read::<RowResult<'_>>);
-    Ok(Opened {
+    Ok(OpenedRow {
         id: read.custom_id.id()?,
         content: match (result, known, read.error.raw()) {
             (Some(result), Some(known), _) => content(result, &known),
@@ -38,7 +38,7 @@ fn says(object: JsonView<'_>) -> bool {
 fn content<'a>(raw: JsonView<'a>, result: &RowResult<'a>) -> RowContent<'a> {
     let word = result
         .r#type
-        .word()
+        .scalar_text()
         .unwrap_or_default()
         .to_ascii_lowercase();
     RowContent::Ended(match (&*word, result.message.raw()) {
@@ -179,13 +179,13 @@ fn is_made(item: &ItemView<'_>) -> bool {
     block
         .and_then(JsonView::read::<Block<'_>>)
         .is_some_and(|block| {
-            match &*block.r#type.word().unwrap_or_default() {
+            match &*block.r#type.scalar_text().unwrap_or_default() {
                 "code_execution_tool_result"
                 | "bash_code_execution_tool_result"
                 | "text_editor_code_execution_tool_result" => {
                     // "content.type: code_execution_tool_result_error" (SDK 2.12.0).
                     let content = block.content.read::<BlockContent<'_>>();
-                    let content = content.and_then(|content| content.r#type.word());
+                    let content = content.and_then(|content| content.r#type.scalar_text());
                     let has_failed = content.is_some_and(|word| word.ends_with("_error"));
                     !block.content.is_empty() && !has_failed
                 }
@@ -219,7 +219,7 @@ fn block<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), Jso
         items.push(ItemView::Other(raw.json()?));
         return Ok(());
     };
-    let word = block.r#type.word();
+    let word = block.r#type.scalar_text();
     match (word.as_deref(), block.text.text(), block.name.some_text()) {
         (Some("text"), Some(text), _) => {
             if !text.is_empty() {

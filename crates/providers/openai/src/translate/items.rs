@@ -60,7 +60,7 @@ pub(super) fn is_made(item: &ItemView<'_>) -> bool {
     let item = outline.read(raw.as_str()).ok();
     item.and_then(|item| item.read::<Item<'_>>())
         .is_some_and(|item| {
-            let word = item.r#type.word().unwrap_or_default();
+            let word = item.r#type.scalar_text().unwrap_or_default();
             let content = match &*word {
                 "image_generation_call" => item.result,
                 "custom_tool_call" | "mcp_approval_request" => item.name,
@@ -70,7 +70,7 @@ pub(super) fn is_made(item: &ItemView<'_>) -> bool {
                 _ => return false,
             };
             // "status: in_progress, completed, generating, failed" (OpenAI's OpenAPI document 2.3.0, 2026-08-21).
-            let status = item.status.word().unwrap_or_default();
+            let status = item.status.scalar_text().unwrap_or_default();
             !content.is_empty() && !status.eq_ignore_ascii_case("failed")
         })
 }
@@ -123,7 +123,7 @@ fn item<'a>(
     item: &Item<'a>,
     items: &mut Vec<ItemView<'a>>,
 ) -> Result<(), JsonError> {
-    match (item.r#type.word().as_deref(), item.name.some_text()) {
+    match (item.r#type.scalar_text().as_deref(), item.name.some_text()) {
         (Some("message"), _) => {
             content(item.content, raw, items)?;
             if item.content.is_absent() && says_otherwise(raw, MESSAGE) {

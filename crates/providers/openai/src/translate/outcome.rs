@@ -2,7 +2,7 @@
 //! configured: a row says itself which endpoint answered.
 
 use lmbatch_core::{
-    ErrorKind, FailureView, FinishReason, ItemView, JsonError, JsonView, Member, Opened,
+    ErrorKind, FailureView, FinishReason, ItemView, JsonError, JsonView, Member, OpenedRow,
     OutcomeView, Outline, OutputView, Problem, Retry, RowContent, RowError, Text, TokenUsage,
     read_row,
 };
@@ -14,9 +14,9 @@ use crate::translate::items;
 use crate::wire::{Body, BodyStatus, Incomplete, Response, Row, Usage, UsageDetails};
 
 /// Opens a row. The answer itself stays unread.
-pub(crate) fn open<'a>(row: JsonView<'a>, dialect: &Dialect) -> Result<Opened<'a>, RowError> {
+pub(crate) fn open<'a>(row: JsonView<'a>, dialect: &Dialect) -> Result<OpenedRow<'a>, RowError> {
     let row: Row<'_> = read_row(row)?;
-    Ok(Opened {
+    Ok(OpenedRow {
         id: row.custom_id.id()?,
         content: content(&row, dialect),
     })
@@ -114,7 +114,7 @@ fn unanswered<'a>(
 // "status: completed, failed, in_progress, cancelled, queued, or incomplete" (OpenAI's OpenAPI document
 // 2.3.0, 2026-08-21): a row with HTTP 200 can hold an answer that failed.
 fn is_failed(body: &BodyStatus<'_>) -> bool {
-    let word = body.status.word().unwrap_or_default();
+    let word = body.status.scalar_text().unwrap_or_default();
     ["failed", "cancelled", "canceled"]
         .iter()
         .any(|failed| word.eq_ignore_ascii_case(failed))
@@ -165,7 +165,7 @@ fn is_error(body: &BodyStatus<'_>) -> bool {
         return false;
     }
     let is_word = |member: Member<'_>, words: &[&str]| {
-        let word = member.word().unwrap_or_default();
+        let word = member.scalar_text().unwrap_or_default();
         words.iter().any(|known| word.eq_ignore_ascii_case(known))
     };
     // A code of its own: what is 0 or says that all is well is none.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::cases::{answered, told};
+use super::cases::{answered, outcome_of};
 use super::*;
 
 #[test]
@@ -111,7 +111,7 @@ fn tool_arguments_that_are_no_object_are_a_problem_and_are_kept() {
             json!({"key": "a", "response": response}),
             json!({"metadata": {"key": "a"}, "response": response}),
         ] {
-            let found = told(&row.to_string());
+            let found = outcome_of(&row.to_string());
             assert_eq!(found["problem"], problem, "{args}");
             assert_eq!(found["items"][0]["arguments"], kept, "{args}");
         }
