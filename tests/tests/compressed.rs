@@ -44,8 +44,9 @@ fn not_said(ended: &Ended) -> Option<String> {
     (!is_said).then(|| format!("not said: {causes:?}"))
 }
 
+/// Compressed results stop the run with an error that names the encoding.
 #[tokio::test]
-async fn compressed_results_stop_the_run_with_an_error_that_names_the_encoding() {
+async fn compressed_results() {
     let mut broken = Broken::default();
     for subject in SUBJECTS {
         let (operation, skip) = reading(subject);

@@ -132,7 +132,7 @@ async fn a_file_that_the_counts_do_not_require_is_not_waited_for() {
 /// An ended batch may have any value as the location of its results. The run waits for them for a limited time; at
 /// Anthropic it reads them from the known path. Nothing is sent again.
 #[tokio::test]
-async fn an_invalid_results_location_is_waited_for_a_limited_time() {
+async fn results_url_null() {
     let mut broken = Broken::default();
     let odd = [
         json!(null),

@@ -87,8 +87,9 @@ fn expect(output: &Output, code: i32, part: &str) {
     assert!(text.contains(part), "{part:?} is not in: {text}");
 }
 
+/// An answered run replaces another file only with `--force`.
 #[test]
-fn an_answered_run_replaces_another_file_only_with_force() {
+fn answered_run_and_another_file() {
     for provider in PROVIDERS {
         let world = World::of(provider, &["0", "1", "2"]);
         expect(&world.run(&["-o", "a.jsonl"]), 0, "a.jsonl");
@@ -204,7 +205,7 @@ fn requests_are_sent_again_only_if_the_output_may_be_replaced() {
 
 /// Devices and pipes are written to and never replaced; sockets and block devices are refused.
 #[test]
-fn devices_and_pipes_are_written_and_never_replaced() {
+fn output_on_a_device() {
     for provider in PROVIDERS {
         devices(&World::of(provider, &["1", "2"]));
     }

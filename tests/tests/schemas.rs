@@ -125,8 +125,9 @@ fn reported(case: &str, model: &str, args: &[&str], exit: i32, words: &[&str]) {
     }
 }
 
+/// A schema file may begin with one byte order mark.
 #[test]
-fn a_schema_file_may_begin_with_one_byte_order_mark() {
+fn schema_file_with_bom() {
     const MARK: &str = "\u{feff}";
     let schema = r#"{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": false}"#;
     let utf_16: Vec<u8> = format!("{MARK}{schema}")
@@ -181,8 +182,9 @@ fn a_schema_file_may_begin_with_one_byte_order_mark() {
     }
 }
 
+/// A schema in its envelope is refused.
 #[test]
-fn a_schema_in_its_envelope_is_refused() {
+fn schema_in_its_envelope() {
     for (_, model) in MODELS {
         let words = ["--schema: schema.json", "envelope", "at /schema"];
         reported(
@@ -195,8 +197,9 @@ fn a_schema_in_its_envelope_is_refused() {
     }
 }
 
+/// An object that is not a schema is refused, wherever it stands, with the position of its fault.
 #[test]
-fn an_object_that_is_not_a_schema_is_refused() {
+fn schema_that_is_none() {
     for (_, model) in MODELS {
         reported(
             "schema-that-is-none",
@@ -206,10 +209,109 @@ fn an_object_that_is_not_a_schema_is_refused() {
             &["#/properties/a/type"],
         );
     }
+    let folder = tempfile::tempdir().unwrap();
+    for (schema, words) in [
+        (
+            json!({"a": {"type": "string"}, "b": {"type": "number"}}),
+            "no keyword",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"type": ["null", "nubmer"]}}}),
+            "#/properties/a/type",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"enum": []}}}),
+            "#/properties/a/enum",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"type": "string", "enum": [1]}}}),
+            "#/properties/a/enum",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {}}, "required": ["zz"], "additionalProperties": false}),
+            "#/required",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"$ref": "https://x.test/y"}}}),
+            "#/properties/a/$ref",
+        ),
+        (
+            json!({"$schema": "https://x.test/y", "type": "object"}),
+            "#/$schema",
+        ),
+        (json!(true), "a boolean"),
+    ] {
+        for (_, model) in MODELS {
+            let line = json!({"prompt": "Hi", "schema": schema});
+            fs::write(folder.path().join("in.jsonl"), format!("{line}\n")).unwrap();
+            for command_line in [
+                &["validate", "in.jsonl"][..],
+                &["run", "in.jsonl", "--dry-run"],
+            ] {
+                let output = command(folder.path(), &[command_line, &["-m", model]].concat());
+                assert_eq!(
+                    output.status.code(),
+                    Some(2),
+                    "{model} {schema}: {}",
+                    said(&output)
+                );
+                assert!(
+                    said(&output).contains(words),
+                    "{model} {schema}: {}",
+                    said(&output)
+                );
+            }
+        }
+    }
 }
 
+/// The parameters of a tool are a schema of an object; every provider refuses others in each row.
 #[test]
-fn a_map_field_is_refused_only_where_the_provider_lacks_it() {
+fn the_parameters_of_a_tool_are_checked_before_sending() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = |parameters: &Value| json!({"prompt": "Hi", "tools": [{"name": "f", "parameters": parameters}]});
+    let raw = |parameters: &Value| json!({"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": {"model": "m", "input": "x", "tools": [{"type": "function", "name": "f", "parameters": parameters}]}});
+    for (parameters, words) in [
+        (json!({"type": "strnig"}), "#/type"),
+        (
+            json!({"type": "array", "items": {}}),
+            "arguments are an object",
+        ),
+        (json!(true), "a boolean"),
+        (json!([]), "an array"),
+        (
+            json!({"type": "object", "properties": {"a": {"$ref": "http://x/y"}}}),
+            "#/properties/a/$ref",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"enum": []}}}),
+            "#/properties/a/enum",
+        ),
+    ] {
+        let lines = MODELS.iter().map(|(_, model)| (own(&parameters), *model));
+        for (line, model) in lines.chain([(raw(&parameters), "openai/m")]) {
+            fs::write(folder.path().join("in.jsonl"), format!("{line}\n")).unwrap();
+            let output = command(folder.path(), &["validate", "in.jsonl", "-m", model]);
+            assert_eq!(
+                output.status.code(),
+                Some(2),
+                "{model} {line}: {}",
+                said(&output)
+            );
+            for words in [words, "the tool \"f\""] {
+                assert!(
+                    said(&output).contains(words),
+                    "{model} {line}: {}",
+                    said(&output)
+                );
+            }
+        }
+    }
+}
+
+/// A map field is refused only where the provider lacks it.
+#[test]
+fn map_field_at_anthropic() {
     let model = "anthropic/claude-sonnet-4-5";
     reported(
         "map-field-at-anthropic",

@@ -9,6 +9,7 @@
 mod api;
 mod bench;
 mod book;
+mod cases;
 mod circles;
 mod contract;
 mod coverage;

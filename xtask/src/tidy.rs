@@ -10,7 +10,7 @@ use crate::dockerfile::dockerfile;
 use crate::language::language;
 use crate::sh::output;
 use crate::test_files::test_files;
-use crate::{contract, toolchain};
+use crate::{cases, contract, toolchain};
 
 /// Words that only adapters, the emulator, the facade and the command may say.
 const PROVIDERS: &[&str] = &[
@@ -49,6 +49,7 @@ pub(crate) fn tidy() -> Result<(), String> {
         "git",
         &["ls-files", "--cached", "--others", "--exclude-standard"],
     )?;
+    let mut sources = Vec::new();
     for path in files.lines() {
         if let Ok(text) = fs::read_to_string(path) {
             found.extend(file(path, &text));
@@ -58,8 +59,12 @@ pub(crate) fn tidy() -> Result<(), String> {
                     fs::exists(named).unwrap_or(false)
                 }));
             }
+            if path.ends_with(".rs") && !path.starts_with("xtask/") {
+                sources.push(text);
+            }
         }
     }
+    found.extend(cases::missing(sources.iter().map(String::as_str)));
     let ours = |path: &&str| path.starts_with("crates/providers/");
     let manifests = files.lines().filter(|path| path.ends_with("Cargo.toml"));
     for manifest in manifests.filter(|path| ours(path) || path.starts_with(contract::EXAMPLE)) {

@@ -326,6 +326,7 @@ macro_rules! clauses_of_2026_11 {
             answers::the_id_of_an_answer_is_returned,
             answers::every_piece_of_an_answer_is_returned,
             answers::a_tool_call_is_returned,
+            answers::arguments_under_an_unknown_name_are_not_lost,
             answers::thoughts_are_not_part_of_the_text,
             answers::an_answer_at_the_token_limit_is_truncated,
             answers::an_answer_without_text_is_empty,

@@ -4,8 +4,15 @@
 use std::collections::HashSet;
 
 use lmbatch_core::schemas::{FollowedReferences, SchemaRoot, resolve, subschemas};
-use lmbatch_core::{BatchClass, BatchCodec, RequestError, ResponseSchema, SchemaError};
+use lmbatch_core::{
+    BatchClass, BatchCodec, Json, JsonBuf, RequestError, ResponseSchema, SchemaError, Tool,
+};
 use serde_json::{Map, Value};
+
+mod contradiction;
+mod tools;
+
+use contradiction::contradiction;
 
 /// Number of valid schemas that are remembered. Most inputs have one; some have one for each
 /// request.
@@ -99,75 +106,121 @@ const ANNOTATIONS: [&str; 22] = [
 ];
 
 /// Checks that answers can be validated against a schema: it is an object of JSON Schema keywords,
-/// refers to nothing outside of itself, and compiles.
+/// refers to nothing outside of itself, admits at least one value, and compiles.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) with the position in the
-/// schema and the reason, such as an unknown `type`, a `$ref` without a target or a `pattern` that
-/// is no regular expression.
+/// schema and the reason, such as an unknown `type`, a `$ref` without a target, a `pattern` that
+/// is no regular expression or an `enum` without values.
 pub fn check_schema(schema: &ResponseSchema) -> Result<(), RequestError> {
-    if schema.schema.is_too_deep() {
-        return Err(refused("it is nested too deep"));
-    }
-    let value = schema.schema.to_value();
-    let Value::Object(members) = &value else {
-        let kind = match &value {
-            Value::Array(_) => "an array",
-            Value::Bool(_) => "a boolean, which does not describe an answer",
-            Value::String(_) => "a string",
-            Value::Number(_) => "a number",
-            _ => "null",
-        };
-        return Err(refused(&format!("it is {kind}, and not a JSON object")));
+    let refused = |why: String| {
+        RequestError::invalid_input(format!("the schema for answers cannot be used: {why}"))
     };
-    if let Some(place) = ResponseSchema::within(&value) {
-        return Err(refused(&format!(
-            "it is an envelope of a provider's API, which accepts any answer; give only the schema in it, at {place}, alone"
-        )));
-    }
-    if let Some(unknown) = unknown_keyword(members) {
-        return Err(refused(&format!(
-            "none of its members constrains a value, and {unknown:?} is no keyword of JSON Schema"
-        )));
-    }
-    references(&value, &value, "#")?;
-    // Endless recursion of references would exhaust the compiler.
-    SchemaRoot::new(&value).recursion(FollowedReferences::All)?;
-    compile(&value).map(drop).map_err(|why| refused(&why))
+    check(&schema.schema, "an answer").map_err(refused)
 }
 
-/// Refuses references out of the schema, used or not: no provider follows them.
-fn references(schema: &Value, root: &Value, at: &str) -> Result<(), RequestError> {
+/// Checks a schema and returns the reason why it cannot be used. `what` is what it describes.
+fn check(schema: &JsonBuf, what: &str) -> Result<(), String> {
+    if schema.is_too_deep() {
+        return Err("it is nested too deep".to_owned());
+    }
+    let value = schema.to_value();
+    let Value::Object(members) = &value else {
+        let kind = match &value {
+            Value::Array(_) => "an array".to_owned(),
+            Value::Bool(_) => format!("a boolean, which does not describe {what}"),
+            Value::String(_) => "a string".to_owned(),
+            Value::Number(_) => "a number".to_owned(),
+            _ => "null".to_owned(),
+        };
+        return Err(format!("it is {kind}, and not a JSON object"));
+    };
+    if let Some(place) = ResponseSchema::within(&value) {
+        return Err(format!(
+            "it is an envelope of a provider's API, which accepts any answer; give only the schema in it, at {place}, alone"
+        ));
+    }
+    if let Some(unknown) = unknown_keyword(members) {
+        return Err(format!(
+            "none of its members constrains a value, and {unknown:?} is no keyword of JSON Schema"
+        ));
+    }
+    parts(&value, &value, "#", true)?;
+    // Endless recursion of references would exhaust the compiler.
+    let recursion = SchemaRoot::new(&value).recursion(FollowedReferences::All);
+    recursion.map_err(|error| {
+        let why = error.message().unwrap_or_default();
+        why.replacen("the schema for answers", "it", 1)
+    })?;
+    compile(&value).map(drop)
+}
+
+/// Checks each part of a schema: words that are no types or drafts, references out of the schema,
+/// used or not, since no provider follows them, and parts that no value fits. `is_asserted` is
+/// false within a part that a value must not fit, or need not.
+fn parts(schema: &Value, root: &Value, at: &str, is_asserted: bool) -> Result<(), String> {
     let Some(members) = schema.as_object() else {
         return Ok(());
     };
+    let short = |text: &str, most: usize| text.chars().take(most).collect::<String>();
     if let Some(word) = members.get("type").and_then(unknown_type) {
-        let shown: String = word.chars().take(LONGEST_WORD).collect();
-        return Err(refused(&format!(
+        let shown = short(word, LONGEST_WORD);
+        return Err(format!(
             "at {at}/type: {shown:?} is no type of JSON Schema; the types are {}",
             TYPES.join(", ")
-        )));
+        ));
+    }
+    if let Some(Value::String(draft)) = members.get("$schema")
+        && !is_draft(draft)
+    {
+        let shown = short(draft, LONGEST_REFERENCE);
+        return Err(format!(
+            "at {at}/$schema: {shown:?} is no known draft of JSON Schema; leave it out, or write https://json-schema.org/draft/2020-12/schema"
+        ));
     }
     for keyword in ["$ref", "$dynamicRef", "$recursiveRef"] {
         let Some(Value::String(reference)) = members.get(keyword) else {
             continue;
         };
-        let shown: String = reference.chars().take(LONGEST_REFERENCE).collect();
-        if !reference.starts_with('#') {
-            return Err(refused(&format!(
+        if resolve(root, reference).is_some() {
+            continue;
+        }
+        let shown = short(reference, LONGEST_REFERENCE);
+        return Err(match reference.starts_with('#') {
+            false => format!(
                 "at {at}/{keyword}: {shown:?} refers outside of the schema; only references within it, which begin with #, are followed"
-            )));
-        }
-        if resolve(root, reference).is_none() {
-            return Err(refused(&format!(
-                "at {at}/{keyword}: {shown:?} refers to a part that is not in the schema"
-            )));
-        }
+            ),
+            true => {
+                format!("at {at}/{keyword}: {shown:?} refers to a part that is not in the schema")
+            }
+        });
+    }
+    if is_asserted && let Some((keyword, why)) = contradiction(members) {
+        return Err(format!("at {at}/{keyword}: {why}"));
     }
     for (place, inner) in subschemas(members) {
-        references(inner, root, &format!("{at}{place}"))?;
+        let is_asserted = is_asserted && place != "/not" && place != "/if";
+        parts(inner, root, &format!("{at}{place}"), is_asserted)?;
     }
     Ok(())
+}
+
+/// Returns whether an address names a draft of JSON Schema: 3 to 7, 2019-09 or 2020-12.
+fn is_draft(written: &str) -> bool {
+    let rest = written
+        .strip_prefix("https://")
+        .or_else(|| written.strip_prefix("http://"));
+    let rest = rest.unwrap_or(written).trim_end_matches('#');
+    let rest = rest.strip_prefix("json-schema.org/").unwrap_or_default();
+    let rest = rest.strip_suffix("/schema").unwrap_or_default();
+    let drafts = [
+        "draft-04",
+        "draft-06",
+        "draft-07",
+        "draft/2019-09",
+        "draft/2020-12",
+    ];
+    drafts.contains(&rest)
 }
 
 /// Returns a word of a `type` that is no type of JSON Schema.
@@ -178,10 +231,6 @@ fn unknown_type(types: &Value) -> Option<&str> {
     };
     let mut words = words.iter().filter_map(Value::as_str);
     words.find(|word| !TYPES.contains(word))
-}
-
-fn refused(why: &str) -> RequestError {
-    RequestError::invalid_input(format!("the schema for answers cannot be used: {why}"))
 }
 
 /// Returns a member that is no keyword, if the schema accepts any value.
@@ -229,6 +278,8 @@ pub(crate) fn misfit(_: &Compiled, _: &Value) -> Option<SchemaError> {
 pub(crate) struct Schemas {
     last: Option<(ResponseSchema, BatchClass)>,
     good: HashSet<Box<str>>,
+    last_tools: Option<(Vec<Tool>, BatchClass)>,
+    good_lists: HashSet<Box<str>>,
     notes: Vec<String>,
     more: u64,
 }
@@ -239,16 +290,35 @@ impl Schemas {
         if self.last.as_ref().is_some_and(|(last, _)| last == schema) {
             return Ok(());
         }
-        let text = schema.schema.as_str();
-        if self.good.contains(text) {
+        once(&mut self.good, schema.schema.as_str(), |_| {
+            check_schema(schema)
+        })
+    }
+
+    /// Checks the parameters of tools, unless they are known to be valid.
+    pub(crate) fn check_tools(
+        &mut self,
+        codec: &dyn BatchCodec,
+        class: &BatchClass,
+        tools: &[Tool],
+    ) -> Result<(), RequestError> {
+        let is_last = |(last, of): &(Vec<Tool>, BatchClass)| last == tools && of == class;
+        if tools.is_empty() || self.last_tools.as_ref().is_some_and(is_last) {
             return Ok(());
         }
-        check_schema(schema)?;
-        if self.good.len() >= REMEMBERED {
-            self.good.clear();
+        for tool in tools {
+            tools::check(&tool.name, &tool.parameters)?;
+            codec.check_tool(class, tool)?;
         }
-        self.good.insert(text.into());
+        self.last_tools = Some((tools.to_vec(), class.clone()));
         Ok(())
+    }
+
+    /// Checks the tools in a body of the caller's own, where the place of their schemas is known.
+    pub(crate) fn check_body(&mut self, body: Json<'_>) -> Result<(), RequestError> {
+        tools::each_in_body(body.as_str(), |list| {
+            once(&mut self.good_lists, list, tools::check_list)
+        })
     }
 
     /// Keeps the changes that the provider's adapter makes to a schema when it is sent.
@@ -283,6 +353,23 @@ impl Schemas {
         }
         self.notes
     }
+}
+
+/// Runs the check of a text, unless the text is known to be valid.
+fn once(
+    good: &mut HashSet<Box<str>>,
+    text: &str,
+    check: impl FnOnce(&str) -> Result<(), RequestError>,
+) -> Result<(), RequestError> {
+    if good.contains(text) {
+        return Ok(());
+    }
+    check(text)?;
+    if good.len() >= REMEMBERED {
+        good.clear();
+    }
+    good.insert(text.into());
+    Ok(())
 }
 
 #[cfg(test)]
@@ -424,6 +511,9 @@ mod tests {
             json!({"enum": [{"$ref": "https://schemas.test"}, {"schema": {}}]}),
             json!({"type": "object", "properties": {"$ref": {"type": "string"}}, "default": {"$ref": "x"}}),
             json!({"type": "string", "format": "of-our-own"}),
+            json!({"$id": "https://x.test/s.json", "type": "object", "properties": {"a": {"$ref": "https://x.test/s.json#/$defs/a"}}, "$defs": {"a": {"type": "string"}}}),
+            json!({"type": "object", "properties": {"a": {"not": {"enum": []}}}}),
+            json!({"type": "object", "properties": {"a": {"type": ["string", "null"], "enum": [null, "x"]}}}),
         ] {
             assert_eq!(refusal(&schema), None, "{schema}");
         }

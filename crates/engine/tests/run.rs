@@ -261,6 +261,45 @@ async fn missing_duplicate_foreign_and_malformed_rows_affect_no_other_request() 
     assert_eq!(outcomes["d"].as_result().unwrap().text(), "the answer");
 }
 
+/// Rows that a provider or a proxy put on one line, or behind marks, are each the outcome of their request.
+#[tokio::test]
+async fn rows_that_are_not_on_lines_of_their_own_are_read() {
+    let rows = ["a", "b", "c"].map(|id| format!("{{\"id\":\"{id}\",\"text\":\"of {id}\"}}"));
+    let [a, b, c] = &rows;
+    for text in [
+        format!("{a}{b}{c}"),
+        format!("{a}{b}{c}\n"),
+        format!("{a} {b}\n{c}\n"),
+        format!("{a}\n\u{feff}{b}\n\u{feff}{c}\n"),
+        format!("\u{1e}{a}\n\u{1e}{b}\n\u{1e}{c}\n"),
+        format!("[{a},{b},{c}]"),
+        format!("[\n{a},\n{b},\n{c}\n]\n"),
+        format!("[ {a} ]\n[{b}]\n{c}\n"),
+        format!("data: {a}\n\ndata: {b}\n\ndata: {c}\n\n"),
+        format!("{a}{b}\n{c}{{\"id\":\"c\",\"text\":\"cu"),
+    ] {
+        let World { provider, invoker } = world(Script {
+            ..Script::default()
+        });
+        let handle = invoker
+            .batch()
+            .create([("a", "1"), ("b", "2"), ("c", "3")])
+            .await
+            .unwrap();
+        drop(provider);
+        let World { invoker, .. } = world(Script {
+            rows: Some(text.clone().into()),
+            ..Script::default()
+        });
+        let invoker = invoker.on_doubt(lmbatch_engine::OnDoubt::Abandon);
+        let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
+        for id in ["a", "b", "c"] {
+            let found = outcomes[id].as_result().map(|output| output.text());
+            assert_eq!(found.unwrap(), format!("of {id}"), "{text}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_batch_that_failed_is_one_error_for_each_request() {
     let World { invoker, .. } = world(Script {

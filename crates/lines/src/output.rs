@@ -287,7 +287,7 @@ pub fn write_item(item: &ItemView<'_>, out: &mut Vec<u8>) {
             json.write(out);
             out.push(b'}');
         }
-        ItemView::Other(json) => {
+        ItemView::Other(json) | ItemView::UnreadCall(json) => {
             out.extend_from_slice(b"{\"type\":\"other\",\"value\":");
             json.write(out);
             out.push(b'}');

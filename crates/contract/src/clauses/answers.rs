@@ -169,6 +169,76 @@ pub async fn a_tool_call_is_returned(kit: &Kit) {
     }
 }
 
+/// A tool call whose arguments stand under an unknown name is never returned as a call without arguments: it is an
+/// unreadable call, or an error of its request. A provider without tool calls is exempt.
+pub async fn arguments_under_an_unknown_name_are_not_lost(kit: &Kit) {
+    let call = Piece::ToolCall {
+        id: "canary1Id".to_owned(),
+        name: "weather".to_owned(),
+        arguments: json!({"city": "arguments-canary"}),
+    };
+    let answer = FullAnswer {
+        pieces: vec![call],
+        end: End::ToolUse,
+        ..FullAnswer::default()
+    };
+    let open = kit.open_three().await;
+    let Some((part, row)) = open.full(0, &FullRow::Answer(answer)) else {
+        return assert_eq!(plain(kit).await.0.tool_calls().count(), 0);
+    };
+    let mut row: Value = serde_json::from_slice(&row).expect("a row is JSON");
+    assert!(
+        rename_member_of(&mut row, "arguments-canary"),
+        "the arguments are not in the row"
+    );
+    let row = row.to_string().into_bytes();
+    match first(&open, (part, row)).await {
+        Outcome::Errored(error) => assert!(!error.is_retryable(), "it was paid for: {error}"),
+        Outcome::Succeeded { value, problem } => {
+            let mut calls = value.tool_calls();
+            let is_whole = calls.any(|call| call.arguments.as_str().contains("arguments-canary"));
+            assert!(
+                is_whole || problem.is_some(),
+                "the call has no arguments, and the answer no problem: {:?}",
+                value.items
+            );
+        }
+        other => panic!("an answer became {}", other.status()),
+    }
+}
+
+/// Renames the member of an object that holds a text: as a text, or as JSON that contains it. Returns whether there is
+/// one.
+fn rename_member_of(value: &mut Value, text: &str) -> bool {
+    match value {
+        Value::Object(members) => {
+            let is_arguments = |member: &Value| match member {
+                Value::Object(arguments) => arguments.values().any(|value| *value == *text),
+                Value::String(written) => written.contains(text) && written.contains('{'),
+                _ => false,
+            };
+            let mut found = members.iter().filter(|(_, member)| is_arguments(member));
+            if let Some(name) = found.next().map(|(name, _)| name.clone()) {
+                let renamed = std::mem::take(members).into_iter().map(|(key, member)| {
+                    let key = if key == name {
+                        "contract_unknown".to_owned()
+                    } else {
+                        key
+                    };
+                    (key, member)
+                });
+                *members = renamed.collect();
+                return true;
+            }
+            members
+                .values_mut()
+                .any(|member| rename_member_of(member, text))
+        }
+        Value::Array(list) => list.iter_mut().any(|item| rename_member_of(item, text)),
+        _ => false,
+    }
+}
+
 /// Thoughts of the model are returned as thinking items and are not part of the text. An adapter for a provider that
 /// returns no thoughts refuses thinking options.
 pub async fn thoughts_are_not_part_of_the_text(kit: &Kit) {

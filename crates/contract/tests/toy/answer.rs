@@ -42,8 +42,9 @@ struct Call<'a> {
     id: Text<'a>,
     #[serde(borrow)]
     name: Text<'a>,
+    /// `None` where the arguments stand under an unknown name, as far as Acme's API can tell.
     #[serde(borrow)]
-    arguments: &'a RawValue,
+    arguments: Option<&'a RawValue>,
 }
 
 /// Reads an answer that is a plain string.
@@ -95,6 +96,15 @@ pub(crate) fn read<'a>(answer: JsonView<'a>, breaks: &str) -> OutcomeView<'a> {
                 _ => ItemView::Refusal(words),
             });
         }
+        let is_lost = breaks == "arguments under an unknown name are lost";
+        if part
+            .call
+            .as_ref()
+            .is_some_and(|call| call.arguments.is_none())
+            && !is_lost
+        {
+            return OutcomeView::Errored(FailureView::malformed());
+        }
         if let Some(call) = part
             .call
             .filter(|_| breaks != "tool calls of answers are lost")
@@ -105,7 +115,7 @@ pub(crate) fn read<'a>(answer: JsonView<'a>, breaks: &str) -> OutcomeView<'a> {
                     _ => call.id.decode(),
                 },
                 name: call.name,
-                arguments: match json(call.arguments) {
+                arguments: match call.arguments.and_then(json) {
                     _ if breaks == "arguments of received tool calls are lost" => {
                         Arguments::Quoted(Text::Plain("{}"))
                     }

@@ -251,6 +251,11 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "a_tool_call_is_returned",
     ),
     (
+        "a call with arguments under an unknown name is a call without arguments",
+        "arguments under an unknown name are lost",
+        "arguments_under_an_unknown_name_are_not_lost",
+    ),
+    (
         "a thought is returned as text",
         "a thought is returned as text",
         "thoughts_are_not_part_of_the_text",

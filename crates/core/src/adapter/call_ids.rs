@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::{
-    AttachmentView, ContentView, GenerateView, MessageView, Role, SourceView, ToolCallView,
-    ToolResultView,
+    AttachmentView, ContentView, GenerateView, MessageView, RequestError, Role, SourceView,
+    ToolCallView, ToolResultView,
 };
 
 /// Rule of a provider for the ids of tool calls.
@@ -55,6 +55,58 @@ impl CallIdRule {
         out + suffix
     }
 }
+
+/// Refuses a conversation in which a tool result answers no earlier call, or a call has no result later on, for the
+/// providers that document that they refuse it. `service` is the provider's name in the error.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) that names the id.
+pub fn check_call_pairs(service: &str, messages: &[MessageView<'_>]) -> Result<(), RequestError> {
+    let refuse = |what: &str, id: &str, hint: &str| {
+        let id: String = id.chars().take(LONGEST_ID).collect();
+        Err(RequestError::invalid_input(format!(
+            "{service}: {what} {id:?}: {hint}"
+        )))
+    };
+    // Calls that wait for a result, in order; providers without ids let calls share one.
+    let mut waiting: Vec<Cow<'_, str>> = Vec::new();
+    let mut called: HashSet<Cow<'_, str>> = HashSet::new();
+    for content in messages.iter().flat_map(|message| &message.contents) {
+        match content {
+            ContentView::ToolCall(call) => {
+                called.insert(id_of(call));
+                waiting.push(id_of(call));
+            }
+            ContentView::ToolResult(result) => {
+                let id = result.id.decode();
+                if !called.contains(&id) {
+                    let hint = "put the call before its result";
+                    return refuse(
+                        "no tool call before it has the id of the tool result",
+                        &id,
+                        hint,
+                    );
+                }
+                let Some(at) = waiting.iter().position(|waiting| *waiting == id) else {
+                    let hint = "give one result for each call";
+                    return refuse("a second tool result answers the tool call", &id, hint);
+                };
+                waiting.remove(at);
+            }
+            _ => {}
+        }
+    }
+    match waiting.first() {
+        None => Ok(()),
+        Some(id) => {
+            let hint = "add its result, or leave the call out";
+            refuse("no tool result answers the tool call", id, hint)
+        }
+    }
+}
+
+/// Longest id, in characters, that an error quotes.
+const LONGEST_ID: usize = 80;
 
 /// Ids that replace those of the tool calls of one request.
 ///
@@ -350,6 +402,47 @@ mod tests {
             assert_eq!(shown(&applied), expected, "{turns}");
             let again = CallIds::of(&applied.messages, NINE);
             assert_eq!(shown(&again.apply(&applied).unwrap()), expected, "{turns}");
+        }
+    }
+
+    #[test]
+    fn calls_and_results_belong_together() {
+        for (turns, refused) in [
+            ("u a u", None),
+            ("u a/x u/x", None),
+            ("u a/x,y u/y,x", None),
+            ("u a/f,f u/f,f", None),
+            ("u a/f u/f a/f u/f", None),
+            ("u a/x u a/y u/x,y", None),
+            (
+                "u/x",
+                Some("no tool call before it has the id of the tool result \"x\""),
+            ),
+            ("u u/x a/x", Some("no tool call before it")),
+            (
+                "u a/x u/y",
+                Some("no tool call before it has the id of the tool result \"y\""),
+            ),
+            (
+                "u a/x u/x,x",
+                Some("a second tool result answers the tool call \"x\""),
+            ),
+            ("u a/x", Some("no tool result answers the tool call \"x\"")),
+            (
+                "u a/x,y u/x",
+                Some("no tool result answers the tool call \"y\""),
+            ),
+            (
+                "u a/f u/f a/f u",
+                Some("no tool result answers the tool call \"f\""),
+            ),
+        ] {
+            let found = check_call_pairs("acme", &view(turns).messages).err();
+            let message = found.as_ref().and_then(RequestError::message);
+            match refused {
+                None => assert_eq!(message, None, "{turns}"),
+                Some(words) => assert!(message.unwrap().contains(words), "{turns}: {message:?}"),
+            }
         }
     }
 

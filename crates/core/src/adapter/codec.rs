@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     BatchClass, Capabilities, FailureView, FollowUp, Frame, JsonView, Label, Limits, OutcomeView,
     ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, ResultRow, RowError,
-    RowView, ScannedRow, Text, TokenBounds, Verdict, WireId, readable_id,
+    RowView, ScannedRow, Text, TokenBounds, Tool, Verdict, WireId, readable_id,
 };
 
 /// Translation between lmbatch's types and a provider's JSON. Pure: no I/O and no clock.
@@ -89,6 +89,26 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<String>, RequestError> {
         let _ = (class, schema);
         Ok(Vec::new())
+    }
+
+    /// Checks that the provider accepts the parameters of a tool, beyond what every provider demands: they are a
+    /// JSON Schema of an object. The engine calls this once for each tool of an input, before anything is sent. By
+    /// default every tool is accepted.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) with the name of the tool and the place in its
+    /// schema, such as a [strict](Tool::strict) tool with parameters that the provider cannot enforce.
+    fn check_tool(&self, class: &BatchClass, tool: &Tool) -> Result<(), RequestError> {
+        let _ = (class, tool);
+        Ok(())
+    }
+
+    /// Returns a sentence about content of a request that is sent at another place than the caller gave it, such
+    /// as a system message within the conversation; `None` by default. The caller sees it, with the position of
+    /// the request, before anything is sent.
+    fn request_note(&self, request: &RequestView<'_>) -> Option<&'static str> {
+        let _ = request;
+        None
     }
 
     /// Appends the bytes before the body in the batch line of a request, such as `{"custom_id":"a","body":`.
@@ -176,7 +196,7 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
         Ok(RowView {
             id: opened.id,
             outcome: match opened.content {
-                RowContent::Answer(answer) => self.answer(answer).with_checked_calls(),
+                RowContent::Answer(answer) => self.answer(answer).checked(),
                 RowContent::Ended(outcome) => outcome,
             },
         })

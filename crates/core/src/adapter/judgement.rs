@@ -99,19 +99,36 @@ impl OutputView<'_> {
 }
 
 impl OutcomeView<'_> {
-    /// Adds a problem for tool calls whose arguments are not a JSON object, where the answer has no other
-    /// problem.
-    pub(crate) fn with_checked_calls(mut self) -> Self {
+    /// Adds what an adapter may have left out: the reason for which an answer ended as one of lmbatch's own, where
+    /// the provider's word is known; the problem of that reason; and the problem of tool calls that cannot be
+    /// executed. A problem that the adapter has found stays.
+    pub(crate) fn checked(mut self) -> Self {
         if let Self::Succeeded(output) = &mut self {
-            let is_bad = |item: &ItemView<'_>| match item {
-                ItemView::ToolCall(call) => !call.arguments.is_usable(),
-                _ => false,
-            };
-            if output.problem.is_none() && output.items.iter().any(is_bad) {
-                output.problem = Some(Problem::InvalidArguments);
+            if let FinishReason::Other(word) = &output.finish_reason {
+                output.finish_reason = FinishReason::of_provider(word);
             }
+            output.problem = output
+                .problem
+                .or_else(|| output.finish_reason.problem())
+                .or_else(|| output.problem_of_calls());
         }
         self
+    }
+}
+
+impl OutputView<'_> {
+    /// Returns the problem of tool calls that cannot be executed.
+    fn problem_of_calls(&self) -> Option<Problem> {
+        let is_unread = |item: &ItemView<'_>| matches!(item, ItemView::UnreadCall(_));
+        let is_bad = |item: &ItemView<'_>| match item {
+            ItemView::ToolCall(call) => !call.arguments.is_usable(),
+            _ => false,
+        };
+        match () {
+            () if self.items.iter().any(is_unread) => Some(Problem::Unrecognized),
+            () if self.items.iter().any(is_bad) => Some(Problem::InvalidArguments),
+            () => None,
+        }
     }
 }
 
@@ -202,6 +219,69 @@ mod tests {
         }
         assert!(!Member::default().holds_object());
         assert!(!Member::default().has_content(&non_content));
+    }
+
+    #[test]
+    fn what_an_adapter_leaves_out_of_an_answer_is_added() {
+        let output = |word: &str, items, problem| {
+            OutcomeView::Succeeded(OutputView {
+                items,
+                finish_reason: FinishReason::Other(word.to_owned()),
+                usage: None,
+                model: None,
+                response_id: None,
+                problem,
+            })
+        };
+        let text = || ItemView::Text(Text::Plain("x"));
+        let unread = || ItemView::UnreadCall(Json::new("{}").unwrap());
+        for (word, items, problem, reason, expected) in [
+            (
+                "length",
+                vec![text()],
+                None,
+                FinishReason::Length,
+                Some(Problem::Truncated),
+            ),
+            (
+                "SAFETY",
+                vec![text()],
+                None,
+                FinishReason::ContentFilter,
+                Some(Problem::ContentFilter),
+            ),
+            ("end_turn", vec![text()], None, FinishReason::Stop, None),
+            (
+                "stop",
+                vec![text(), unread()],
+                None,
+                FinishReason::Stop,
+                Some(Problem::Unrecognized),
+            ),
+            (
+                "odd",
+                vec![text()],
+                None,
+                FinishReason::Other("odd".into()),
+                Some(Problem::Unrecognized),
+            ),
+            (
+                "odd",
+                vec![],
+                Some(Problem::Empty),
+                FinishReason::Other("odd".into()),
+                Some(Problem::Empty),
+            ),
+        ] {
+            let OutcomeView::Succeeded(found) = output(word, items, problem).checked() else {
+                panic!("an answer stays an answer")
+            };
+            assert_eq!(
+                (found.finish_reason, found.problem),
+                (reason, expected),
+                "{word}"
+            );
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub(crate) mod chars;
 pub(crate) mod codec;
 pub(crate) mod exact;
 pub(crate) mod factory;
+pub(crate) mod finish_words;
 pub(crate) mod follow_up;
 pub(crate) mod intent;
 pub(crate) mod json;
@@ -27,6 +28,7 @@ pub mod schemas;
 pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod tool_names;
+pub(crate) mod unread_calls;
 pub(crate) mod view;
 pub(crate) mod write;
 
@@ -35,7 +37,7 @@ pub use batch::{
     RemoteObject, Shard, ShardBody, Staged, Upload,
 };
 pub use bounds::{BoundRules, TokenBounds};
-pub use call_ids::{CallIdRule, CallIds};
+pub use call_ids::{CallIdRule, CallIds, check_call_pairs};
 pub use capabilities::{BatchClass, Capabilities, CreateProof, Frame, Limits, WireIdRule};
 pub use chars::is_unsafe;
 pub use codec::{BatchCodec, OpenedRow, RowContent};

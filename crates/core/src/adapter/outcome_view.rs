@@ -105,8 +105,8 @@ impl<'a> OutputView<'a> {
     }
 
     /// Creates an answer of several items, with the problem that the items and the finish reason show. Where
-    /// an answer with the reason `Stop` refuses or calls a tool, its finish reason changes to match. Usage,
-    /// model and id are not set.
+    /// an answer with the reason `Stop` refuses or calls a tool, its finish reason changes to match. An end for an
+    /// unknown reason is the problem [`Unrecognized`](Problem::Unrecognized). Usage, model and id are not set.
     ///
     /// ```
     /// use lmbatch_core::{FinishReason, ItemView, OutputView, Problem};
@@ -114,24 +114,38 @@ impl<'a> OutputView<'a> {
     /// assert_eq!((refused.finish_reason, refused.problem), (FinishReason::Refusal, Some(Problem::Refused)));
     /// ```
     pub fn from_items(items: Vec<ItemView<'a>>, finish_reason: FinishReason) -> Self {
+        Self::judged_with(items, finish_reason, |_| false)
+    }
+
+    /// Creates an answer as [`judged`](Self::from_items) does, where `is_content` says which of the items of other kinds
+    /// are content in themselves, such as an image that the provider's own tool made.
+    pub fn judged_with(
+        items: Vec<ItemView<'a>>,
+        finish_reason: FinishReason,
+        is_content: impl Fn(&ItemView<'a>) -> bool,
+    ) -> Self {
         let has = |test: fn(&ItemView<'_>) -> bool| items.iter().any(test);
         let has_refusal = has(|item| matches!(item, ItemView::Refusal(_)));
         let has_call = has(|item| matches!(item, ItemView::ToolCall(_)));
-        let has_content = has(|item| match item {
+        let has_content = items.iter().any(|item| match item {
             ItemView::Text(text) => !text.is_empty(),
             ItemView::ToolCall(_) | ItemView::Attachment(_) => true,
-            _ => false,
+            other => is_content(other),
         });
         let has_other = has(|item| matches!(item, ItemView::Other(_)));
+        let has_unread_call = has(|item| matches!(item, ItemView::UnreadCall(_)));
         let finish_reason = match finish_reason {
             FinishReason::Stop if has_refusal => FinishReason::Refusal,
             FinishReason::Stop if has_call => FinishReason::ToolUse,
+            FinishReason::Other(word) => FinishReason::of_provider(&word),
             other => other,
         };
-        let problem = match finish_reason {
-            FinishReason::Length | FinishReason::Paused => Some(Problem::Truncated),
-            FinishReason::ContentFilter => Some(Problem::ContentFilter),
-            FinishReason::Refusal => Some(Problem::Refused),
+        let problem = match (finish_reason.problem(), &finish_reason) {
+            (Some(Problem::Unrecognized), FinishReason::Other(_)) if items.is_empty() => {
+                Some(Problem::Empty)
+            }
+            (Some(problem), _) => Some(problem),
+            _ if has_unread_call => Some(Problem::Unrecognized),
             _ if has_content => None,
             _ if has_other => Some(Problem::Unrecognized),
             _ => Some(Problem::Empty),
@@ -172,6 +186,9 @@ pub enum ItemView<'a> {
         /// The provider's JSON, unchanged.
         value: Json<'a>,
     },
+    /// A tool call that cannot be read, such as one whose arguments stand under an unknown name, as the provider's
+    /// JSON. An answer with one has a problem, whatever else it holds; in outcomes it is an item of type other.
+    UnreadCall(Json<'a>),
     /// Any other item, as the provider's JSON.
     Other(Json<'a>),
 }
@@ -235,6 +252,7 @@ mod tests {
         let thought = || ItemView::Thinking(ThinkingView::default());
         let other = || ItemView::Other(Json::new("{}").unwrap());
         let refusal = || ItemView::Refusal("no".into());
+        let unread = || ItemView::UnreadCall(Json::new("{}").unwrap());
         for (items, reason, finish, problem) in [
             (vec![thought(), text("x")], Stop, Stop, None),
             (vec![text("x"), call()], Stop, ToolUse, None),
@@ -257,8 +275,33 @@ mod tests {
                 vec![text("x")],
                 Other("new".into()),
                 Other("new".into()),
-                None,
+                Some(Problem::Unrecognized),
             ),
+            (
+                vec![text("x")],
+                Other("MAX_TOKENS".into()),
+                Length,
+                Some(Problem::Truncated),
+            ),
+            (
+                vec![text("x")],
+                Other("time_limit".into()),
+                Other("time_limit".into()),
+                Some(Problem::Truncated),
+            ),
+            (
+                Vec::new(),
+                Other("new".into()),
+                Other("new".into()),
+                Some(Problem::Empty),
+            ),
+            (
+                vec![text("x"), call(), unread()],
+                Stop,
+                ToolUse,
+                Some(Problem::Unrecognized),
+            ),
+            (vec![unread()], Length, Length, Some(Problem::Truncated)),
             (Vec::new(), Stop, Stop, Some(Problem::Empty)),
         ] {
             let shown = format!("{items:?} {reason:?}");

@@ -294,6 +294,8 @@ impl Hints<'_> {
                         "has a file name of type {said}, and its bytes are text"
                     ))
                 }
+                // Markup of Rich Text Format, which not every provider reads.
+                (None, _) if head.starts_with(b"{\\rtf") => Ok(Chosen::Known("application/rtf")),
                 (None, _) => Ok(Chosen::Known("text/plain")),
             };
         }
@@ -360,6 +362,7 @@ mod tests {
     const XLS: &str = "application/vnd.ms-excel";
     const PPT: &str = "application/vnd.ms-powerpoint";
     const DOC: &str = "application/msword";
+    const RTF: &[u8] = b"{\\rtf1\\ansi Hello.}";
     const NOISE: &[u8] = b"\x01\x02\xff\xfe\xc3\x28\0\0\0\0\0\0\0\0";
     const WORDS: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----";
     const DOCX: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
@@ -473,6 +476,10 @@ mod tests {
             (Document, WORDS, "", "a.csv", Ok("text/csv")),
             (Document, WORDS, "", "a.pdf", Err("its bytes are text")),
             (Document, WORDS, "text/x-new", "", Ok("text/x-new")),
+            (Document, RTF, "", "", Ok("application/rtf")),
+            (Document, RTF, "", "a.rtf", Ok("application/rtf")),
+            (Document, RTF, "text/rtf", "", Ok("text/rtf")),
+            (Document, RTF, "text/plain", "", Ok("text/plain")),
             (Audio, FLAC, "audio/mpeg", "", Ok("audio/flac")),
             (Audio, FLAC, "", "a.mp3", Ok("audio/flac")),
             (Audio, NOISE, "audio/mp3", "", Ok("audio/mp3")),

@@ -99,7 +99,8 @@ pub fn subschemas(members: &Map<String, Value>) -> Vec<(String, &Value)> {
 }
 
 /// Returns the schema that a reference points to within a document: `#`, `#/…` as a JSON pointer, or the name
-/// of an `$anchor`. `None` for a reference to another document or to a missing place.
+/// of an `$anchor`, each also after the document's own `$id`. `None` for a reference to another document or to a
+/// missing place.
 ///
 /// ```
 /// let root = serde_json::json!({"$defs": {"a b": {"type": "null"}}});
@@ -107,20 +108,39 @@ pub fn subschemas(members: &Map<String, Value>) -> Vec<(String, &Value)> {
 /// assert_eq!(found, Some(&root["$defs"]["a b"]));
 /// ```
 pub fn resolve<'r>(root: &'r Value, reference: &str) -> Option<&'r Value> {
-    let fragment = unescaped(reference.strip_prefix('#')?)?;
+    let fragment = unescaped(fragment_of(root, reference)?)?;
     if fragment.is_empty() || fragment.starts_with('/') {
         return root.pointer(&fragment);
     }
-    let mut open = vec![root];
-    while let Some(schema) = open.pop() {
+    anchored(root, &fragment, "").map(|(_, schema)| schema)
+}
+
+/// Returns the fragment of a reference into the document, without its `#`; `None` for another document.
+fn fragment_of<'f>(root: &Value, reference: &'f str) -> Option<&'f str> {
+    if let Some(fragment) = reference.strip_prefix('#') {
+        return Some(fragment);
+    }
+    let (document, fragment) = reference.split_once('#').unwrap_or((reference, ""));
+    let id = root.get("$id").or_else(|| root.get("id"))?.as_str()?;
+    let id = id.strip_suffix('#').unwrap_or(id);
+    // A relative reference names the last part of the path.
+    let last = id.rsplit('/').next().unwrap_or(id);
+    (!document.is_empty() && (document == id || document == last)).then_some(fragment)
+}
+
+/// Returns the schema with an `$anchor` and its place as a JSON pointer.
+fn anchored<'r>(schema: &'r Value, anchor: &str, at: &str) -> Option<(String, &'r Value)> {
+    let mut open = vec![(at.to_owned(), schema)];
+    while let Some((at, schema)) = open.pop() {
         let Some(members) = schema.as_object() else {
             continue;
         };
-        let is_named = |key| members.get(key).is_some_and(|name| *name == *fragment);
+        let is_named = |key| members.get(key).is_some_and(|name| *name == *anchor);
         if is_named("$anchor") || is_named("$dynamicAnchor") {
-            return Some(schema);
+            return Some((at, schema));
         }
-        open.extend(subschemas(members).into_iter().map(|(_, schema)| schema));
+        let within = subschemas(members).into_iter();
+        open.extend(within.map(|(place, schema)| (format!("{at}{place}"), schema)));
     }
     None
 }
@@ -201,6 +221,18 @@ impl<'r> SchemaRoot<'r> {
         })
     }
 
+    /// Returns a reference as a JSON pointer, such as `#/$defs/node` for the name of an anchor.
+    fn path(&self, reference: &str) -> Result<String, RequestError> {
+        let fragment = fragment_of(self.root, reference).unwrap_or_default();
+        if fragment.is_empty() || fragment.starts_with('/') {
+            return Ok(format!("#{fragment}"));
+        }
+        self.target(reference)?;
+        let name = unescaped(fragment).unwrap_or_default();
+        let found = anchored(self.root, &name, "#");
+        Ok(found.map(|(place, _)| place).unwrap_or_default())
+    }
+
     /// Returns the place of the first schema that contains itself, such as `#/$defs/node`.
     ///
     /// # Errors
@@ -259,13 +291,22 @@ impl<'r> SchemaRoot<'r> {
         let mut out = members.clone();
         if let Some(name) = reference(members) {
             let is_beside = |key: &String| !key.starts_with('$') && key != "definitions";
-            if !inline && !members.keys().any(is_beside) {
+            let has_beside = members.keys().any(is_beside);
+            // Providers follow paths, and are sent neither anchors nor ids.
+            let is_path = name == "#" || name.starts_with("#/");
+            if !inline && is_path && !has_beside {
                 return Ok(out);
             }
             let target = self.target(name)?;
             if !inline && self.is_recursive(target)? {
-                out.retain(|key, _| !is_beside(key));
-                notes.add("members next to a recursive $ref left out", "$ref", at);
+                if has_beside {
+                    out.retain(|key, _| !is_beside(key));
+                    notes.add("members next to a recursive $ref left out", "$ref", at);
+                }
+                if !is_path {
+                    out.insert("$ref".to_owned(), Value::String(self.path(name)?));
+                    notes.add("written as a path", "$ref", at);
+                }
                 return Ok(out);
             }
             out.remove("$ref");

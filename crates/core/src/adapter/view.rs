@@ -219,6 +219,20 @@ impl<'a> GenerateView<'a> {
         texts.retain(|text| !text.is_empty());
         Ok(texts)
     }
+
+    /// Returns whether a system message with text follows a message of another role. A provider that has one
+    /// place for system texts, before the conversation, cannot be sent it at its own place.
+    pub fn has_late_system(&self) -> bool {
+        let mut turns = self
+            .messages
+            .iter()
+            .skip_while(|turn| turn.role == Role::System);
+        let has_text = |content: &ContentView<'_>| match content {
+            ContentView::Text(text) => !text.is_empty(),
+            _ => true,
+        };
+        turns.any(|turn| turn.role == Role::System && turn.contents.iter().any(has_text))
+    }
 }
 
 /// One message of a conversation, borrowed.

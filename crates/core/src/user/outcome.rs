@@ -220,8 +220,8 @@ words! {
         Empty = "empty",
         /// The arguments of a tool call are not a JSON object. They are kept as the model wrote them.
         InvalidArguments = "invalid_arguments",
-        /// No part of the answer has a known shape, or its end is missing. The provider's JSON is kept in the
-        /// answer's items.
+        /// No part of the answer has a known shape, a tool call of it cannot be read, or it ended for an unknown
+        /// reason. The provider's JSON is kept in the answer's items.
         Unrecognized = "unrecognized",
     }
 }

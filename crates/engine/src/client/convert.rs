@@ -229,7 +229,9 @@ fn item(item: &ItemView<'_>) -> OutputItem {
             value: value.parse().unwrap_or_default(),
         },
         ItemView::Citation(json) => OutputItem::Citation(json.parse().unwrap_or_default()),
-        ItemView::Other(json) => OutputItem::Other(json.parse().unwrap_or_default()),
+        ItemView::Other(json) | ItemView::UnreadCall(json) => {
+            OutputItem::Other(json.parse().unwrap_or_default())
+        }
         other => OutputItem::Other(serde_json::Value::String(format!("{other:?}"))),
     }
 }

@@ -29,32 +29,33 @@ pub(crate) struct Drafted {
     pub(crate) schema_notes: Vec<String>,
     /// True if the answer to a request is checked against a schema.
     pub(crate) has_schema: bool,
-    /// Warning about declared media types that disagree with the bytes, if there are any.
+    /// Warning about what is sent otherwise than given: declared media types that disagree with the bytes, and content
+    /// at another position.
     pub(crate) warning: Option<String>,
 }
 
-/// Requests whose attachments have other media types than declared; they are sent under those of
-/// their bytes.
+/// Requests of which something is sent otherwise than given, and the first of them.
 #[derive(Default)]
-struct Disagreements {
+struct Deviations {
     count: u64,
     first: Option<(u64, String)>,
 }
 
-impl Disagreements {
-    fn note(&mut self, position: u64, disagreement: Option<String>) {
-        if let Some(why) = disagreement {
+impl Deviations {
+    fn note(&mut self, position: u64, why: Option<impl Into<String>>) {
+        if let Some(why) = why {
             self.count += 1;
-            self.first.get_or_insert((position, why));
+            self.first.get_or_insert_with(|| (position, why.into()));
         }
     }
 
-    fn warning(self, unit: &str) -> Option<String> {
+    /// Returns a warning; `what` says what several of the requests have in common.
+    fn warning(self, unit: &str, what: &str) -> Option<String> {
         let (position, why) = self.first?;
         Some(match self.count {
             1 => format!("{unit} {position}: {why}"),
             count => format!(
-                "{} have attachments of other media types than declared; the first is {unit} {position}: {why}",
+                "{} {what}; the first is {unit} {position}: {why}",
                 counted::requests(count)
             ),
         })
@@ -76,7 +77,10 @@ struct Draft<'scope, 'env> {
     bad: BadInput,
     /// Invalid requests with their positions and ids, until their source was asked whether to leave them out.
     refused: Vec<(u64, Option<String>, RequestError)>,
-    disagreements: Disagreements,
+    /// Requests whose attachments have other media types than declared; they are sent under those of their bytes.
+    disagreements: Deviations,
+    /// Requests with content at another position than given, such as system messages within a conversation.
+    moved: Deviations,
     seen: DuplicateFinder,
     schemas: Schemas,
     has_schema: bool,
@@ -113,7 +117,8 @@ pub(crate) fn draft(
             requests: 0,
             bad: BadInput::default(),
             refused: Vec::new(),
-            disagreements: Disagreements::default(),
+            disagreements: Deviations::default(),
+            moved: Deviations::default(),
             seen: DuplicateFinder::new(files.spool()),
             schemas: Schemas::default(),
             has_schema: false,
@@ -192,12 +197,17 @@ impl Draft<'_, '_> {
             self.schemas.check(schema)?;
             self.has_schema = true;
         }
+        if let RequestView::Raw(raw) = &entry.request {
+            self.schemas.check_body(raw.body)?;
+        }
         let number = self.class_of(&entry.request)?;
         let KnownClass { class, most } = &self.classes[number];
-        if let RequestView::Generate(generate) = &entry.request
-            && let Some(schema) = generate.schema
-        {
-            self.schemas.note(self.codec, class, schema)?;
+        if let RequestView::Generate(generate) = &entry.request {
+            self.schemas
+                .check_tools(self.codec, class, generate.tools)?;
+            if let Some(schema) = generate.schema {
+                self.schemas.note(self.codec, class, schema)?;
+            }
         }
         match self.ids {
             IdChoice::Ordinal => self.wire_id.set_ordinal(self.requests),
@@ -208,6 +218,8 @@ impl Draft<'_, '_> {
         self.codec
             .encode(class, &self.wire_id, &entry.request, out)?;
         let bytes = out.len() - start;
+        self.moved
+            .note(position, self.codec.request_note(&entry.request));
         if bytes as u64 > *most {
             return Err(RequestError::invalid_input(format!(
                 "it is {bytes} bytes as sent; the provider accepts {most}"
@@ -329,13 +341,20 @@ impl Draft<'_, '_> {
             return Err(PlanError::Input(self.bad));
         }
         let (shards, digest) = writer.finish()?;
+        let media = "have attachments of other media types than declared";
+        let moved = "have content that is sent at another position than given";
+        let warnings = [
+            self.disagreements.warning(unit, media),
+            self.moved.warning(unit, moved),
+        ];
+        let warnings: Vec<String> = warnings.into_iter().flatten().collect();
         Ok(Drafted {
             shards,
             requests: self.requests,
             digest,
             schema_notes: self.schemas.into_notes(),
             has_schema: self.has_schema,
-            warning: self.disagreements.warning(unit),
+            warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
         })
     }
 }

@@ -207,8 +207,8 @@ pub struct Checked {
     pub schema_notes: Vec<String>,
     /// True if the answer to a request is checked against a schema.
     pub has_schema: bool,
-    /// Warning about attachments whose bytes are not of their declared media types, in one
-    /// sentence.
+    /// Warning about what is sent otherwise than given, in one sentence: attachments whose bytes are
+    /// not of their declared media types, and system messages at another place.
     pub warning: Option<String>,
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod finished;
 pub(crate) mod id_map;
 pub(crate) mod locations;
 pub(crate) mod merge;
+pub(crate) mod pieces;
 pub(crate) mod reader;
 pub(crate) mod reading;
 pub(crate) mod row_cutter;

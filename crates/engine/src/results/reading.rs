@@ -16,7 +16,7 @@ use crate::results::finished::{CountMismatch, End, Index, RunResults};
 use crate::results::id_map::IdMap;
 use crate::results::locations::write_locations;
 use crate::results::row_cutter::RowCutter;
-use crate::results::scan::{is_truncated, scan};
+use crate::results::scan::{Line, is_truncated, scan};
 use crate::results::tally::Tally;
 use crate::spool::layout;
 use crate::spool::location_table::LocationTable;
@@ -340,15 +340,23 @@ impl Results {
         if row.is_some_and(|row| row.trim_ascii().is_empty()) {
             return Ok(());
         }
+        let line = row.map(|row| scan(self.provider.codec(), part, row, &mut self.rows));
+        let (row, scanned) = match (line, row) {
+            (Some(Line::Row(row, scanned)), _) => (row, scanned),
+            (Some(Line::Rows(pieces)), Some(line)) => {
+                for piece in pieces {
+                    let at = offset + piece.start as u64;
+                    self.note(part, segment, Some(&line[piece]), at)?;
+                }
+                return Ok(());
+            }
+            _ => {
+                self.tally.rows += 1;
+                self.tally.malformed += 1;
+                return Ok(());
+            }
+        };
         self.tally.rows += 1;
-        let Some(row) = row else {
-            self.tally.malformed += 1;
-            return Ok(());
-        };
-        let Some((row, scanned)) = scan(self.provider.codec(), part, row, &mut self.rows) else {
-            self.tally.malformed += 1;
-            return Ok(());
-        };
         let mut verdict = scanned.verdict;
         if self.reads_answers && verdict == Verdict::Succeeded {
             let read = self.provider.codec().decode(part, row);

@@ -96,10 +96,13 @@ impl RowCutter {
         row: &[u8],
         note: &mut impl FnMut(Option<&[u8]>, u64) -> Result<()>,
     ) -> Result<()> {
-        match row.strip_prefix(b"\xef\xbb\xbf") {
-            Some(rest) if self.at == 0 => note(Some(rest), 3),
-            _ => note(Some(row), self.at),
+        // A byte order mark stands before each of several files that were joined, and a record separator before each
+        // row of a JSON text sequence (RFC 7464).
+        let mut rest = row;
+        while let [b'\xef', b'\xbb', b'\xbf', after @ ..] | [b'\x1e', after @ ..] = rest {
+            rest = after;
         }
+        note(Some(rest), self.at + (row.len() - rest.len()) as u64)
     }
 }
 
@@ -136,6 +139,20 @@ mod tests {
                 (Some("cc".to_owned()), 11),
                 (Some("d".to_owned()), 14),
             ];
+            assert_eq!(
+                rows(text.as_bytes(), step, 100),
+                expected,
+                "pieces of {step}"
+            );
+        }
+    }
+
+    #[test]
+    fn marks_before_any_row_are_left_out() {
+        let text = "a\n\u{feff}b\n\u{1e}c\n\u{feff}\u{1e}d\n\u{1e}";
+        for step in 1..=text.len() {
+            let expected = [("a", 0), ("b", 5), ("c", 8), ("d", 14), ("", 17)]
+                .map(|(row, at)| (Some(row.to_owned()), at));
             assert_eq!(
                 rows(text.as_bytes(), step, 100),
                 expected,

@@ -1,8 +1,22 @@
 //! Scans rows of results for their request and their verdict.
 
-use lmbatch_core::{BatchCodec, ResultPart, ResultRow, RowReader, ScannedRow};
+use std::ops::Range;
 
-/// Scans a row and returns it with lone surrogate escapes replaced; `None` where it cannot be read.
+use lmbatch_core::{BatchCodec, JsonView, ResultPart, ResultRow, RowReader, ScannedRow};
+
+use crate::results::pieces::pieces;
+
+/// Line of results, scanned.
+pub(crate) enum Line<'a> {
+    /// One row, with lone surrogate escapes replaced.
+    Row(ResultRow<'a>, ScannedRow<'a>),
+    /// Several rows, or one among other bytes, as ranges of the line. Each is scanned on its own.
+    Rows(Vec<Range<usize>>),
+    /// A row that cannot be read.
+    Unreadable,
+}
+
+/// Scans a line of results.
 ///
 /// An id with a lone surrogate is left out: with U+FFFD in its place it could equal the id of
 /// another row.
@@ -11,8 +25,26 @@ pub(crate) fn scan<'a>(
     part: &ResultPart,
     raw: &'a [u8],
     rows: &'a mut RowReader,
-) -> Option<(ResultRow<'a>, ScannedRow<'a>)> {
+) -> Line<'a> {
     let row = rows.read(raw);
+    if !row.value().is_some_and(JsonView::is_object) {
+        let pieces = pieces(raw);
+        if pieces != [0..raw.len()] {
+            return Line::Rows(pieces);
+        }
+    }
+    match scan_row(codec, part, raw, row) {
+        Some(scanned) => Line::Row(row, scanned),
+        None => Line::Unreadable,
+    }
+}
+
+fn scan_row<'a>(
+    codec: &dyn BatchCodec,
+    part: &ResultPart,
+    raw: &[u8],
+    row: ResultRow<'a>,
+) -> Option<ScannedRow<'a>> {
     let mut scanned = codec.scan(part, row).ok()?;
     if row.replaced() > 0 && scanned.id.is_some() {
         let other = replaced_otherwise(raw, row.as_bytes());
@@ -22,7 +54,7 @@ pub(crate) fn scan<'a>(
             scanned.id = None;
         }
     }
-    Some((row, scanned))
+    Some(scanned)
 }
 
 /// Returns the row with U+FFFC where `replaced` has U+FFFD for a lone surrogate.

@@ -12,7 +12,7 @@ use crate::results::bits::Bits;
 use crate::results::delivered::has_counts;
 use crate::results::id_map::IdMap;
 use crate::results::row_cutter::cut_segment;
-use crate::results::scan::scan;
+use crate::results::scan::{Line, scan};
 
 /// Returns the time for which the prices of a batch are looked up: that of its create, where the
 /// provider gives it.
@@ -59,40 +59,45 @@ impl EndedBatch<'_> {
         let mut reader = RowReader::new();
         for segment in self.segments {
             cut_segment(largest.files, segment, self.max_row_bytes, |row, _| {
-                let Some(row) = row else {
-                    return Ok(());
-                };
-                let Some((row, scanned)) = scan(largest.codec, &segment.part, row, &mut reader)
-                else {
-                    return Ok(());
-                };
-                let at_position = match scanned.id {
-                    Some(id) => self.id_map.ordinal(&id.decode())?,
-                    None => None,
-                };
-                let Some(position) = at_position else {
-                    return Ok(());
-                };
-                let decoded = largest.codec.decode(&segment.part, row);
-                match decoded.map(|row| row.outcome) {
-                    Ok(OutcomeView::Succeeded(output)) => {
-                        match largest.pricer.answer(&output, model.as_deref(), at) {
-                            Some(cost) if found.priced.set(position) => {
-                                sum = sum.saturating_add(cost.charged.high);
-                            }
-                            Some(_) => {}
-                            None => drop(found.unpriced.set(position)),
-                        }
-                    }
-                    Ok(OutcomeView::Errored(failure))
-                        if failure.kind != ErrorKind::MalformedAnswer =>
+                let mut lines: Vec<&[u8]> = row.into_iter().collect();
+                while let Some(line) = lines.pop() {
+                    let (row, scanned) = match scan(largest.codec, &segment.part, line, &mut reader)
                     {
-                        found.errors += u64::from(found.errored.set(position));
+                        Line::Row(row, scanned) => (row, scanned),
+                        Line::Rows(pieces) => {
+                            lines.extend(pieces.into_iter().rev().map(|piece| &line[piece]));
+                            continue;
+                        }
+                        Line::Unreadable => continue,
+                    };
+                    let at_position = match scanned.id {
+                        Some(id) => self.id_map.ordinal(&id.decode())?,
+                        None => None,
+                    };
+                    let Some(position) = at_position else {
+                        continue;
+                    };
+                    let decoded = largest.codec.decode(&segment.part, row);
+                    match decoded.map(|row| row.outcome) {
+                        Ok(OutcomeView::Succeeded(output)) => {
+                            match largest.pricer.answer(&output, model.as_deref(), at) {
+                                Some(cost) if found.priced.set(position) => {
+                                    sum = sum.saturating_add(cost.charged.high);
+                                }
+                                Some(_) => {}
+                                None => drop(found.unpriced.set(position)),
+                            }
+                        }
+                        Ok(OutcomeView::Errored(failure))
+                            if failure.kind != ErrorKind::MalformedAnswer =>
+                        {
+                            found.errors += u64::from(found.errored.set(position));
+                        }
+                        Ok(OutcomeView::Expired | OutcomeView::Cancelled) => {
+                            found.unprocessed.set(position);
+                        }
+                        _ => drop(found.unpriced.set(position)),
                     }
-                    Ok(OutcomeView::Expired | OutcomeView::Cancelled) => {
-                        found.unprocessed.set(position);
-                    }
-                    _ => drop(found.unpriced.set(position)),
                 }
                 Ok(())
             })?;

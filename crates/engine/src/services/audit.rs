@@ -17,7 +17,7 @@ use crate::results::collect::{Collected, Maker, Stored};
 use crate::results::id_map::IdMap;
 use crate::results::locations::open_locations;
 use crate::results::row_cutter::cut_segment;
-use crate::results::scan::scan;
+use crate::results::scan::{Line, scan};
 use crate::results::settle::priced_at;
 use crate::spool::location_table::LocationTable;
 use crate::spool::spooled;
@@ -329,14 +329,23 @@ impl<'a> Count<'a> {
         row: Option<&[u8]>,
         offset: u64,
     ) -> Result<()> {
-        self.totals.rows += 1;
-        let Some(row) = row else {
-            return Ok(());
-        };
         let codec = sources.maker.provider.codec();
-        let Some((row, scanned)) = scan(codec, &segment.part, row, &mut self.rows) else {
-            return Ok(());
+        let line = row.map(|row| scan(codec, &segment.part, row, &mut self.rows));
+        let (row, scanned) = match (line, row) {
+            (Some(Line::Row(row, scanned)), _) => (row, scanned),
+            (Some(Line::Rows(pieces)), Some(line)) => {
+                for piece in pieces {
+                    let at = offset + piece.start as u64;
+                    self.row(sources, segment, number, Some(&line[piece]), at)?;
+                }
+                return Ok(());
+            }
+            _ => {
+                self.totals.rows += 1;
+                return Ok(());
+            }
         };
+        self.totals.rows += 1;
         let at = match scanned.id {
             Some(id) => sources.id_map.ordinal(&id.decode())?,
             None => None,

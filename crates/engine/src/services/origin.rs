@@ -8,6 +8,7 @@ use lmbatch_core::{
 };
 
 use crate::context::Context;
+use crate::results::pieces::pieces;
 use crate::run::step::Kind;
 
 /// Maximum number of rows that are read before a batch counts as one of another program.
@@ -142,12 +143,12 @@ impl Context {
         while let Some(part) = parts.pop_front() {
             let mut stream = self.provider.read(&part, 0).await?;
             let mut row = Vec::new();
-            let mut take = |row: &[u8]| {
-                let row = row
-                    .strip_prefix(b"\xef\xbb\xbf")
-                    .unwrap_or(row)
-                    .trim_ascii();
-                row.is_empty() || visit(&part, row)
+            let mut take = |line: &[u8]| {
+                let mut rows = pieces(line).into_iter();
+                rows.all(|row| {
+                    let row = line[row].trim_ascii();
+                    row.is_empty() || visit(&part, row)
+                })
             };
             while let Some(chunk) = stream.next().await {
                 let bytes = match chunk? {

@@ -64,13 +64,21 @@ fn tool_message_of_parts() {
             {"role": "user", "content": [{"type": "tool_result", "id": "c1", "output": output}]},
         ]})
     };
-    for output in [
-        json!("42"),
-        json!(["42"]),
-        json!([{"type": "text", "text": "42"}]),
+    for (output, text) in [
+        (json!("42"), "42"),
+        (json!(["42"]), "42"),
+        (json!([{"type": "text", "text": "42"}]), "42"),
+        (json!(["4", "2"]), r"4\n2"),
+        (
+            json!([{"type": "text", "text": "4"}, {"type": "text", "text": "2"}]),
+            r"4\n2",
+        ),
+        (json!(["4", {"type": "text", "text": "2"}]), r"4\n2"),
+        (json!(""), ""),
     ] {
-        check(OPENAI, &own(output.clone()), &["\"output\":\"42\""]);
-        check(GOOGLE, &own(output), &["{\"output\":\"42\"}"]);
+        let sent = format!("\"output\":\"{text}\"");
+        check(OPENAI, &own(output.clone()), &[&sent]);
+        check(GOOGLE, &own(output), &[&format!("{{{sent}}}")]);
     }
     check(
         OPENAI,

@@ -85,28 +85,44 @@ pub(crate) struct Said<'a> {
     pub(crate) message: Option<Text<'a>>,
 }
 
-/// Reads the error of a body, also where it is nested once more or stands in the body itself.
-pub(crate) fn said_in_body(body: JsonView<'_>) -> Said<'_> {
-    let mut error = body;
-    // `result.error.error` of a row; a proxy adds one.
-    for _ in 0..3 {
-        let inner = error.read::<ErrorBody<'_>>();
-        match inner.and_then(|body| body.error.raw()) {
-            Some(inner) => error = inner,
-            None => break,
-        }
+impl Said<'_> {
+    /// Returns whether it says nothing; an empty message is none.
+    pub(crate) fn is_nothing(&self) -> bool {
+        let message = self.message.filter(|message| !message.is_empty());
+        self.code.is_none() && message.is_none() && self.status.is_none() && self.kind.is_none()
     }
-    said(error)
 }
 
-fn said(error: JsonView<'_>) -> Said<'_> {
+/// Largest depth of errors within one another that is read.
+const DEEPEST: u32 = 8;
+
+/// Reads the error of a body, also where it is nested once more or stands in the body itself.
+pub(crate) fn said_in_body(body: JsonView<'_>) -> Said<'_> {
+    said(body, 0)
+}
+
+fn said(error: JsonView<'_>, depth: u32) -> Said<'_> {
+    if depth > DEEPEST {
+        return Said::default();
+    }
     if !error.is_object() {
-        if let Some(first) = error.values().next() {
-            return said_in_body(first);
+        let mut listed = error.values();
+        if let Some(first) = listed.next() {
+            let mut said = said(first, depth + 1);
+            // Of several, each says something of its own.
+            if listed.next().is_some() {
+                said.message = Some(Text::Plain(error.as_str()));
+            }
+            return said;
         }
+        // A bare number is the code.
+        let code = Some(error).filter(|error| !error.is_string());
+        let code = code.and_then(|code| lmbatch_http::whole_member(code.into()));
         return Said {
             message: error.text(),
-            ..Said::default()
+            code: code.map(|_| Cow::Borrowed(error.as_str())),
+            status: code.and_then(status),
+            kind: None,
         };
     }
     let object = error.read::<ErrorObject<'_>>().unwrap_or_default();
@@ -114,14 +130,49 @@ fn said(error: JsonView<'_>) -> Said<'_> {
     let code = details.and_then(|details| details.error_code.scalar_text());
     let statuses = [object.status, object.code, object.r#type].into_iter();
     let mut statuses = statuses.filter_map(lmbatch_http::whole_member);
-    let status = statuses.find(|status| (400..600).contains(status));
-    Said {
-        status: status.and_then(|status| status.try_into().ok()),
-        // The type of the object around the error is not its own type.
-        kind: object.r#type.scalar_text().filter(|kind| kind != "error"),
-        code: code.or(object.code.scalar_text()),
-        message: object.message.text().or(object.detail.text()),
+    let found = Said {
+        status: statuses.find_map(status),
+        // The word around an error is no type of one.
+        kind: object
+            .r#type
+            .scalar_text()
+            .filter(|kind| !["error", "errored", "message", "succeeded"].contains(&&**kind)),
+        code: code.or(object.code.scalar_text().filter(|code| !code.is_empty())),
+        message: object.message.text(),
+    };
+    // `result.error.error` of a row; a proxy adds one, and FastAPI calls it `detail`.
+    let body = error.read::<ErrorBody<'_>>().unwrap_or_default();
+    let places = [body.error, body.errors, body.detail, object.message];
+    let mut inner = places.iter().filter_map(|place| {
+        let inner = said(place.raw()?, depth + 1);
+        (!inner.is_nothing()).then_some(inner)
+    });
+    let inner = inner.next().filter(|_| found.message.is_none());
+    let mut said = match inner {
+        Some(inner) => Said {
+            kind: inner.kind.or(found.kind),
+            code: inner.code.or(found.code),
+            status: inner.status.or(found.status),
+            message: inner.message,
+        },
+        None => found,
+    };
+    // Words in a shape that is not known.
+    if said.message.is_none() {
+        let written = places.iter().find(|place| place.holds_object());
+        let written = written.and_then(|place| place.raw());
+        let written = written.filter(|written| written.json().is_ok());
+        said.message = written
+            .filter(|_| said.is_nothing())
+            .map(|written| Text::Plain(written.as_str()));
     }
+    said
+}
+
+/// Returns the HTTP status of an error that a number names.
+fn status(number: u64) -> Option<u16> {
+    let status = u16::try_from(number).ok()?;
+    (400..600).contains(&status).then_some(status)
 }
 
 /// Classifies the error of a single row, which has no HTTP status. Only types and codes that are known to be

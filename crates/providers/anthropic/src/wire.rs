@@ -67,19 +67,23 @@ lmbatch_core::members! {
     pub(crate) struct Row {
         custom_id: "custom_id",
         result: "result",
+        /// Of a row without a result, of servers that imitate Anthropic.
+        error: "error",
     }
 
     /// Object around an error, in the body of a response and in an errored row.
     pub(crate) struct ErrorBody {
         error: "error",
+        errors: "errors",
+        /// Of FastAPI: a text, or a list of what is wrong.
+        detail: "detail",
     }
 
     pub(crate) struct ErrorObject {
         r#type: "type",
-        code: "code",
+        code: "code" | "error_code" | "errcode",
         status: "status" | "status_code" | "http_status",
-        message: "message",
-        detail: "detail",
+        message: "message" | "msg" | "error_msg" | "error_message" | "errmsg" | "error_description",
         details: "details",
     }
 
@@ -138,6 +142,7 @@ lmbatch_core::members! {
         name: "name",
         input: "input",
         content: "content",
+        file_id: "file_id",
     }
 
     /// Content of the result of a provider-hosted tool.

@@ -241,10 +241,10 @@ lmbatch_core::members! {
     }
 
     pub(crate) struct RowError {
-        code: "code",
+        code: "code" | "error_code" | "errcode",
         status: "status",
-        message: "message",
-        error: "error",
+        message: "message" | "msg" | "error_msg" | "error_message" | "errmsg" | "detail",
+        error: "error" | "errors",
     }
 
     pub(crate) struct Response {
@@ -286,6 +286,8 @@ lmbatch_core::members! {
         url_context_metadata: "urlContextMetadata" | "url_context_metadata",
         citation_metadata: "citationMetadata" | "citation_metadata",
         grounding_metadata: "groundingMetadata" | "grounding_metadata",
+        grounding_attributions: "groundingAttributions" | "grounding_attributions",
+        avg_logprobs: "avgLogprobs" | "avg_logprobs",
     }
 
     pub(crate) struct Content {
@@ -304,6 +306,10 @@ lmbatch_core::members! {
         id: "id",
         name: "name",
         args: "args",
+    }
+
+    pub(crate) struct FileData {
+        uri: "fileUri" | "file_uri",
     }
 
     pub(crate) struct InlineData {

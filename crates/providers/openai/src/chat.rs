@@ -62,7 +62,7 @@ use std::sync::Arc;
 use lmbatch_core::schemas::{Cache, SentSchema};
 use lmbatch_core::{
     FollowUp, JsonView, OpenedRow, OutcomeView, RequestError, RequestView, ResponseSchema,
-    RowError, append_items, replace_member,
+    RowError, Tool, append_items, replace_member,
 };
 use lmbatch_http::ApiError;
 
@@ -152,6 +152,18 @@ impl Chat {
     /// schemas.
     pub fn schema_notes(&self, schema: &ResponseSchema) -> Result<Vec<String>, RequestError> {
         Ok(self.sent(schema)?.notes.clone())
+    }
+
+    /// Checks that the service can hold a strict tool to its parameters.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) with the place in the parameters that strict
+    /// mode does not take, if the service has OpenAI's strict mode.
+    pub fn check_tool(&self, tool: &Tool) -> Result<(), RequestError> {
+        match (self.dialect.schemas, tool.strict) {
+            (Schemas::OpenAi, Some(true)) => chat::check_strict(tool, self.dialect.service),
+            _ => Ok(()),
+        }
     }
 
     /// Returns the schema as it is sent.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use lmbatch_core::{ErrorKind, JsonView, Outline, Retry, Text};
+use lmbatch_core::{ErrorKind, JsonView, Member, Outline, Retry, Text};
 use lmbatch_http::{ApiError, kind_of};
 use serde_json::Value;
 
@@ -172,18 +172,26 @@ impl Said<'_> {
     }
 }
 
-/// Reads the error of a body at any of its positions: `error`, the first of `errors`, `detail`, or the body
-/// itself.
+/// Reads the error of a body, wherever it stands: `error`, `errors`, `detail`, or the body itself.
 pub(crate) fn said_in_body(body: JsonView<'_>) -> Said<'_> {
     let Some(found) = body.read::<ErrorBody<'_>>() else {
         return said(body);
     };
-    let mut places = [found.error, found.errors, found.detail].into_iter();
-    let within = places.find_map(|place| {
+    let places = [found.error, found.errors, found.detail];
+    let within = places.iter().find_map(|place| {
         let said = said(place.raw()?);
         (!said.is_nothing()).then_some(said)
     });
-    within.unwrap_or_else(|| of_object(body))
+    let said = within.unwrap_or_else(|| of_object(body, 0));
+    if !said.is_nothing() {
+        return said;
+    }
+    // An error in a shape that is not known.
+    let written = places.iter().find(|place| place.holds_object());
+    Said {
+        message: written.and_then(|place| as_written(*place)),
+        ..said
+    }
 }
 
 /// Reads the error of a body in the form of a dialect: flat errors have their code next to the message,
@@ -203,27 +211,81 @@ pub(crate) fn said_as<'a>(body: JsonView<'a>, dialect: &Dialect) -> Said<'a> {
     said
 }
 
-/// Reads an error object, string or list.
+/// Largest depth of errors within one another that is read.
+const DEEPEST: u32 = 8;
+
+/// Reads an error itself.
 pub(crate) fn said(error: JsonView<'_>) -> Said<'_> {
+    said_within(error, 0)
+}
+
+fn said_within(error: JsonView<'_>, depth: u32) -> Said<'_> {
+    if depth > DEEPEST {
+        return Said::default();
+    }
     if error.is_object() {
-        let said = of_object(error);
-        // Some servers nest the error once more.
-        let within = error.read::<ErrorBody<'_>>();
-        return match within.and_then(|within| within.error.raw()) {
-            Some(inner) if said.message.is_none() => self::said(inner),
-            _ => said,
+        let said = of_object(error, depth);
+        if said.message.is_some() {
+            return said;
+        }
+        // Some nest it once more.
+        let within = error.read::<ErrorBody<'_>>().unwrap_or_default();
+        let mut places = [within.error, within.errors, within.detail].into_iter();
+        let inner = places.find_map(|place| {
+            let inner = said_within(place.raw()?, depth + 1);
+            (!inner.is_nothing()).then_some(inner)
+        });
+        return match inner {
+            Some(inner) => inner.or(said),
+            None => said,
         };
     }
-    if error.is_list() {
-        return error.values().next().map(said).unwrap_or_default();
+    let mut listed = error.values();
+    if let Some(first) = listed.next() {
+        let mut said = said_within(first, depth + 1);
+        // Of several, each says something of its own.
+        if listed.next().is_some() {
+            said.message = Some(Text::Plain(error.as_str()));
+        }
+        return said;
     }
     Said {
         message: error.text(),
+        // A bare number is the code.
+        code: match error.is_string() {
+            true => None,
+            false => lmbatch_http::whole_member(error.into()).map(|_| error.as_str().into()),
+        },
+        status: match error.is_string() {
+            true => None,
+            false => status(error.as_str()),
+        },
         ..Said::default()
     }
 }
 
-fn of_object(error: JsonView<'_>) -> Said<'_> {
+/// Returns the words of a member: a text, or, of a list or an object, those that it holds.
+fn words(member: Member<'_>, depth: u32) -> Option<Text<'_>> {
+    let found = member.text();
+    let found = found.or_else(|| said_within(member.raw()?, depth + 1).message);
+    found.or_else(|| as_written(member))
+}
+
+/// Returns a list or an object, of which nothing can be read, as it is written.
+fn as_written(member: Member<'_>) -> Option<Text<'_>> {
+    let value = member.raw().filter(|_| !member.is_empty())?;
+    let is_written = (value.is_object() || value.is_list()) && value.json().is_ok();
+    is_written.then(|| Text::Plain(value.as_str()))
+}
+
+/// Returns the HTTP status of an error that a word names.
+fn status(word: &str) -> Option<u16> {
+    let status = lmbatch_http::whole(&Value::from(word))?;
+    let status = u16::try_from(status).ok()?;
+    (400..600).contains(&status).then_some(status)
+}
+
+fn of_object(error: JsonView<'_>, depth: u32) -> Said<'_> {
     let object = error.read::<ErrorObject<'_>>().unwrap_or_default();
     let code = object.code.scalar_text().filter(|code| !code.is_empty());
     let kind = object.r#type.scalar_text();
@@ -234,15 +296,11 @@ fn of_object(error: JsonView<'_>) -> Said<'_> {
     ];
     let mut statuses = words.into_iter().flatten();
     Said {
-        status: statuses.find_map(|word| {
-            let status = lmbatch_http::whole(&Value::from(&*word))?;
-            let status = u16::try_from(status).ok()?;
-            (400..600).contains(&status).then_some(status)
-        }),
-        // The type is a category, not a code; errors about quotas have only a type.
+        status: statuses.find_map(|word| status(&word)),
+        // The type is the code's kind, not a code; only for quotas it is all there is.
         code: code.or_else(|| kind.clone().filter(|kind| kind == "insufficient_quota")),
         kind,
-        message: object.message.text().or(object.msg.text()),
+        message: self::words(object.message, depth),
     }
 }
 

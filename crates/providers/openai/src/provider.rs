@@ -375,9 +375,9 @@ mod tests {
         );
     }
 
-    /// Batch of a server that imitates OpenAI.
+    /// Of servers that imitate OpenAI: milliseconds are read, and a time beyond the calendar is unknown.
     #[test]
-    fn a_time_in_milliseconds_is_read_and_one_beyond_the_calendar_is_unknown() {
+    fn created_at_in_milliseconds() {
         for (created, expected) in [
             (
                 json!(1_764_133_200_000_u64),
@@ -387,8 +387,22 @@ mod tests {
                 json!("1764133200000"),
                 lmbatch_core::parse_time("2025-11-26T05:00:00Z"),
             ),
+            (
+                json!(1_764_133_200_000.0),
+                lmbatch_core::parse_time("2025-11-26T05:00:00Z"),
+            ),
+            (
+                json!(1_764_133_200),
+                lmbatch_core::parse_time("2025-11-26T05:00:00Z"),
+            ),
+            (
+                json!("2025-11-26T05:00:00Z"),
+                lmbatch_core::parse_time("2025-11-26T05:00:00Z"),
+            ),
             (json!(i64::MAX), None),
             (json!(-1), None),
+            (json!("soon"), None),
+            (json!({"seconds": 1_764_133_200}), None),
         ] {
             let found = snapshot_of(
                 json!({"id": "b", "status": "completed", "created_at": created, "expires_at": created, "completed_at": created}),

@@ -115,12 +115,11 @@ lmbatch_core::members! {
     }
 
     pub(crate) struct ErrorObject {
-        code: "code",
+        code: "code" | "error_code" | "errcode",
         status: "status",
-        status_code: "status_code",
+        status_code: "status_code" | "http_status",
         r#type: "type",
-        message: "message",
-        msg: "msg",
+        message: "message" | "msg" | "error_msg" | "error_message" | "errmsg" | "error_description",
     }
 
     pub(crate) struct Response {
@@ -133,8 +132,12 @@ lmbatch_core::members! {
         status: "status",
         error: "error",
         object: "object",
+        errors: "errors",
         detail: "detail",
         message: "message",
+        msg: "msg" | "error_msg" | "error_message" | "errmsg",
+        code: "code",
+        error_code: "error_code" | "errcode",
         output: "output",
         choices: "choices",
         data: "data",
@@ -156,6 +159,13 @@ lmbatch_core::members! {
         /// Member of moderations bodies.
         results: "results",
         usage: "usage",
+        /// Error beside an answer, of services that route requests to others.
+        error: "error",
+        /// Judgement of the prompt by a filter, of Azure.
+        prompt_filter_results: "prompt_filter_results",
+        /// Sources of the whole answer, of services that search.
+        citations: "citations",
+        search_results: "search_results",
     }
 
     pub(crate) struct Incomplete {
@@ -169,6 +179,9 @@ lmbatch_core::members! {
         name: "name",
         arguments: "arguments",
         content: "content",
+        status: "status",
+        result: "result",
+        action: "action" | "actions" | "operation",
         summary: "summary",
         encrypted_content: "encrypted_content",
         phase: "phase",
@@ -190,6 +203,8 @@ lmbatch_core::members! {
         message: "message",
         logprobs: "logprobs",
         content_filter_results: "content_filter_results",
+        /// Error in the place of a message, or beside it, of services that route requests to others.
+        error: "error",
         /// Member of completions bodies.
         text: "text",
     }
@@ -207,6 +222,12 @@ lmbatch_core::members! {
         audio: "audio",
         /// Generated images, of OpenAI-compatible services.
         images: "images",
+        /// Reasoning with its signatures, of services that route requests to others.
+        reasoning_details: "reasoning_details",
+        thinking_blocks: "thinking_blocks",
+        /// Tools that the service ran.
+        executed_tools: "executed_tools",
+        provider_specific_fields: "provider_specific_fields",
     }
 
     pub(crate) struct ChatToolCall {

@@ -55,6 +55,78 @@ fn a_recursive_schema_is_reported_with_its_place() {
 }
 
 #[test]
+fn an_anchor_or_an_id_is_inlined_or_written_as_a_path() {
+    let root = json!({
+        "$id": "https://x.test/s.json",
+        "$defs": {
+            "a": {"$anchor": "foo", "type": "string"},
+            "node": {"$anchor": "node", "type": "object", "properties": {"next": {"$ref": "#node"}}},
+        },
+    });
+    let tree = SchemaRoot::new(&root);
+    for (members, expected, note) in [
+        (
+            json!({"$ref": "#foo"}),
+            json!({"$anchor": "foo", "type": "string"}),
+            Some("$ref inlined (#/x)"),
+        ),
+        (
+            json!({"$ref": "https://x.test/s.json#/$defs/a"}),
+            json!({"$anchor": "foo", "type": "string"}),
+            Some("$ref inlined (#/x)"),
+        ),
+        (
+            json!({"$ref": "#node"}),
+            json!({"$ref": "#/$defs/node"}),
+            Some("$ref written as a path (#/x)"),
+        ),
+        (
+            json!({"$ref": "s.json#/$defs/node"}),
+            json!({"$ref": "#/$defs/node"}),
+            Some("$ref written as a path (#/x)"),
+        ),
+        (
+            json!({"$ref": "#/$defs/a"}),
+            json!({"$ref": "#/$defs/a"}),
+            None,
+        ),
+        (
+            json!({"$ref": "#/$defs/node"}),
+            json!({"$ref": "#/$defs/node"}),
+            None,
+        ),
+    ] {
+        let mut notes = SchemaChanges::default();
+        let found = tree.flat(&self::members(&members), "#/x", 0, false, &mut notes);
+        assert_eq!(Value::Object(found.unwrap()), expected, "{members}");
+        assert_eq!(
+            notes.finish().first().map(String::as_str),
+            note,
+            "{members}"
+        );
+    }
+}
+
+#[test]
+fn a_reference_after_the_id_of_the_document_is_one_into_it() {
+    let root = json!({"$id": "https://x.test/s.json", "$defs": {"a": {"$anchor": "here", "type": "null"}}});
+    for (reference, is_found) in [
+        ("https://x.test/s.json", true),
+        ("https://x.test/s.json#", true),
+        ("https://x.test/s.json#/$defs/a", true),
+        ("https://x.test/s.json#here", true),
+        ("s.json#/$defs/a", true),
+        ("https://x.test/s.json#/$defs/b", false),
+        ("https://x.test/other.json#/$defs/a", false),
+        ("other.json", false),
+        ("", false),
+    ] {
+        assert_eq!(resolve(&root, reference).is_some(), is_found, "{reference}");
+    }
+    assert!(resolve(&json!({}), "https://x.test/s.json").is_none());
+}
+
+#[test]
 fn references_resolve_to_pointers_and_anchors_of_their_document() {
     let root = json!({"$defs": {"a/b": {"$anchor": "here", "type": "null"}}, "properties": {"$anchor": {"const": "here"}}});
     for (reference, is_found) in [

@@ -14,7 +14,7 @@ use lmbatch_core::schemas::Cache;
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, FollowUp, Frame, GenerateView,
     JsonView, Label, Limits, OpenedRow, OutcomeView, ProviderId, RequestError, RequestView,
-    ResponseSchema, ResultPart, RowError, SourceView, TokenBounds, WireId, WireIdRule,
+    ResponseSchema, ResultPart, RowError, SourceView, TokenBounds, Tool, WireId, WireIdRule,
 };
 
 use crate::config::AnthropicConfig;
@@ -208,6 +208,20 @@ impl BatchCodec for AnthropicCodec {
             .sent(schema, 0, schema::translate)?
             .notes
             .clone())
+    }
+
+    fn check_tool(&self, _: &BatchClass, tool: &Tool) -> Result<(), RequestError> {
+        schema::check_tool(tool)
+    }
+
+    /// All system texts stand in one member, before the conversation.
+    fn request_note(&self, request: &RequestView<'_>) -> Option<&'static str> {
+        let RequestView::Generate(view) = request else {
+            return None;
+        };
+        view.has_late_system().then_some(
+            "a system message within the conversation is sent before it: anthropic has no other place for one",
+        )
     }
 
     fn token_bounds(&self, _: &BatchClass, row: &[u8]) -> TokenBounds {

@@ -2,8 +2,8 @@
 
 use lmbatch_core::{
     Arguments, FailureView, FinishReason, ItemView, JsonError, JsonView, Member, NonContent,
-    OpenedRow, OutcomeView, Outline, OutputView, Problem, Retry, RowContent, RowError,
-    ThinkingView, TokenUsage, ToolCallView, read_row,
+    OpenedRow, OutcomeView, Outline, OutputView, Retry, RowContent, RowError, Text, ThinkingView,
+    TokenUsage, ToolCallView, read_row,
 };
 
 use crate::error::{classify_row, said_in_body};
@@ -13,32 +13,46 @@ use crate::wire::{
 
 /// Opens a row without parsing its answer.
 pub(super) fn open(row: JsonView<'_>) -> Result<OpenedRow<'_>, RowError> {
-    let row: Row<'_> = read_row(row)?;
-    let result = row.result.read::<RowResult<'_>>();
+    let read: Row<'_> = read_row(row)?;
+    let result = read.result.raw();
+    let known = result.and_then(JsonView::read::<RowResult<'_>>);
     Ok(OpenedRow {
-        id: row.custom_id.id()?,
-        content: match &result {
-            Some(result) => content(result),
-            None => RowContent::Ended(malformed()),
+        id: read.custom_id.id()?,
+        content: match (result, known, read.error.raw()) {
+            (Some(result), Some(known), _) => content(result, &known),
+            // An error in the row itself, in place of a result.
+            (None, _, Some(error)) if !read.error.is_empty() => RowContent::Ended(errored(error)),
+            (None, _, None) if says(row) => RowContent::Ended(errored(row)),
+            _ => RowContent::Ended(malformed()),
         },
     })
 }
 
+/// Returns true if an object says in its own members what went wrong.
+fn says(object: JsonView<'_>) -> bool {
+    let said = said_in_body(object);
+    said.message.is_some_and(|message| !message.is_empty()) || said.code.is_some()
+}
+
 // "result.type: succeeded, errored, canceled, expired" (SDK 2.12.0, 2026-11).
-fn content<'a>(result: &RowResult<'a>) -> RowContent<'a> {
-    let word = result.r#type.scalar_text();
-    RowContent::Ended(match (word.as_deref(), result.message.raw()) {
-        (Some("succeeded"), Some(message)) if result.error.is_empty() || holds_answer(message) => {
+fn content<'a>(raw: JsonView<'a>, result: &RowResult<'a>) -> RowContent<'a> {
+    let word = result
+        .r#type
+        .scalar_text()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    RowContent::Ended(match (&*word, result.message.raw()) {
+        ("succeeded", Some(message)) if result.error.is_empty() || holds_answer(message) => {
             return opened(message);
         }
         // A row that holds an answer was paid for; the answer is kept even if there is an error too.
         (_, Some(message)) if holds_answer(message) => return RowContent::Answer(message),
-        (Some("canceled" | "cancelled"), _) => OutcomeView::Cancelled,
-        (Some("expired"), _) => OutcomeView::Expired,
-        (Some("errored"), _) => result.error.raw().map_or_else(malformed, errored),
-        // Any other type is not an answer, and holds an error.
+        ("canceled" | "cancelled", _) => OutcomeView::Cancelled,
+        ("expired", _) => OutcomeView::Expired,
+        // Any other type is not an answer, and holds an error, or is one.
         _ => match result.error.raw() {
             Some(error) => errored(error),
+            None if says(raw) => errored(raw),
             None => malformed(),
         },
     })
@@ -76,13 +90,26 @@ fn opened(message: JsonView<'_>) -> RowContent<'_> {
         Some(found) if !found.error.is_empty() && is_empty(found.content) => {
             RowContent::Ended(errored(message))
         }
+        // An error without nesting.
+        Some(found)
+            if found.content.is_absent() && found.stop_reason.is_absent() && says(message) =>
+        {
+            RowContent::Ended(errored(message))
+        }
         _ => RowContent::Answer(message),
     }
 }
 
 /// Reads the error, which is nested twice: `result.error.error`.
 fn errored(error: JsonView<'_>) -> OutcomeView<'_> {
-    let said = said_in_body(error);
+    let mut said = said_in_body(error);
+    let is_said = |name: &str, member: Member<'_>| {
+        !["type", "request_id"].contains(&name) && !member.is_empty()
+    };
+    if said.is_nothing() && error.any_member(is_said) && error.json().is_ok() {
+        // An error in a shape that is not known.
+        said.message = Some(Text::Plain(error.as_str()));
+    }
     let (kind, retry) = classify_row(&said);
     OutcomeView::Errored(FailureView {
         kind,
@@ -113,14 +140,14 @@ fn read(message: JsonView<'_>) -> Result<OutcomeView<'_>, JsonError> {
     if let Some(text) = message.content.text() {
         // A string instead of the list of blocks.
         items.extend((!text.is_empty()).then_some(ItemView::Text(text)));
-    } else if message.content.is_absent() {
+    } else if message.content.is_absent() && message.stop_reason.is_absent() {
         return Ok(malformed());
     } else {
         for raw in message.content.items()? {
             block(raw, &mut items)?;
         }
     }
-    let (finish_reason, mut problem) = finish(message.stop_reason.scalar_text().as_deref());
+    let finish_reason = finish(message.stop_reason);
     if finish_reason == FinishReason::Refusal {
         let details = message.stop_details.read::<StopDetails<'_>>();
         let words = details.and_then(|details| {
@@ -132,78 +159,58 @@ fn read(message: JsonView<'_>) -> Result<OutcomeView<'_>, JsonError> {
         let name = "stop_details";
         items.push(ItemView::Detail { name, value });
     }
-    problem = problem.or_else(|| unusable(&items));
     Ok(OutcomeView::Succeeded(OutputView {
-        items,
-        finish_reason,
         usage: message.usage.read().and_then(usage),
         model: message.model.text(),
         response_id: message.id.text(),
-        problem,
+        ..OutputView::judged_with(items, finish_reason, is_made)
     }))
 }
 
-/// Blocks with results of the provider's own tools that are passed on unchanged (SDK 2.12.0, 2026-11). Calls of those
-/// tools, and the results of searches and fetches, are not part of the answer.
-const MADE: &[&str] = &[
-    "code_execution_tool_result",
-    "bash_code_execution_tool_result",
-    "text_editor_code_execution_tool_result",
-    "container_upload",
-];
+/// Returns true if an item is a block that holds what the model made with the provider's own tools, and that is passed
+/// on as it came (SDK 2.12.0, 2026-11). What it asked of those tools, and what it looked up or fetched with them, is
+/// no answer yet.
+fn is_made(item: &ItemView<'_>) -> bool {
+    let ItemView::Other(raw) = item else {
+        return false;
+    };
+    let mut outline = Outline::new();
+    let block = outline.read(raw.as_str()).ok();
+    block
+        .and_then(JsonView::read::<Block<'_>>)
+        .is_some_and(|block| {
+            match &*block.r#type.scalar_text().unwrap_or_default() {
+                "code_execution_tool_result"
+                | "bash_code_execution_tool_result"
+                | "text_editor_code_execution_tool_result" => {
+                    // "content.type: code_execution_tool_result_error" (SDK 2.12.0).
+                    let content = block.content.read::<BlockContent<'_>>();
+                    let content = content.and_then(|content| content.r#type.scalar_text());
+                    let has_failed = content.is_some_and(|word| word.ends_with("_error"));
+                    !block.content.is_empty() && !has_failed
+                }
+                "container_upload" => block.file_id.some_text().is_some(),
+                _ => false,
+            }
+        })
+}
 
 /// Returns true if an item holds known content.
 fn is_said(item: &ItemView<'_>) -> bool {
     match item {
-        ItemView::Other(raw) => {
-            let mut outline = Outline::new();
-            let block = outline.read(raw.as_str()).ok();
-            let Some(block) = block.and_then(JsonView::read::<Block<'_>>) else {
-                return false;
-            };
-            // "content.type: code_execution_tool_result_error" (SDK 2.12.0).
-            let content = block.content.read::<BlockContent<'_>>();
-            let content = content.and_then(|content| content.r#type.scalar_text());
-            let has_failed = content.is_some_and(|word| word.ends_with("_error"));
-            let word = block.r#type.scalar_text().unwrap_or_default();
-            MADE.contains(&&*word) && !has_failed
-        }
-        ItemView::Thinking(_) | ItemView::Citation(_) | ItemView::Detail { .. } => false,
-        _ => true,
-    }
-}
-
-/// Returns the problem of an answer without content or without known content.
-fn unusable(items: &[ItemView<'_>]) -> Option<Problem> {
-    let is_other = |item: &ItemView<'_>| matches!(item, ItemView::Other(_));
-    match () {
-        () if items.iter().any(is_said) => None,
-        () if items.iter().any(is_other) => Some(Problem::Unrecognized),
-        () => Some(Problem::Empty),
+        ItemView::Text(_) | ItemView::ToolCall(_) | ItemView::Refusal(_) => true,
+        other => is_made(other),
     }
 }
 
 // "stop_reason: end_turn, max_tokens, stop_sequence, tool_use, pause_turn, refusal,
 // model_context_window_exceeded" (SDK 2.12.0, 2026-11).
-fn finish(word: Option<&str>) -> (FinishReason, Option<Problem>) {
-    if word.is_none_or(|word| word == "end_turn") {
-        return (FinishReason::Stop, None);
-    }
-    let word = word.map(str::to_ascii_lowercase);
+fn finish(word: Member<'_>) -> FinishReason {
+    let word = word.finish_word();
     match word.as_deref() {
-        None | Some("end_turn" | "stop_sequence") => (FinishReason::Stop, None),
-        Some("max_tokens" | "model_context_window_exceeded") => {
-            (FinishReason::Length, Some(Problem::Truncated))
-        }
-        Some("tool_use") => (FinishReason::ToolUse, None),
-        Some("pause_turn") => (FinishReason::Paused, Some(Problem::Truncated)),
-        Some("refusal") => (FinishReason::Refusal, Some(Problem::Refused)),
-        // A stop reason that reports a failure, of servers that imitate Anthropic.
-        Some(other @ ("error" | "failed")) => (
-            FinishReason::Other(other.to_owned()),
-            Some(Problem::Unrecognized),
-        ),
-        Some(other) => (FinishReason::Other(other.to_owned()), None),
+        None | Some("end_turn") => FinishReason::Stop,
+        Some("tool_use") => FinishReason::ToolUse,
+        Some(word) => FinishReason::of_provider(&word.to_ascii_lowercase()),
     }
 }
 
@@ -225,6 +232,10 @@ fn block<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), Jso
         (Some("tool_use"), text, Some(name)) => {
             items.extend(text.filter(|text| !text.is_empty()).map(ItemView::Text));
             let arguments = Arguments::of(block.input)?;
+            if arguments.are_elsewhere(raw, "input") {
+                items.push(ItemView::UnreadCall(raw.json()?));
+                return Ok(());
+            }
             let call = match block.id.some_text() {
                 Some(id) => ToolCallView {
                     id: id.decode(),
@@ -235,6 +246,7 @@ fn block<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), Jso
             };
             items.push(ItemView::ToolCall(call));
         }
+        (Some("tool_use"), ..) => items.push(ItemView::UnreadCall(raw.json()?)),
         (Some("thinking" | "redacted_thinking"), ..) => {
             items.push(ItemView::Thinking(ThinkingView {
                 text: block.thinking.text(),

@@ -3,7 +3,7 @@
 use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
     CallIds, ContentView, FollowUp, GenerateView, MessageView, Object, RequestError, Role,
-    ToolChoice, ToolNames, append_items, replace_member, write_list,
+    ToolChoice, ToolNames, append_items, check_call_pairs, replace_member, write_list,
 };
 
 use super::models::Thinking;
@@ -37,6 +37,9 @@ pub(super) fn write(
     out: &mut Vec<u8>,
 ) -> Result<(), RequestError> {
     TOOL_NAMES.check("anthropic", view)?;
+    // "tool_use ids were found without tool_result blocks immediately after" (kosong 45, 2025-12-01) and "unexpected
+    // tool_use_id found in tool_result blocks" (errors of the API; public threads of 2025 and 2026).
+    check_call_pairs("anthropic", &view.messages)?;
     let ids = CallIds::of(&view.messages, content::CALL_IDS);
     let joined = ids.apply(view);
     let view = joined.as_ref().unwrap_or(view);

@@ -5,7 +5,7 @@
 use lmbatch_core::schemas::{
     FollowedReferences, SchemaChanges, SchemaRoot, SentSchema, describe, escaped,
 };
-use lmbatch_core::{RequestError, ResponseSchema};
+use lmbatch_core::{RequestError, ResponseSchema, SchemaMode, Tool};
 use serde_json::{Map, Value, json};
 
 /// Members that are sent unchanged (structured outputs page, 2026-08; `transform_schema` of SDK 2.12.0).
@@ -21,12 +21,11 @@ const TAKEN: [&str; 9] = [
     "$ref",
 ];
 
-/// Members without information for the model, which are omitted without a note.
-const SILENT: [&str; 8] = [
-    "$schema",
-    "$id",
-    "id",
-    "$comment",
+/// Members that tell the model nothing, and are left out without a word.
+const SILENT: [&str; 4] = ["$schema", "$id", "id", "$comment"];
+
+/// Members that are left out, with a note: they name a place, or say something to other providers.
+const LEFT_OUT: [&str; 4] = [
     "$anchor",
     "$dynamicAnchor",
     "propertyOrdering",
@@ -95,6 +94,38 @@ pub(super) fn translate(schema: &ResponseSchema) -> Result<SentSchema, RequestEr
         return Err(RequestError::unsupported(why));
     }
     Ok(SentSchema::new(schema, &rewritten, true, notes))
+}
+
+/// Refuses parameters that Anthropic does not take as they are: they are sent unchanged. "input_schema.type: Field
+/// required" (`InputSchema` of SDK 2.12.0, whose `type` is "object"), and strict tools have the limits of structured
+/// outputs (structured outputs page, 2026-08).
+pub(super) fn check_tool(tool: &Tool) -> Result<(), RequestError> {
+    let refuse = |why: &str| {
+        Err(RequestError::unsupported(format!(
+            "anthropic takes no tool such as {:?}: {why}",
+            tool.name
+        )))
+    };
+    let parameters = tool.parameters.to_value();
+    if parameters.get("type").is_none_or(|kind| kind != "object") {
+        return refuse("its parameters (#) need \"type\": \"object\"");
+    }
+    if tool.strict != Some(true) {
+        return Ok(());
+    }
+    let mut schema = ResponseSchema::named("parameters", &parameters);
+    schema.mode = SchemaMode::Strict;
+    match translate(&schema) {
+        Ok(sent) if sent.notes.is_empty() => Ok(()),
+        Ok(sent) => refuse(&format!(
+            "strict takes its parameters only with changes ({}); make them, or leave strict out",
+            sent.notes.join("; ")
+        )),
+        Err(error) => refuse(&format!(
+            "it is strict, and {}",
+            error.message().unwrap_or_default()
+        )),
+    }
 }
 
 struct Writer<'t, 'r> {
@@ -169,6 +200,7 @@ impl Writer<'_, '_> {
                     out.insert(key, value);
                 }
                 (name, _) if SILENT.contains(&name) => {}
+                (name, _) if LEFT_OUT.contains(&name) => self.notes.add("left out", name, at),
                 (_, value) => {
                     moved.insert(key, value);
                 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 
 mod beside;
+mod calls;
 mod cases;
 mod kept;
 

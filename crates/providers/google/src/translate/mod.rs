@@ -213,7 +213,17 @@ impl BatchCodec for GoogleCodec {
         Ok(self.sent(class, schema)?.notes.clone())
     }
 
-    // The id is in "key" next to the request in files, in "metadata" next to it inline (same guide; recorded traffic,
+    /// All system texts stand in one member, before the conversation.
+    fn request_note(&self, request: &RequestView<'_>) -> Option<&'static str> {
+        let RequestView::Generate(view) = request else {
+            return None;
+        };
+        view.has_late_system().then_some(
+            "a system message within the conversation is sent before it: google has no other place for one",
+        )
+    }
+
+    // "key" stands beside the request in files, "metadata" beside it inline (same guide; recorded traffic,
     // 2026-08-19).
     fn token_bounds(&self, _: &BatchClass, row: &[u8]) -> TokenBounds {
         bounds::bounds(row)

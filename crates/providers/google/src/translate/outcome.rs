@@ -2,25 +2,29 @@
 //! of a file or of an inline batch.
 
 use lmbatch_core::{
-    Arguments, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Items, Json,
-    JsonError, JsonView, Member, NonContent, OpenedRow, OutcomeView, Outline, OutputView, Problem,
-    Retry, RowContent, SourceView, Text, ThinkingView, TokenUsage, ToolCallView, read_row,
+    Arguments, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Items,
+    JsonError, JsonView, Member, NonContent, OpenedRow, OutcomeView, Outline, OutputView, Retry,
+    RowContent, SourceView, Text, ThinkingView, TokenUsage, ToolCallView, read_row,
 };
 
 use crate::error::classify_row;
 use crate::wire::{
-    Candidate, Content, FunctionCall, InlineData, ModalityTokens, Part, PromptFeedback, Response,
-    Row, RowError, RowMetadata, Usage,
+    Candidate, Content, FileData, FunctionCall, InlineData, ModalityTokens, Part, PromptFeedback,
+    Response, Row, RowError, RowMetadata, Usage,
 };
 
 /// Opens a row without parsing its answer.
-pub(super) fn open(row: JsonView<'_>) -> Result<OpenedRow<'_>, lmbatch_core::RowError> {
-    let row: Row<'_> = read_row(row)?;
+pub(super) fn open(raw: JsonView<'_>) -> Result<OpenedRow<'_>, lmbatch_core::RowError> {
+    let row: Row<'_> = read_row(raw)?;
     let errors = [row.error, row.status].into_iter();
     let error = errors
         .filter_map(Member::raw)
         .find(|error| is_error(*error));
-    let content = match (error, row.response.raw()) {
+    // An error in the row's own members, in place of a response.
+    let own = || Some(raw).filter(|_| row.response.is_absent() && says(raw));
+    // A bare word does not say what the row says beside it.
+    let error = error.filter(|error| error.is_object() || error.is_list() || own().is_none());
+    let content = match (error.or_else(own), row.response.raw()) {
         (None, Some(response)) => opened(response),
         // A row that holds an answer was paid for; the answer is kept even if there is an error too.
         (Some(_), Some(response)) if is_answer(response) => RowContent::Answer(response),
@@ -31,6 +35,13 @@ pub(super) fn open(row: JsonView<'_>) -> Result<OpenedRow<'_>, lmbatch_core::Row
         id: id(&row),
         content,
     })
+}
+
+/// Returns true if an object says in its own members what went wrong.
+fn says(object: JsonView<'_>) -> bool {
+    let read = object.read::<RowError<'_>>().unwrap_or_default();
+    let is_code = !read.code.is_empty() && is_error(object);
+    is_code || !read.message.is_empty()
 }
 
 /// Returns true if the error or the status of a row reports an error: `OK`, the code 0 of gRPC, the states of a
@@ -85,9 +96,8 @@ const NON_CONTENT: NonContent = NonContent {
 /// Returns true if a response holds an answer, which is kept even if there is an error too. An unreadable answer
 /// was paid for as well.
 fn is_answer(response: JsonView<'_>) -> bool {
-    let has_known = |item: &ItemView<'_>| matches!(item, ItemView::Other(raw) if is_known(raw));
     if let OutcomeView::Succeeded(output) = answer(response)
-        && (output.holds_answer() || output.items.iter().any(has_known))
+        && (output.holds_answer() || output.items.iter().any(is_known))
     {
         return true;
     }
@@ -108,6 +118,15 @@ fn opened(response: JsonView<'_>) -> RowContent<'_> {
         Some(found) if is_empty(found.candidates) && found.error.raw().is_some_and(is_error) => {
             RowContent::Ended(errored(response))
         }
+        // An error without nesting.
+        Some(found)
+            if is_empty(found.candidates)
+                && found.prompt_feedback.is_absent()
+                && found.usage_metadata.is_absent()
+                && says(response) =>
+        {
+            RowContent::Ended(errored(response))
+        }
         _ => RowContent::Answer(response),
     }
 }
@@ -121,10 +140,15 @@ fn id<'a>(row: &Row<'a>) -> Option<Text<'a>> {
 fn errored(error: JsonView<'_>) -> OutcomeView<'_> {
     let mut error = error;
     let mut found = RowError::default();
-    // Some servers nest the error once more, or put it into a list.
-    for _ in 0..4 {
+    let mut words = None;
+    // Some nest it once more, or put it into a list.
+    for _ in 0..8 {
         let member = Member::from(error);
-        if let Some(first) = error.values().next() {
+        let mut listed = error.values();
+        if let Some(first) = listed.next() {
+            // Of several, each says something of its own.
+            let whole = listed.next().filter(|_| error.json().is_ok());
+            words = words.or(whole.map(|_| Text::Plain(error.as_str())));
             error = first;
             continue;
         }
@@ -133,28 +157,47 @@ fn errored(error: JsonView<'_>) -> OutcomeView<'_> {
             if member.scalar_text().is_some() && member.text().is_none() {
                 found.code = member;
             }
+            words = words.or(member.text());
             break;
         };
-        found = read;
-        match found.error.raw() {
+        // What the error itself lacks, those around it may say.
+        found = RowError {
+            code: either(read.code, found.code),
+            status: either(read.status, found.status),
+            message: either(read.message, found.message),
+            error: read.error,
+        };
+        let words_within = Some(read.message).filter(|words| words.holds_object());
+        match read.error.raw().or(words_within.and_then(Member::raw)) {
             Some(inner) => error = inner,
             None => break,
         }
     }
-    let code = found.code.scalar_text();
+    let code = found.code.scalar_text().filter(|code| !code.is_empty());
     let number = lmbatch_http::whole_member(found.code);
     let number = number.and_then(|code| u16::try_from(code).ok());
     let word = found.status.scalar_text().or(code.clone());
+    let is_cancelled = |word: &str| {
+        ["CANCELLED", "CANCELED"]
+            .iter()
+            .any(|known| word.eq_ignore_ascii_case(known))
+    };
     // "CANCELLED: the operation was cancelled" (google.rpc.Code 1).
-    if number == Some(1) || word.as_deref() == Some("CANCELLED") {
+    if number == Some(1) || word.as_deref().is_some_and(is_cancelled) {
         return OutcomeView::Cancelled;
     }
-    let message = found.message.text();
-    let message = message.or_else(|| error.text());
+    let message = words.or(found.message.text());
+    // Words in a shape that is not known.
+    let message = message.or_else(|| {
+        let written = found.message.raw().filter(|_| !found.message.is_empty());
+        let written = written.filter(|written| written.json().is_ok());
+        written.map(|written| Text::Plain(written.as_str()))
+    });
     if code.is_none() && word.is_none() && message.is_none() {
         return malformed();
     }
-    let (kind, retry) = classify_row(number, word.as_deref());
+    let upper = word.as_deref().map(str::to_ascii_uppercase);
+    let (kind, retry) = classify_row(number, upper.as_deref());
     OutcomeView::Errored(FailureView {
         kind,
         code: number
@@ -165,6 +208,14 @@ fn errored(error: JsonView<'_>) -> OutcomeView<'_> {
         message,
         retryable: retry == Retry::Temporary,
     })
+}
+
+/// Returns the first of two members that is there.
+fn either<'a>(one: Member<'a>, other: Member<'a>) -> Member<'a> {
+    match one.is_absent() {
+        true => other,
+        false => one,
+    }
 }
 
 fn malformed<'a>() -> OutcomeView<'a> {
@@ -222,8 +273,13 @@ fn read(raw: JsonView<'_>) -> Result<OutcomeView<'_>, JsonError> {
         let name = "promptFeedback";
         output.items.push(ItemView::Detail { name, value });
     }
-    judge(&mut output);
-    Ok(OutcomeView::Succeeded(output))
+    let judged = OutputView::judged_with(output.items, output.finish_reason, is_known);
+    Ok(OutcomeView::Succeeded(OutputView {
+        usage: output.usage,
+        model: output.model,
+        response_id: output.response_id,
+        ..judged
+    }))
 }
 
 /// Returns true if a block reason means that the prompt was blocked: 0 is `BLOCK_REASON_UNSPECIFIED` of protobuf's
@@ -233,18 +289,16 @@ fn is_block(reason: Member<'_>) -> bool {
     !reason.is_empty() && !matches!(&*word, "BLOCK_REASON_UNSPECIFIED" | "0" | "false")
 }
 
-/// Sorts candidates by their index; those without one keep their position.
+/// Candidates by their index. JSON of protobuf leaves out what is 0, so that the first may have none; where none has
+/// one, all stay where they are.
 fn in_order<'a>(candidates: Items<'a>) -> impl Iterator<Item = JsonView<'a>> {
-    let index = |raw: JsonView<'a>| {
+    let index = |raw: &JsonView<'a>| {
         let candidate = raw.read::<Candidate<'_>>()?;
         lmbatch_http::whole_member(candidate.index)
     };
-    let mut placed: Vec<(u64, JsonView<'a>)> = candidates
-        .enumerate()
-        .map(|(place, raw)| (index(raw).unwrap_or(place as u64), raw))
-        .collect();
-    placed.sort_by_key(|(index, _)| *index);
-    placed.into_iter().map(|(_, raw)| raw)
+    let mut candidates: Vec<JsonView<'a>> = candidates.collect();
+    candidates.sort_by_key(|raw| index(raw).unwrap_or(0));
+    candidates.into_iter()
 }
 
 /// Reads the candidate that is the answer.
@@ -301,43 +355,33 @@ fn candidate<'a>(
         ("safetyRatings", candidate.safety_ratings),
         ("logprobsResult", candidate.logprobs_result),
         ("urlContextMetadata", candidate.url_context_metadata),
+        ("groundingAttributions", candidate.grounding_attributions),
+        ("avgLogprobs", candidate.avg_logprobs),
     ] {
         let value = member.json()?.filter(|_| !member.is_empty());
         items.extend(value.map(|value| ItemView::Detail { name, value }));
     }
-    output.finish_reason = finish(candidate.finish_reason.scalar_text().as_deref());
+    output.finish_reason = finish(candidate.finish_reason);
     Ok(())
 }
 
 // "finishReason" (google-genai 3.4.0, 2026-11). Function calls end with STOP. A number is the word's of
 // protobuf's enumeration (google.ai.generativelanguage.v1beta Candidate.FinishReason, 2026).
-fn finish(word: Option<&str>) -> FinishReason {
-    if word.is_none_or(|word| word == "STOP") {
+fn finish(reason: Member<'_>) -> FinishReason {
+    let word = reason.finish_word();
+    if word.as_deref().is_none_or(|word| word == "STOP") {
         return FinishReason::Stop;
     }
-    let word = word.map(str::to_ascii_uppercase);
-    match word.as_deref() {
-        None | Some("STOP" | "FINISH_REASON_UNSPECIFIED" | "0" | "1") => FinishReason::Stop,
-        Some("MAX_TOKENS" | "2") => FinishReason::Length,
-        Some("CONTINUATION") => FinishReason::Paused,
-        Some(
-            "SAFETY"
-            | "RECITATION"
-            | "BLOCKLIST"
-            | "PROHIBITED_CONTENT"
-            | "SPII"
-            | "IMAGE_SAFETY"
-            | "IMAGE_PROHIBITED_CONTENT"
-            | "IMAGE_RECITATION"
-            | "MODEL_ARMOR"
-            | "3"
-            | "4"
-            | "7"
-            | "8"
-            | "9"
-            | "11",
-        ) => FinishReason::ContentFilter,
-        Some(other) => FinishReason::Other(other.to_ascii_lowercase()),
+    match lmbatch_http::whole_member(reason) {
+        Some(0 | 1) => FinishReason::Stop,
+        Some(2) => FinishReason::Length,
+        // SAFETY, RECITATION, BLOCKLIST, PROHIBITED_CONTENT, SPII, IMAGE_SAFETY.
+        Some(3 | 4 | 7 | 8 | 9 | 11) => FinishReason::ContentFilter,
+        Some(other) => FinishReason::Other(other.to_string()),
+        None => {
+            let word = word.unwrap_or_default().to_ascii_lowercase();
+            FinishReason::of_provider(&word)
+        }
     }
 }
 
@@ -362,8 +406,10 @@ fn part<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), Json
     items.extend(said.map(ItemView::Text));
     let call = part.function_call.read::<FunctionCall<'a>>();
     let call = call.and_then(|call| Some((call.name.some_text()?, call)));
-    if let Some((name, call)) = call {
+    let mut is_call_read = false;
+    if let (Some((name, call)), Some(whole)) = (call, part.function_call.raw()) {
         let arguments = Arguments::of(call.args)?;
+        is_call_read = !arguments.are_elsewhere(whole, "args");
         let call = match call.id.some_text() {
             Some(id) => ToolCallView {
                 id: id.decode(),
@@ -372,10 +418,17 @@ fn part<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), Json
             },
             None => ToolCallView::without_id(name, arguments, items),
         };
-        items.push(ItemView::ToolCall(call));
+        if is_call_read {
+            items.push(ItemView::ToolCall(call));
+        }
     }
+    if !is_call_read && !part.function_call.is_empty() {
+        items.push(ItemView::UnreadCall(raw.json()?));
+        return Ok(());
+    }
+    let call = Some(()).filter(|()| is_call_read);
     let inline = part.inline_data.read::<InlineData<'a>>();
-    let data = inline.and_then(|inline| Some((inline.data.text()?, inline.mime_type.text())));
+    let data = inline.and_then(|inline| Some((inline.data.some_text()?, inline.mime_type.text())));
     if let Some((data, mime_type)) = data {
         let mime = mime_type.map(Text::decode).unwrap_or_default();
         items.push(ItemView::Attachment(AttachmentView {
@@ -426,73 +479,25 @@ const ABOUT: [&str; 9] = [
     "media_resolution",
 ];
 
-/// Parts that are passed on unchanged: code that the provider ran, and its output.
-fn is_known(raw: &Json<'_>) -> bool {
-    const KNOWN: [&str; 6] = [
-        "executableCode",
-        "executable_code",
-        "codeExecutionResult",
-        "code_execution_result",
-        "fileData",
-        "file_data",
-    ];
+/// Parts that are passed on as they came: code that the provider ran, and what it gave, and files that it made.
+fn is_known(item: &ItemView<'_>) -> bool {
+    let ItemView::Other(raw) = item else {
+        return false;
+    };
     let mut outline = Outline::new();
     let Ok(raw) = outline.read(raw.as_str()) else {
         return false;
     };
-    raw.any_member(|name, member| KNOWN.contains(&name) && !member.is_empty())
-}
-
-/// Finish reasons that report a failure of the model or of the provider, also after partial output, as words
-/// and as numbers of protobuf's enumeration.
-const FAILED: [&str; 21] = [
-    "other",
-    "language",
-    "malformed_function_call",
-    "unexpected_tool_call",
-    "too_many_tool_calls",
-    "image_other",
-    "no_image",
-    "missing_thought_signature",
-    "malformed_response",
-    "error",
-    "failed",
-    "5",
-    "6",
-    "10",
-    "12",
-    "13",
-    "14",
-    "15",
-    "16",
-    "17",
-    "18",
-];
-
-/// Sets the problem of an unusable answer, and the finish reason that only its items show.
-fn judge(output: &mut OutputView<'_>) {
-    let has = |test: fn(&ItemView<'_>) -> bool| output.items.iter().any(test);
-    let calls = has(|item| matches!(item, ItemView::ToolCall(_)));
-    let says = has(|item| match item {
-        ItemView::Other(raw) => is_known(raw),
-        ItemView::Thinking(_) | ItemView::Citation(_) | ItemView::Detail { .. } => false,
-        _ => true,
-    });
-    let others = has(|item| matches!(item, ItemView::Other(_)));
-    if output.finish_reason == FinishReason::Stop && calls {
-        output.finish_reason = FinishReason::ToolUse;
-    }
-    output.problem = match &output.finish_reason {
-        FinishReason::Length | FinishReason::Paused => Some(Problem::Truncated),
-        FinishReason::ContentFilter => Some(Problem::ContentFilter),
-        _ if others && !says => Some(Problem::Unrecognized),
-        FinishReason::Other(word) if FAILED.contains(&word.as_str()) && (says || others) => {
-            Some(Problem::Unrecognized)
+    raw.any_member(|name, member| match name {
+        "executableCode" | "executable_code" | "codeExecutionResult" | "code_execution_result" => {
+            !member.is_empty()
         }
-        _ if says => None,
-        _ if others => Some(Problem::Unrecognized),
-        _ => Some(Problem::Empty),
-    };
+        "fileData" | "file_data" => {
+            let file = member.read::<FileData<'_>>();
+            file.is_some_and(|file| file.uri.some_text().is_some())
+        }
+        _ => false,
+    })
 }
 
 /// "promptTokenCount includes cachedContentTokenCount; candidatesTokenCount excludes thoughts"

@@ -3,7 +3,7 @@
 use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
     CallIds, FollowUp, GenerateView, Hyperparameters, Object, RequestError, Role, ToolChoice,
-    ToolNames, append_items, replace_member, write_list,
+    ToolNames, append_items, check_call_pairs, replace_member, write_list,
 };
 
 use super::models::Thinking;
@@ -67,6 +67,9 @@ impl Writer<'_> {
     ) -> Result<(), RequestError> {
         view.hyperparameters.check_numbers()?;
         TOOL_NAMES.check("google", view)?;
+        // "the number of function response parts is equal to the number of function call parts" (error of the API,
+        // crewAI 4693, 2026-03-04).
+        check_call_pairs("google", &view.messages)?;
         let ids = CallIds::of(&view.messages, content::CALL_IDS);
         let joined = ids.apply(view);
         let view = joined.as_ref().unwrap_or(view);

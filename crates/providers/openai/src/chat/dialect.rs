@@ -157,6 +157,9 @@ pub struct Tools {
     pub call_ids: CallIdRule,
     /// Rule for the names of tools; `None` if the service documents none.
     pub names: Option<ToolNames>,
+    /// Refusal, by the service, of tool results without their call and of calls without a result. Such conversations
+    /// are then refused before anything is sent.
+    pub paired: bool,
 }
 
 impl Tools {
@@ -172,11 +175,16 @@ impl Tools {
             punctuation: "_-",
             begins_with_letter: false,
         }),
+        // "messages with role 'tool' must be a response to a preceeding message with 'tool_calls'", and "An assistant
+        // message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'" (errors of
+        // the API; public threads of 2024 to 2026).
+        paired: true,
     };
 
     /// Tools of OpenAI for a service that documents no rule for their names.
     pub(crate) const NAMED_FREELY: Self = Self {
         names: None,
+        paired: false,
         ..Self::OPENAI
     };
 }

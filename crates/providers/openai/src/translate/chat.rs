@@ -4,12 +4,13 @@ use lmbatch_core::schemas::{SchemaChanges, SentSchema};
 use lmbatch_core::{
     AttachmentKind, AttachmentView, CallIds, ContentView, FollowUp, GenerateView, Hyperparameters,
     MessageView, Object, RequestError, ResponseSchema, Role, SourceView, Text, ThinkingOptions,
-    ThinkingView, ToolChoice, check_tool_choice, known_media_type, write_list,
+    ThinkingView, ToolChoice, check_call_pairs, check_tool_choice, known_media_type, write_list,
 };
 use serde::Serialize;
 
 use super::json::{base64, file_name, tool_output, url};
 use super::schema;
+pub(crate) use super::schema::check_strict;
 use crate::chat::{Contents, Dialect, Extras, FilePart, Files, Schemas, Thoughts};
 
 /// Writes a body without the caller's own parameters.
@@ -23,6 +24,9 @@ pub(crate) fn write(
     match dialect.tools.and_then(|tools| tools.names) {
         Some(names) => names.check(dialect.service, view)?,
         None => check_tool_choice(view)?,
+    }
+    if dialect.tools.is_some_and(|tools| tools.paired) {
+        check_call_pairs(dialect.service, &view.messages)?;
     }
     let ids = dialect
         .tools

@@ -7,18 +7,7 @@ use lmbatch_core::{
     NonContent, Outline, SourceView, Text, ThinkingView, ToolCallView,
 };
 
-use crate::wire::{Audio, ChatFunction, ChatMessage, ChatToolCall, Choice, Item, Part};
-
-/// Types of output items other than messages and function calls; an answer may consist of these alone.
-const MADE: &[&str] = &[
-    "image_generation_call",
-    "custom_tool_call",
-    "computer_call",
-    "mcp_approval_request",
-    "local_shell_call",
-    "shell_call",
-    "apply_patch_call",
-];
+use crate::wire::{Audio, Body, ChatFunction, ChatMessage, ChatToolCall, Choice, Item, Part};
 
 /// Members of a response that are not part of the answer, and types of items that precede an answer.
 pub(super) const NON_CONTENT: NonContent = NonContent {
@@ -61,16 +50,29 @@ pub(super) const NON_CONTENT: NonContent = NonContent {
     flags: &[],
 };
 
-/// Returns true if an item is output for the caller whose JSON is passed on unchanged.
+/// Returns true if an item is output for the caller whose JSON is passed on unchanged: of the types other than messages
+/// and function calls of which alone an answer may consist, one that holds its content and has not failed.
 pub(super) fn is_made(item: &ItemView<'_>) -> bool {
     let ItemView::Other(raw) = item else {
         return false;
     };
     let mut outline = Outline::new();
     let item = outline.read(raw.as_str()).ok();
-    let item = item.and_then(|item| item.read::<Item<'_>>());
-    let word = item.and_then(|item| item.r#type.scalar_text());
-    word.is_some_and(|word| MADE.contains(&&*word))
+    item.and_then(|item| item.read::<Item<'_>>())
+        .is_some_and(|item| {
+            let word = item.r#type.scalar_text().unwrap_or_default();
+            let content = match &*word {
+                "image_generation_call" => item.result,
+                "custom_tool_call" | "mcp_approval_request" => item.name,
+                "computer_call" | "local_shell_call" | "shell_call" | "apply_patch_call" => {
+                    item.action
+                }
+                _ => return false,
+            };
+            // "status: in_progress, completed, generating, failed" (OpenAI's OpenAPI document 2.3.0, 2026-08-21).
+            let status = item.status.scalar_text().unwrap_or_default();
+            !content.is_empty() && !status.eq_ignore_ascii_case("failed")
+        })
 }
 
 /// Reads the items of a response. Messages of the phase commentary precede the answer; if one is the final
@@ -130,8 +132,13 @@ fn item<'a>(
         }
         (Some("function_call"), Some(name)) => {
             let id = item.call_id.some_text().or(item.id.some_text());
-            call(id, name, Arguments::of(item.arguments)?, items);
+            let arguments = Arguments::of(item.arguments)?;
+            match arguments.are_elsewhere(raw, "arguments") {
+                true => items.push(ItemView::UnreadCall(raw.json()?)),
+                false => call(id, name, arguments, items),
+            }
         }
+        (Some("function_call"), None) => items.push(ItemView::UnreadCall(raw.json()?)),
         (Some("reasoning"), _) => {
             let parts = item.summary.items()?.chain(item.content.items()?);
             let mut texts = parts.filter_map(|raw| match raw.read::<Part<'a>>() {
@@ -180,6 +187,7 @@ const MESSAGE: &[&str] = &[
     "annotations",
     "audio",
     "images",
+    "executed_tools",
 ];
 
 /// Returns true if an object has non-empty members other than the named ones.
@@ -270,12 +278,19 @@ fn detail<'a>(
     Ok(())
 }
 
-fn arguments<'a>(function: &ChatFunction<'a>) -> Result<Arguments<'a>, JsonError> {
-    match (function.arguments.is_absent(), function.input.text()) {
-        (true, Some(words)) => Ok(Arguments::Free(words)),
-        (true, None) => Arguments::of(function.input),
-        (false, _) => Arguments::of(function.arguments),
-    }
+/// Returns the name and the arguments of a function; `None` where one of them cannot be read.
+fn function<'a>(member: Member<'a>) -> Result<Option<(Text<'a>, Arguments<'a>)>, JsonError> {
+    let (Some(raw), Some(read)) = (member.raw(), member.read::<ChatFunction<'a>>()) else {
+        return Ok(None);
+    };
+    let (arguments, place) = match (read.arguments.is_absent(), read.input.text()) {
+        (true, Some(words)) => (Arguments::Free(words), "input"),
+        (true, None) => (Arguments::of(read.input)?, "input"),
+        (false, _) => (Arguments::of(read.arguments)?, "arguments"),
+    };
+    let name = read.name.some_text();
+    let name = name.filter(|_| !arguments.are_elsewhere(raw, place));
+    Ok(name.map(|name| (name, arguments)))
 }
 
 fn call<'a>(
@@ -310,16 +325,14 @@ pub(super) fn of_choices<'a>(
     if let (Some(only), None) = (rest.next(), rest.next()) {
         return first(only, items);
     }
-    let all = numbered.into_iter().chain(listed);
-    let placed = all.enumerate().map(|(place, raw)| {
-        let index = raw
-            .read::<Choice<'a>>()
-            .and_then(|choice| lmbatch_http::whole_member(choice.index));
-        (index.unwrap_or(place as u64), raw)
-    });
-    let mut placed: Vec<(u64, JsonView<'a>)> = placed.collect();
-    placed.sort_by_key(|(index, _)| *index);
-    let mut choices = placed.into_iter().map(|(_, raw)| raw);
+    let index = |raw: JsonView<'a>| {
+        let choice = raw.read::<Choice<'a>>()?;
+        lmbatch_http::whole_member(choice.index)
+    };
+    let mut placed: Vec<JsonView<'a>> = numbered.into_iter().chain(listed).collect();
+    // Servers that leave out what is 0 send no index with the first. Where none has one, all keep their places.
+    placed.sort_by_key(|raw| index(*raw).unwrap_or(0));
+    let mut choices = placed.into_iter();
     let Some(lowest) = choices.next() else {
         return Ok(None);
     };
@@ -340,7 +353,7 @@ fn first<'a>(
         return Ok(None);
     };
     choice(raw, &read, items)?;
-    Ok(read.finish_reason.scalar_text())
+    Ok(read.finish_reason.finish_word())
 }
 
 /// Returns the choices of an object that holds them by their index; `None` for a list, for a choice and for anything else.
@@ -386,7 +399,8 @@ fn choice<'a>(
         Some(whole) => !says_otherwise(whole, MESSAGE),
         None => !choice.text.is_absent(),
     };
-    if items.len() == at && !is_known() {
+    let is_detail = |item: &ItemView<'_>| matches!(item, ItemView::Detail { .. });
+    if items[at..].iter().all(is_detail) && !is_known() {
         items.push(ItemView::Other(raw.json()?));
     }
     detail("logprobs", choice.logprobs, items)?;
@@ -394,7 +408,36 @@ fn choice<'a>(
         "content_filter_results",
         choice.content_filter_results,
         items,
-    )
+    )?;
+    detail("error", choice.error, items)
+}
+
+/// Returns the error of the first choice that has one.
+pub(super) fn error_of_choice(choices: Member<'_>) -> Option<JsonView<'_>> {
+    let value = choices.raw()?;
+    let mut all = std::iter::once(value).chain(value.values());
+    all.find_map(|choice| {
+        let error = choice.read::<Choice<'_>>()?.error;
+        error.raw().filter(|_| !error.is_empty())
+    })
+}
+
+/// Reads what a body says beside its answer.
+pub(super) fn beside_answer<'a>(
+    body: &Body<'a>,
+    items: &mut Vec<ItemView<'a>>,
+) -> Result<(), JsonError> {
+    for raw in body.citations.items()? {
+        items.push(ItemView::Citation(raw.json()?));
+    }
+    for (name, member) in [
+        ("search_results", body.search_results),
+        ("prompt_filter_results", body.prompt_filter_results),
+        ("error", body.error),
+    ] {
+        detail(name, member, items)?;
+    }
+    Ok(())
 }
 
 fn message<'a>(message: &ChatMessage<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonError> {
@@ -418,12 +461,12 @@ fn message<'a>(message: &ChatMessage<'a>, items: &mut Vec<ItemView<'a>>) -> Resu
     for raw in message.tool_calls.items()? {
         tool_call(raw, items)?;
     }
-    if let Some(raw) = message.function_call.json()? {
-        let function = message.function_call.read::<ChatFunction<'a>>();
-        match function.and_then(|function| Some((function.name.some_text()?, function))) {
-            Some((name, function)) => call(None, name, arguments(&function)?, items),
-            None if message.function_call.is_empty() => {}
-            None => items.push(ItemView::Other(raw)),
+    if !message.function_call.is_empty()
+        && let Some(raw) = message.function_call.json()?
+    {
+        match function(message.function_call)? {
+            Some((name, arguments)) => call(None, name, arguments, items),
+            None => items.push(ItemView::UnreadCall(raw)),
         }
     }
     for raw in message.images.items()? {
@@ -433,38 +476,47 @@ fn message<'a>(message: &ChatMessage<'a>, items: &mut Vec<ItemView<'a>>) -> Resu
         items.push(ItemView::Citation(raw.json()?));
     }
     let audio = message.audio.read::<Audio<'a>>();
-    match audio.and_then(|audio| Some((audio.data.text()?, audio))) {
-        Some((data, audio)) => {
-            items.extend(audio.transcript.some_text().map(ItemView::Text));
-            items.push(ItemView::Attachment(AttachmentView {
-                kind: AttachmentKind::Audio,
-                source: SourceView::Base64(data),
-                mime_type: None,
-                filename: None,
-            }));
-        }
-        None if message.audio.is_empty() => {}
-        None => items.extend(message.audio.json()?.map(ItemView::Other)),
+    let (data, transcript) = match audio {
+        Some(audio) => (audio.data.some_text(), audio.transcript.some_text()),
+        None => (None, None),
+    };
+    items.extend(transcript.map(ItemView::Text));
+    if let Some(data) = data {
+        items.push(ItemView::Attachment(AttachmentView {
+            kind: AttachmentKind::Audio,
+            source: SourceView::Base64(data),
+            mime_type: None,
+            filename: None,
+        }));
+    } else if transcript.is_none() && !message.audio.is_empty() {
+        items.extend(message.audio.json()?.map(ItemView::Other));
+    }
+    for (name, member) in [
+        ("reasoning_details", message.reasoning_details),
+        ("thinking_blocks", message.thinking_blocks),
+        ("executed_tools", message.executed_tools),
+        ("provider_specific_fields", message.provider_specific_fields),
+    ] {
+        detail(name, member, items)?;
     }
     Ok(())
 }
 
 /// Reads a call of a function or, under another name, of a tool without a schema.
 fn tool_call<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonError> {
-    let read = raw.read::<ChatToolCall<'a>>();
-    let mut found = 0;
-    if let Some(read) = read {
+    let at = items.len();
+    if let Some(read) = raw.read::<ChatToolCall<'a>>() {
         for member in [read.function, read.custom] {
-            let function = member.read::<ChatFunction<'a>>();
-            let function = function.and_then(|function| Some((function.name.text()?, function)));
-            if let Some((name, function)) = function {
-                found += 1;
-                call(read.id.some_text(), name, arguments(&function)?, items);
+            // The arguments may also stand beside the function.
+            if let Some((name, arguments)) = function(member)?
+                && !arguments.are_elsewhere(raw, "custom")
+            {
+                call(read.id.some_text(), name, arguments, items);
             }
         }
     }
-    if found == 0 {
-        items.push(ItemView::Other(raw.json()?));
+    if items.len() == at {
+        items.push(ItemView::UnreadCall(raw.json()?));
     }
     Ok(())
 }

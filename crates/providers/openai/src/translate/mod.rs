@@ -14,7 +14,7 @@ use std::time::Duration;
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, CreateProof, FollowUp, JsonView, Limits, OpenedRow,
     OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, RowError,
-    TokenBounds, WireId, WireIdRule,
+    TokenBounds, Tool, WireId, WireIdRule,
 };
 
 use crate::chat::{Chat, Dialect};
@@ -184,6 +184,10 @@ impl BatchCodec for OpenAiCodec {
         schema: &ResponseSchema,
     ) -> Result<Vec<String>, RequestError> {
         self.chat.schema_notes(schema)
+    }
+
+    fn check_tool(&self, _: &BatchClass, tool: &Tool) -> Result<(), RequestError> {
+        self.chat.check_tool(tool)
     }
 
     fn token_bounds(&self, class: &BatchClass, row: &[u8]) -> TokenBounds {

@@ -73,7 +73,16 @@ fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
         {
             RowContent::Ended(not_run(row.error, dialect))
         }
-        _ => RowContent::Answer(body),
+        found => {
+            let error = found.and_then(|found| items::error_of_choice(found.choices));
+            match error.filter(|_| !holds_answer(body, dialect)) {
+                Some(error) => {
+                    let failure = in_row(said(error), None, dialect);
+                    RowContent::Ended(OutcomeView::Errored(failure))
+                }
+                None => RowContent::Answer(body),
+            }
+        }
     }
 }
 
@@ -153,9 +162,22 @@ fn may_answer(body: &BodyStatus<'_>) -> bool {
 /// Returns true if a body under HTTP 200 is an error, as OpenAI-compatible servers send it: it holds no answer, or one
 /// that is empty, and an error in any shape.
 fn is_error(body: &BodyStatus<'_>) -> bool {
-    let is_named = body.object.scalar_text().as_deref() == Some("error");
-    let says = [body.error, body.detail, body.message];
-    !may_answer(body) && (is_named || says.iter().any(|member| !member.is_empty()))
+    if may_answer(body) {
+        return false;
+    }
+    let is_word = |member: Member<'_>, words: &[&str]| {
+        let word = member.scalar_text().unwrap_or_default();
+        words.iter().any(|known| word.eq_ignore_ascii_case(known))
+    };
+    // A code of its own: what is 0 or says that all is well is none.
+    let is_code = |member: Member<'_>| {
+        !member.is_empty() && !is_word(member, &["0", "200", "ok", "success", "false"])
+    };
+    let says = [body.error, body.errors, body.detail, body.message, body.msg];
+    is_word(body.object, &["error"])
+        || is_word(body.status, &["error", "fail"])
+        || says.iter().any(|member| !member.is_empty())
+        || [body.code, body.error_code].into_iter().any(is_code)
 }
 
 fn not_generated<'a>(status: u16, error: Member<'a>) -> OutcomeView<'a> {
@@ -178,7 +200,8 @@ fn not_generated<'a>(status: u16, error: Member<'a>) -> OutcomeView<'a> {
 // (OpenAI's OpenAPI document 2.3.0, 2026-08-21.) `batch_cancelled`: "This request was not executed
 // because the batch was cancelled." (third-party live capture, 2026-09-02)
 fn not_executed<'a>(said: &Said<'_>) -> Option<OutcomeView<'a>> {
-    match said.code.as_deref() {
+    let code = said.code.as_deref().map(str::to_ascii_lowercase);
+    match code.as_deref() {
         Some("batch_expired") => Some(OutcomeView::Expired),
         Some("batch_cancelled" | "batch_canceled") => Some(OutcomeView::Cancelled),
         _ => None,
@@ -257,16 +280,19 @@ fn read<'a>(body: JsonView<'a>, dialect: &Dialect) -> Result<OutcomeView<'a>, Js
     } else {
         return Ok(malformed());
     }
-    if is_failure(&finish) && !items.is_empty() {
-        problem = problem.or(Some(Problem::Unrecognized));
-    }
-    // A generated object or a list of vectors is an answer that is passed on unchanged.
-    let is_made = is_list || items.iter().any(items::is_made);
-    let mut output = OutputView::from_items(items, finish);
-    if is_made && matches!(output.problem, Some(Problem::Unrecognized | Problem::Empty)) {
-        output.problem = None;
+    // What a model made, or a list of vectors, is an answer in a shape that is passed on as it is.
+    let is_content = |item: &ItemView<'_>| is_list || items::is_made(item);
+    let mut output = OutputView::judged_with(items, finish, is_content);
+    if let Some(error) = items::error_of_choice(body.choices)
+        && !output.holds_answer()
+        && !output.items.iter().any(items::is_made)
+        && !body.choices.has_content(&items::NON_CONTENT)
+    {
+        let failure = in_row(said(error), None, dialect);
+        return Ok(OutcomeView::Errored(failure));
     }
     output.problem = problem.or(output.problem);
+    items::beside_answer(&body, &mut output.items)?;
     output.usage = body.usage.read().and_then(usage_of);
     if let Some(usage) = &mut output.usage
         && dialect.thinks_outside_completion
@@ -278,60 +304,34 @@ fn read<'a>(body: JsonView<'a>, dialect: &Dialect) -> Result<OutcomeView<'a>, Js
     Ok(OutcomeView::Succeeded(output))
 }
 
-/// Returns true if a finish reason is a failure of the model or of the service, also after partial output, as
-/// OpenAI-compatible services name it.
-fn is_failure(finish: &FinishReason) -> bool {
-    let FinishReason::Other(word) = finish else {
-        return false;
-    };
-    let failed = ["error", "failed", "abort", "aborted"];
-    failed
-        .iter()
-        .any(|failed| word.eq_ignore_ascii_case(failed))
-}
-
 /// Returns the finish reason of a response and its problem. An incomplete response is never usable.
 fn end_of_response(body: &Body<'_>) -> (FinishReason, Option<Problem>) {
-    let details = body.incomplete_details.read::<Incomplete<'_>>();
-    let reason = details.and_then(|details| details.reason.scalar_text());
-    let word = body.status.scalar_text().unwrap_or_default();
+    let word = body.status.finish_word().unwrap_or_default();
     if word.is_empty() || word.eq_ignore_ascii_case("completed") {
         return (FinishReason::Stop, None);
     }
     let word = word.to_ascii_lowercase();
-    match (word.as_str(), reason.as_deref()) {
-        ("incomplete", Some("max_output_tokens" | "max_tokens")) => (FinishReason::Length, None),
-        ("incomplete", Some("content_filter")) => (FinishReason::ContentFilter, None),
-        ("incomplete", None) => {
-            let reason = FinishReason::Other("incomplete".to_owned());
-            (reason, Some(Problem::Truncated))
-        }
-        ("incomplete", Some(other)) => {
-            let reason = FinishReason::Other(other.to_owned());
-            (reason, Some(Problem::Unrecognized))
-        }
-        (other, _) => {
-            let reason = FinishReason::Other(other.to_owned());
-            (reason, Some(Problem::Unrecognized))
-        }
-    }
+    let details = body.incomplete_details.read::<Incomplete<'_>>();
+    let reason = details.and_then(|details| details.reason.finish_word());
+    let reason = match reason.filter(|_| word == "incomplete") {
+        Some(reason) => FinishReason::of_provider(&reason),
+        None => FinishReason::of_provider(&word),
+    };
+    let reason = match reason {
+        FinishReason::Stop | FinishReason::ToolUse => FinishReason::Other(word),
+        reason => reason,
+    };
+    let problem = reason.problem();
+    (reason, problem)
 }
 
-// "finish_reason: stop, length, tool_calls, content_filter, or function_call" (the same document).
+// "finish_reason: stop, length, tool_calls, content_filter, or function_call" (the same document). The other words are
+// those of servers that imitate OpenAI.
 fn finish_of_chat(word: &str, dialect: &Dialect) -> FinishReason {
     let mut own = dialect.finish_reasons.iter();
-    if let Some((_, reason)) = own.find(|(own, _)| *own == word) {
-        return reason.clone();
-    }
-    if word.eq_ignore_ascii_case("stop") {
-        return FinishReason::Stop;
-    }
-    match word.to_ascii_lowercase().as_str() {
-        // The other words are sent by servers that imitate OpenAI.
-        "length" | "max_tokens" | "max_output_tokens" => FinishReason::Length,
-        "tool_calls" | "function_call" => FinishReason::ToolUse,
-        "content_filter" => FinishReason::ContentFilter,
-        _ => FinishReason::Other(word.to_owned()),
+    match own.find(|(own, _)| *own == word) {
+        Some((_, reason)) => reason.clone(),
+        None => FinishReason::of_provider(word),
     }
 }
 

@@ -4,7 +4,7 @@ use lmbatch_core::schemas::SentSchema;
 use lmbatch_core::{
     AttachmentKind, AttachmentView, CallIds, ContentView, Effort, FollowUp, GenerateView,
     MessageView, Object, RequestError, Role, SourceView, Text, ThinkingView, ToolChoice, ToolNames,
-    ToolResultView, append_items, replace_member, write_list,
+    ToolResultView, append_items, check_call_pairs, replace_member, write_list,
 };
 
 use super::json::{
@@ -45,6 +45,15 @@ pub(super) fn write(
     }
     check_thinking(view.thinking)?;
     TOOL_NAMES.check("openai", view)?;
+    // "No tool call found for function call output with call_id …" and "No tool output found for function call …" (errors
+    // of the API; public threads of 2025 and 2026). The calls may stand in an answer that OpenAI stores.
+    let is_continued = |name: &&str| parameters.extra.contains_key(*name);
+    if !["previous_response_id", "conversation"]
+        .iter()
+        .any(is_continued)
+    {
+        check_call_pairs("openai", &view.messages)?;
+    }
     let ids = CallIds::of(&view.messages, CALL_IDS);
     let joined = ids.apply(view);
     let view = joined.as_ref().unwrap_or(view);

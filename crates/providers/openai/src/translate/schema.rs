@@ -3,7 +3,7 @@
 //! strict. Answers are still checked against the caller's own schema.
 
 use lmbatch_core::schemas::{SchemaChanges, SchemaRoot, SentSchema, describe, escaped};
-use lmbatch_core::{RequestError, ResponseSchema};
+use lmbatch_core::{RequestError, ResponseSchema, SchemaMode, Tool};
 use serde_json::{Map, Value, json};
 
 /// Members that strict mode accepts ("Supported schemas", structured outputs guide, 2026-02).
@@ -161,7 +161,23 @@ pub(super) fn translate(
     Ok(sent)
 }
 
-/// Returns the root as an object, or the type that it has instead.
+/// Refuses a strict tool whose parameters strict mode does not take as they are: they are sent unchanged, and "Invalid
+/// schema for function …" is the answer to each request (function calling guide, 2026).
+pub(crate) fn check_strict(tool: &Tool, service: &str) -> Result<(), RequestError> {
+    let mut schema = ResponseSchema::named("parameters", &tool.parameters.to_value());
+    schema.mode = SchemaMode::Strict;
+    let sent = translate(&schema, service)?;
+    if sent.strict && sent.notes.is_empty() {
+        return Ok(());
+    }
+    Err(RequestError::unsupported(format!(
+        "{service} cannot hold the tool {:?} to its parameters: {}; change them, or leave strict out",
+        tool.name,
+        sent.notes.join("; ")
+    )))
+}
+
+/// The root as an object, or what it is instead.
 fn of_objects(
     mut root: Map<String, Value>,
     notes: &mut SchemaChanges,

@@ -53,7 +53,7 @@ fn an_answer_without_a_known_shape_is_unrecognized() {
         );
         assert_eq!(
             (&found["problem"], &found["finish_reason"]),
-            (&json!(null), &json!("7"))
+            (&json!("unrecognized"), &json!("7"))
         );
     }
     let made = json!([{"type": "code_execution_tool_result", "content": {"type": "code_execution_result"}}]);
@@ -63,38 +63,6 @@ fn an_answer_without_a_known_shape_is_unrecognized() {
         json!(null),
         "what the provider's own tools made is an answer"
     );
-}
-
-#[test]
-fn calls_without_ids_or_arguments_are_calls() {
-    let call = |members: Value| {
-        let mut call = json!({"type": "tool_use", "name": "f"});
-        call.as_object_mut()
-            .unwrap()
-            .extend(members.as_object().unwrap().clone());
-        call
-    };
-    for (blocks, ids) in [
-        (vec![call(json!({"id": "x", "input": {}}))], vec!["x"]),
-        (vec![call(json!({})), call(json!({}))], vec!["f", "f-2"]),
-        (
-            vec![call(json!({"id": null})), call(json!({"id": "f-2"}))],
-            vec!["f", "f-2"],
-        ),
-        (vec![call(json!({"input": null}))], vec!["f"]),
-        (vec![call(json!({"input": ""}))], vec!["f"]),
-        (vec![call(json!({"id": "", "input": "{}"}))], vec!["f"]),
-    ] {
-        let found = answered(&json!({"content": blocks, "stop_reason": "tool_use"}));
-        let calls = found["items"].as_array().unwrap().iter();
-        let found: Vec<&str> = calls
-            .map(|call| {
-                assert_eq!(call["arguments"], json!({}));
-                call["id"].as_str().unwrap()
-            })
-            .collect();
-        assert_eq!(found, ids);
-    }
 }
 
 #[test]
@@ -143,6 +111,30 @@ fn errors_of_every_shape_keep_their_code_and_words() {
             false,
         ),
         (json!("m"), "generation_failed", json!(null), false),
+        (
+            json!({"detail": [{"loc": ["body"], "msg": "m"}]}),
+            "generation_failed",
+            json!(null),
+            false,
+        ),
+        (
+            json!({"errors": [{"message": "m"}]}),
+            "generation_failed",
+            json!(null),
+            false,
+        ),
+        (
+            json!({"error_code": 429, "error_msg": "m"}),
+            "provider_rate_limit",
+            json!("429"),
+            true,
+        ),
+        (
+            json!({"type": "overloaded_error", "message": {"message": "m"}}),
+            "provider_overloaded",
+            json!("overloaded_error"),
+            true,
+        ),
     ] {
         for result in [
             json!({"type": "errored", "error": error}),
@@ -156,6 +148,193 @@ fn errors_of_every_shape_keep_their_code_and_words() {
             assert_eq!(found["retryable"], retryable, "{row}");
             assert_eq!(found["message"], "m", "{row}");
         }
+    }
+}
+
+#[test]
+fn errors_of_imitators() {
+    for (row, words, kind, code, retryable) in [
+        (
+            json!({"error": {"type": "overloaded_error", "message": "boom"}}),
+            "boom",
+            "provider_overloaded",
+            json!("overloaded_error"),
+            true,
+        ),
+        (
+            json!({"result": null, "error": "boom"}),
+            "boom",
+            "generation_failed",
+            json!(null),
+            false,
+        ),
+        (
+            json!({"code": 400, "msg": "boom"}),
+            "boom",
+            "provider_invalid_args",
+            json!("400"),
+            false,
+        ),
+        (
+            json!({"result": {"type": "errored", "code": 503, "msg": "boom"}}),
+            "boom",
+            "provider_overloaded",
+            json!("503"),
+            true,
+        ),
+        (
+            json!({"result": {"type": "errored", "message": "boom"}}),
+            "boom",
+            "generation_failed",
+            json!(null),
+            false,
+        ),
+        (
+            json!({"result": {"type": "succeeded", "message": {"code": 400, "msg": "boom"}}}),
+            "boom",
+            "provider_invalid_args",
+            json!("400"),
+            false,
+        ),
+        (
+            json!({"result": {"type": "succeeded", "message": {"detail": "boom"}}}),
+            "boom",
+            "generation_failed",
+            json!(null),
+            false,
+        ),
+        (
+            json!({"result": {"type": "errored", "error": 503}}),
+            "",
+            "provider_overloaded",
+            json!("503"),
+            true,
+        ),
+        (
+            json!({"result": {"type": "errored", "error": {"odd": {"words": "boom"}}}}),
+            "{\"odd\":{\"words\":\"boom\"}}",
+            "generation_failed",
+            json!(null),
+            false,
+        ),
+        (
+            json!({"result": {"type": "errored", "error": {"message": {"odd": "boom"}}}}),
+            "{\"odd\":\"boom\"}",
+            "generation_failed",
+            json!(null),
+            false,
+        ),
+        (
+            json!({"result": {"type": "errored", "error": {"detail": [{"msg": "m"}, {"msg": "n"}]}}}),
+            "[{\"msg\":\"m\"},{\"msg\":\"n\"}]",
+            "generation_failed",
+            json!(null),
+            false,
+        ),
+    ] {
+        let mut row = row;
+        row["custom_id"] = json!("a");
+        let found = &outcome_of(&row.to_string())["errored"];
+        assert_eq!(found["kind"], kind, "{row}");
+        assert_eq!(found["code"], code, "{row}");
+        assert_eq!(found["retryable"], retryable, "{row}");
+        assert_eq!(
+            found["message"].as_str().unwrap_or_default(),
+            words,
+            "{row}"
+        );
+    }
+}
+
+#[test]
+fn a_type_of_a_result_is_read_in_any_case() {
+    for (word, expected) in [
+        ("canceled", "cancelled"),
+        ("CANCELED", "cancelled"),
+        ("Cancelled", "cancelled"),
+        ("expired", "expired"),
+        ("Expired", "expired"),
+    ] {
+        let row = json!({"custom_id": "a", "result": {"type": word}});
+        assert_eq!(outcome_of(&row.to_string()), json!(expected), "{word}");
+    }
+    let message = json!({"content": "A", "stop_reason": "end_turn"});
+    let row = json!({"custom_id": "a", "result": {"type": "SUCCEEDED", "message": message}});
+    assert_eq!(outcome_of(&row.to_string())["items"][0]["text"], "A");
+}
+
+#[test]
+fn an_answer_without_content_says_why_it_ended() {
+    for (reason, problem) in [
+        (json!("refusal"), "refused"),
+        (json!("max_tokens"), "truncated"),
+        (json!("end_turn"), "empty"),
+        (json!("content_filtered"), "content_filter"),
+        (json!("odd"), "empty"),
+    ] {
+        for content in [json!(null), json!([]), json!("")] {
+            let found = answered(&json!({"content": content, "stop_reason": reason}));
+            assert_eq!(found["problem"], problem, "{reason} {content}");
+        }
+    }
+    let found = answered(&json!({"content": null, "stop_reason": null}));
+    assert_eq!(found["errored"]["kind"], "malformed_answer");
+}
+
+#[test]
+fn error_code_as_a_number() {
+    for (error, kind, code, retryable) in [
+        (
+            json!({"code": 404, "message": "m"}),
+            "provider_invalid_args",
+            "404",
+            false,
+        ),
+        (
+            json!({"code": 429, "message": "m"}),
+            "provider_rate_limit",
+            "429",
+            true,
+        ),
+        (
+            json!({"code": 503.0, "message": "m"}),
+            "provider_overloaded",
+            "503.0",
+            true,
+        ),
+        (
+            json!({"code": "500", "message": "m"}),
+            "provider_internal",
+            "500",
+            true,
+        ),
+        (
+            json!({"code": 529, "type": "gremlins"}),
+            "provider_overloaded",
+            "529",
+            true,
+        ),
+        (
+            json!({"code": 7, "message": "m"}),
+            "generation_failed",
+            "7",
+            false,
+        ),
+        (
+            json!({"type": 400, "message": "m"}),
+            "provider_invalid_args",
+            "400",
+            false,
+        ),
+    ] {
+        let row = json!({"custom_id": "a", "result": {"type": "errored", "error": error}});
+        let found = &outcome_of(&row.to_string())["errored"];
+        assert_eq!(
+            (&found["kind"], &found["code"]),
+            (&json!(kind), &json!(code)),
+            "{row}"
+        );
+        assert_eq!(found["retryable"], retryable, "{row}");
     }
 }
 
@@ -179,15 +358,36 @@ fn row_with_nan() {
 #[test]
 fn finish_reason_as_a_number() {
     for (reason, finish, problem) in [
-        (json!(7), "7", json!(null)),
+        (json!(7), "7", json!("unrecognized")),
+        (json!("2.0"), "2.0", json!("unrecognized")),
         (json!(null), "stop", json!(null)),
+        (json!("length"), "length", json!("truncated")),
+        (
+            json!("content_filter"),
+            "content_filter",
+            json!("content_filter"),
+        ),
+        (
+            json!("content_filtered"),
+            "content_filter",
+            json!("content_filter"),
+        ),
+        (
+            json!("guardrail_intervened"),
+            "content_filter",
+            json!("content_filter"),
+        ),
+        (json!("StopReason.MAX_TOKENS"), "length", json!("truncated")),
+        (json!(["max_tokens"]), "length", json!("truncated")),
+        (json!("overloaded"), "overloaded", json!("unrecognized")),
+        (json!("paused"), "paused", json!("truncated")),
         (json!([]), "stop", json!(null)),
         (json!({}), "stop", json!(null)),
         (json!("end_turn"), "stop", json!(null)),
         (json!("max_tokens"), "length", json!("truncated")),
         (json!("MAX_TOKENS"), "length", json!("truncated")),
         (json!("refusal"), "refusal", json!("refused")),
-        (json!("a_new_reason"), "a_new_reason", json!(null)),
+        (json!("a_new_reason"), "a_new_reason", json!("unrecognized")),
     ] {
         let content = json!([{"type": "text", "text": "A"}]);
         let found = answered(&json!({"content": content, "stop_reason": reason}));
@@ -238,5 +438,30 @@ fn lone_surrogate_answer() {
         let found = outcome_of(&row);
         assert_eq!(found["items"][0]["type"], item, "{block}: {found}");
         assert_eq!(found["items"][1]["text"], "A", "{block}: {found}");
+    }
+}
+
+/// The reply to a real-time call is a bare body, which is read as the one of a row.
+#[test]
+fn the_reply_to_a_real_time_call_is_read_by_the_same_answer() {
+    for body in [
+        json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": "A"}], "stop_reason": "end_turn", "usage": {"input_tokens": 3, "output_tokens": 4}}),
+        json!({"id": "msg_1", "content": [{"type": "tool_use", "id": "c", "name": "f", "input": {"x": 1}}], "stop_reason": "tool_use"}),
+        json!({"id": "msg_1", "content": [{"type": "text", "text": "A"}], "stop_reason": "max_tokens"}),
+        json!({"id": "msg_1", "content": [], "stop_reason": "refusal"}),
+    ] {
+        let (codec, part) = (codec(), part());
+        let text = body.to_string();
+        let mut outline = lmbatch_core::Outline::new();
+        let bare = outcome_value(&codec.answer(outline.read(&text).unwrap()));
+        let row =
+            json!({"custom_id": "a", "result": {"type": "succeeded", "message": body}}).to_string();
+        let mut rows = RowReader::new();
+        let of_row = codec
+            .decode(&part, rows.read(row.as_bytes()))
+            .unwrap()
+            .outcome;
+        assert!(bare["items"].is_array(), "{bare}");
+        assert_eq!(bare, outcome_value(&of_row), "{body}");
     }
 }

@@ -70,7 +70,7 @@ fn a_message_that_only_asked_the_providers_own_tools_is_no_answer() {
     }
     for (reason, problem) in [
         ("error", json!("unrecognized")),
-        ("compaction", json!(null)),
+        ("compaction", json!("truncated")),
     ] {
         let content = json!([{"type": "text", "text": "A"}]);
         let found = answered(&json!({"content": content, "stop_reason": reason}));

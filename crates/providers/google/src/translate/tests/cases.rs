@@ -45,7 +45,31 @@ fn finish_reason_as_a_number() {
         (json!("MAX_TOKENS"), "length", Some("truncated")),
         (json!("max_tokens"), "length", Some("truncated")),
         (json!("Stop"), "stop", None),
-        (json!(99), "99", None),
+        (json!(2.0), "length", Some("truncated")),
+        (json!("2.0"), "length", Some("truncated")),
+        (
+            json!("FinishReason.MAX_TOKENS"),
+            "length",
+            Some("truncated"),
+        ),
+        (json!("length"), "length", Some("truncated")),
+        (
+            json!("content_filter"),
+            "content_filter",
+            Some("content_filter"),
+        ),
+        (json!("refusal"), "refusal", Some("refused")),
+        (json!("CONTINUATION"), "paused", Some("truncated")),
+        (
+            json!({"name": "MAX_TOKENS", "value": 2}),
+            "length",
+            Some("truncated"),
+        ),
+        (json!(5), "5", Some("unrecognized")),
+        (json!(19), "19", Some("unrecognized")),
+        (json!(99), "99", Some("unrecognized")),
+        (json!("A_NEW_REASON"), "a_new_reason", Some("unrecognized")),
+        (json!("LANGUAGE"), "language", Some("unrecognized")),
         (json!([]), "stop", None),
         (json!(null), "stop", None),
     ] {
@@ -55,39 +79,6 @@ fn finish_reason_as_a_number() {
             said("A", finish, problem),
             "{reason}"
         );
-    }
-}
-
-#[test]
-fn same_tool_called_twice() {
-    let call = |name: &str| json!({"functionCall": {"name": name, "args": {}}});
-    let with_id = |id: Value| json!({"functionCall": {"id": id, "name": "f"}});
-    for (parts, ids) in [
-        (vec![call("f"), call("f")], vec!["f", "f-2"]),
-        (
-            vec![call("f"), call("f"), call("f")],
-            vec!["f", "f-2", "f-3"],
-        ),
-        (vec![call("f"), call("g"), call("f")], vec!["f", "g", "f-2"]),
-        (
-            vec![call("f-2"), call("f"), call("f")],
-            vec!["f-2", "f", "f-3"],
-        ),
-        (
-            vec![with_id(json!("x")), with_id(json!(null))],
-            vec!["x", "f"],
-        ),
-        (vec![with_id(json!("f")), call("f")], vec!["f", "f-2"]),
-        (
-            vec![with_id(json!("")), with_id(json!(7))],
-            vec!["f", "f-2"],
-        ),
-    ] {
-        let found = answered(&json!([{"content": {"parts": parts}, "finishReason": "STOP"}]));
-        assert_eq!(found["finish_reason"], "tool_use");
-        let calls = found["items"].as_array().unwrap().iter();
-        let found: Vec<&str> = calls.map(|call| call["id"].as_str().unwrap()).collect();
-        assert_eq!(found, ids);
     }
 }
 
@@ -106,6 +97,15 @@ fn answer_order_of_candidates() {
         ),
         (
             json!([candidate(json!(null), "A"), candidate(json!(null), "B")]),
+            "A",
+        ),
+        // JSON of protobuf leaves out what is 0.
+        (
+            json!([candidate(json!(1), "B"), candidate(json!(null), "A")]),
+            "A",
+        ),
+        (
+            json!([candidate(json!(2), "C"), {"content": {"parts": [{"text": "A"}]}}, candidate(json!(1), "B")]),
             "A",
         ),
         (
@@ -158,6 +158,8 @@ fn members_next_to_an_answer_become_items() {
         ("safetyRatings", json!([{"category": "X"}])),
         ("logprobsResult", json!({"topCandidates": []})),
         ("urlContextMetadata", json!({"urlMetadata": [1]})),
+        ("groundingAttributions", json!([{"sourceId": {}}])),
+        ("avgLogprobs", json!(-0.25)),
     ] {
         let found = answered(&json!([{"content": content, name: value}]));
         let detail = json!({"type": "detail", "name": name, "value": value});
@@ -224,6 +226,42 @@ fn errors_of_every_shape_keep_their_code_and_words() {
             false,
         ),
         (json!("m"), "generation_failed", json!(null), false),
+        (
+            json!({"detail": "m"}),
+            "generation_failed",
+            json!(null),
+            false,
+        ),
+        (
+            json!({"detail": [{"msg": "m"}]}),
+            "generation_failed",
+            json!(null),
+            false,
+        ),
+        (
+            json!({"errors": [{"message": "m"}]}),
+            "generation_failed",
+            json!(null),
+            false,
+        ),
+        (
+            json!({"msg": "m", "error_code": 503}),
+            "provider_overloaded",
+            json!("503"),
+            true,
+        ),
+        (
+            json!({"code": 400, "message": {"message": "m"}}),
+            "provider_invalid_args",
+            json!("400"),
+            false,
+        ),
+        (
+            json!({"status": "unavailable", "message": "m"}),
+            "provider_overloaded",
+            json!("unavailable"),
+            true,
+        ),
     ] {
         for row in [
             json!({"key": "a", "error": error}),
@@ -236,6 +274,104 @@ fn errors_of_every_shape_keep_their_code_and_words() {
             assert_eq!(found["retryable"], retryable, "{row}");
             assert_eq!(found["message"], "m", "{row}");
         }
+    }
+}
+
+#[test]
+fn error_code_as_a_number() {
+    for (code, kind, shown, retryable) in [
+        (json!(404), "provider_invalid_args", "404", false),
+        (json!(429), "provider_rate_limit", "429", true),
+        (json!(503.0), "provider_overloaded", "503", true),
+        (json!("500"), "provider_internal", "500", true),
+        (json!(3), "provider_invalid_args", "3", false),
+        (json!("14"), "provider_overloaded", "14", true),
+        (json!(77), "generation_failed", "77", false),
+    ] {
+        let row = json!({"key": "a", "error": {"code": code, "message": "m"}});
+        let found = &outcome_of(&row.to_string())["errored"];
+        assert_eq!(
+            (&found["kind"], &found["code"]),
+            (&json!(kind), &json!(shown)),
+            "{row}"
+        );
+        assert_eq!(found["retryable"], retryable, "{row}");
+    }
+}
+
+#[test]
+fn errors_of_imitators() {
+    for (row, words, kind, code, retryable) in [
+        (
+            json!({"key": "a", "code": 400, "msg": "boom"}),
+            "boom",
+            "provider_invalid_args",
+            json!("400"),
+            false,
+        ),
+        (
+            json!({"key": "a", "response": {"code": 503, "msg": "boom"}}),
+            "boom",
+            "provider_overloaded",
+            json!("503"),
+            true,
+        ),
+        (
+            json!({"key": "a", "status": "error", "msg": "boom"}),
+            "boom",
+            "generation_failed",
+            json!("error"),
+            false,
+        ),
+        (
+            json!({"key": "a", "response": {"detail": "boom"}}),
+            "boom",
+            "generation_failed",
+            json!(null),
+            false,
+        ),
+        (
+            json!({"key": "a", "detail": [{"loc": ["body"], "msg": "boom"}]}),
+            "boom",
+            "generation_failed",
+            json!(null),
+            false,
+        ),
+        (
+            json!({"key": "a", "error": 503}),
+            "",
+            "provider_overloaded",
+            json!("503"),
+            true,
+        ),
+        (
+            json!({"key": "a", "error": {"code": 3, "message": {"odd": "boom"}}}),
+            "{\"odd\":\"boom\"}",
+            "provider_invalid_args",
+            json!("3"),
+            false,
+        ),
+        (
+            json!({"key": "a", "error": [{"message": "m"}, {"message": "n"}]}),
+            "[{\"message\":\"m\"},{\"message\":\"n\"}]",
+            "generation_failed",
+            json!(null),
+            false,
+        ),
+    ] {
+        let found = &outcome_of(&row.to_string())["errored"];
+        assert_eq!(found["kind"], kind, "{row}");
+        assert_eq!(found["code"], code, "{row}");
+        assert_eq!(found["retryable"], retryable, "{row}");
+        assert_eq!(
+            found["message"].as_str().unwrap_or_default(),
+            words,
+            "{row}"
+        );
+    }
+    for word in ["CANCELLED", "Canceled", "cancelled"] {
+        let row = json!({"key": "a", "error": {"status": word, "message": "m"}});
+        assert_eq!(outcome_of(&row.to_string()), json!("cancelled"), "{row}");
     }
 }
 
@@ -349,35 +485,6 @@ fn an_unreadable_answer_is_not_retried() {
     }
 }
 
-#[test]
-fn tool_arguments_that_are_no_object_are_a_problem_and_are_kept() {
-    for (args, kept, problem) in [
-        (json!({"x": 1}), json!({"x": 1}), json!(null)),
-        (json!(null), json!({}), json!(null)),
-        (json!("{}"), json!({}), json!(null)),
-        (
-            json!("{\"x\":"),
-            json!("{\"x\":"),
-            json!("invalid_arguments"),
-        ),
-        (json!("x=1"), json!("x=1"), json!("invalid_arguments")),
-        (json!(7), json!(7), json!("invalid_arguments")),
-        (json!([1]), json!([1]), json!("invalid_arguments")),
-    ] {
-        let call = json!({"functionCall": {"id": "c", "name": "f", "args": args}});
-        let candidate = json!({"content": {"parts": [call]}, "finishReason": "STOP"});
-        let response = json!({"candidates": [candidate]});
-        for row in [
-            json!({"key": "a", "response": response}),
-            json!({"metadata": {"key": "a"}, "response": response}),
-        ] {
-            let found = outcome_of(&row.to_string());
-            assert_eq!(found["problem"], problem, "{args}");
-            assert_eq!(found["items"][0]["arguments"], kept, "{args}");
-        }
-    }
-}
-
 /// Google has no `strict` of one tool: the calls of all are validated where one is strict.
 #[test]
 fn a_strict_tool_has_calls_validated() {
@@ -448,34 +555,6 @@ fn a_strict_tool_has_calls_validated() {
 }
 
 #[test]
-fn empty_tool_arguments() {
-    for (args, expected) in [
-        (json!(""), json!({})),
-        (json!(" \n"), json!({})),
-        (json!(null), json!({})),
-        (json!({}), json!({})),
-        (json!("{}"), json!({})),
-        (json!({"x": 1}), json!({"x": 1})),
-        (json!("{\"x\": 1}"), json!({"x": 1})),
-        (json!("{\"x\":"), json!("{\"x\":")),
-        (json!([1]), json!([1])),
-    ] {
-        let part = json!({"functionCall": {"name": "f", "args": args}});
-        let found = answered(&json!([{"content": {"parts": [part]}, "finishReason": "STOP"}]));
-        assert_eq!(found["items"][0]["arguments"], expected, "{args}");
-        assert_eq!(found["finish_reason"], "tool_use", "{args}");
-        let problem = match expected.is_object() {
-            true => json!(null),
-            false => json!("invalid_arguments"),
-        };
-        assert_eq!(found["problem"], problem, "{args}");
-    }
-    let absent = json!({"functionCall": {"name": "f"}});
-    let found = answered(&json!([{"content": {"parts": [absent]}, "finishReason": "STOP"}]));
-    assert_eq!(found["items"][0]["arguments"], json!({}));
-}
-
-#[test]
 fn lone_surrogate_answer() {
     for (text, expected) in [
         (r"A\ud83d B", "A\u{fffd} B"),
@@ -505,5 +584,29 @@ fn lone_surrogate_answer() {
         let found = outcome_of(&row);
         assert_eq!(found["items"][0]["type"], item, "{part}: {found}");
         assert_eq!(found["items"][1]["text"], "A", "{part}: {found}");
+    }
+}
+
+/// The reply to a real-time call is a bare body, which is read as the one of a row.
+#[test]
+fn the_reply_to_a_real_time_call_is_read_by_the_same_answer() {
+    for body in [
+        json!({"candidates": [{"content": {"parts": [{"text": "A"}], "role": "model"}, "finishReason": "STOP", "index": 0}], "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 4}, "modelVersion": "m", "responseId": "r"}),
+        json!({"candidates": [{"content": {"parts": [{"functionCall": {"name": "f", "args": {"x": 1}}}]}, "finishReason": "STOP"}]}),
+        json!({"candidates": [{"content": {"parts": [{"text": "A"}]}, "finishReason": "MAX_TOKENS"}]}),
+        json!({"promptFeedback": {"blockReason": "SAFETY"}}),
+    ] {
+        let (codec, part) = (codec(Route::File), part("file"));
+        let text = body.to_string();
+        let mut outline = lmbatch_core::Outline::new();
+        let bare = outcome_value(&codec.answer(outline.read(&text).unwrap()));
+        let row = json!({"key": "a", "response": body}).to_string();
+        let mut rows = RowReader::new();
+        let of_row = codec
+            .decode(&part, rows.read(row.as_bytes()))
+            .unwrap()
+            .outcome;
+        assert!(bare["items"].is_array(), "{bare}");
+        assert_eq!(bare, outcome_value(&of_row), "{body}");
     }
 }

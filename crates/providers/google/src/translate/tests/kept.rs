@@ -71,14 +71,6 @@ fn a_part_that_holds_several_things_says_all_of_them() {
             "text thinking other",
         ),
         (
-            json!([{"text": "Hi"}, {"thoughtSignature": "s", "functionCall": {"args": {}}}]),
-            "text thinking other",
-        ),
-        (
-            json!([{"text": "Hi", "functionCall": {"args": {}}}]),
-            "text other",
-        ),
-        (
             json!([{"text": "Hi", "inlineData": {"mimeType": "image/png"}}]),
             "text other",
         ),
@@ -102,6 +94,21 @@ fn a_part_that_holds_several_things_says_all_of_them() {
             (kinds.to_owned(), finish, None),
             "{parts}"
         );
+    }
+    // A call that cannot be read is a problem beside anything.
+    for (parts, kinds) in [
+        (
+            json!([{"text": "Hi"}, {"thoughtSignature": "s", "functionCall": {"args": {}}}]),
+            "text thinking other",
+        ),
+        (
+            json!([{"text": "Hi", "functionCall": {"args": {}}}]),
+            "text other",
+        ),
+    ] {
+        let found = answered(&json!([{"content": {"parts": parts}, "finishReason": "STOP"}]));
+        let expected = (kinds.to_owned(), "stop", Some(Problem::Unrecognized));
+        assert_eq!(self::kinds(&found), expected, "{parts}");
     }
 }
 
@@ -271,7 +278,7 @@ fn a_failed_finish_reason_is_a_problem() {
         (json!(5), Some(Problem::Unrecognized)),
         (json!(10), Some(Problem::Unrecognized)),
         (json!("STOP"), None),
-        (json!("A_NEW_WORD"), None),
+        (json!("A_NEW_WORD"), Some(Problem::Unrecognized)),
     ] {
         let content = json!({"parts": [{"text": "Hello"}]});
         let found = answered(&json!([{"content": content, "finishReason": reason}]));

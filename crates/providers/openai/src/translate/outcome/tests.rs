@@ -8,6 +8,7 @@ use crate::{Endpoint, OpenAiCodec};
 const ROWS: &str = include_str!("../../../tests/fixtures/rows.jsonl");
 
 mod beside;
+mod calls;
 mod cases;
 mod kept;
 
@@ -102,6 +103,7 @@ fn shown(item: &ItemView<'_>) -> String {
         ItemView::Detail { name, value } => format!("{name}({})", value.as_str()),
         ItemView::Attachment(attachment) => format!("{:?}", attachment.kind),
         ItemView::Citation(json) => format!("citation({})", json.as_str()),
+        ItemView::UnreadCall(json) => format!("unread({})", json.as_str()),
         ItemView::Other(json) => format!("other({})", json.as_str()),
         _ => "?".to_owned(),
     }
@@ -339,7 +341,7 @@ fn every_message_of_a_chat_is_read() {
         ),
         (
             r#"{"finish_reason":"weary","message":{"content":"a"}}"#,
-            "weary: text(a)",
+            "weary: text(a) !unrecognized",
         ),
         (r#"{"finish_reason":"stop","text":"a"}"#, "stop: text(a)"),
         ("", "stop:  !empty"),

@@ -26,7 +26,7 @@ fn an_answer_under_an_error_status_is_kept() {
         (
             "429",
             r#"{"error":{"message":"m"},"choices":[{"message":{"content":"A"},"finish_reason":"length"}]}"#,
-            "length: text(A) !truncated",
+            r#"length: text(A) error({"message":"m"}) !truncated"#,
         ),
         (
             "400",
@@ -125,7 +125,7 @@ fn an_unreadable_answer_is_not_retried() {
         ),
         (
             r#"{"output":[{"type":"function_call","arguments":"{}"}]}"#.to_owned(),
-            "stop: other",
+            "stop: unread",
         ),
         (
             r#"{"output":[{"type":"new_thing","words":"A"}]}"#.to_owned(),
@@ -352,6 +352,10 @@ fn a_response_that_failed_after_it_answered_is_kept_and_is_not_usable() {
         ),
     ] {
         let found = failed(output);
+        // The error is kept beside an answer.
+        let error = r#" error({"code":"server_error","message":"m"})"#;
+        assert_eq!(found.contains(error), found.starts_with("failed: "));
+        let found = found.replace(error, "");
         match expected.contains("thinking") {
             true => assert!(
                 found.starts_with("failed: ") && found.contains("text(A)"),
@@ -378,7 +382,10 @@ fn an_empty_answer_beside_an_error_under_200_is_the_error() {
         assert_eq!(chat(&body), "provider_internal - again", "{body}");
     }
     let kept = r#"{"error":{"type":"server_error"},"choices":[{"message":{"content":"A"}}]}"#;
-    assert_eq!(chat(kept), "stop: text(A)");
+    assert_eq!(
+        chat(kept),
+        r#"stop: text(A) error({"type":"server_error"})"#
+    );
 }
 
 #[test]

@@ -43,6 +43,15 @@ fn answer_order_of_choices() {
             r#"{"index":0,"finish_reason":"length","message":{"content":"A"}}"#,
             "length: text(A) !truncated",
         ),
+        // What is 0 may be left out.
+        (
+            r#"[{"index":1,"message":{"content":"B"}},{"message":{"content":"A"}}]"#,
+            r#"stop: text(A) other({"index":1,"message":{"content":"B"}})"#,
+        ),
+        (
+            r#"[{"index":2,"text":"C"},{"index":null,"text":"A"},{"index":1,"text":"B"}]"#,
+            r#"stop: text(A) other({"index":1,"text":"B"}) other({"index":2,"text":"C"})"#,
+        ),
     ] {
         assert_eq!(chat(&format!(r#"{{"choices":{choices}}}"#)), expected);
     }
@@ -181,6 +190,54 @@ fn errors_of_imitators() {
             "provider_invalid_args 400",
         ),
         (200, r#"{"detail":"gone"}"#, "gone", "generation_failed -"),
+        (
+            200,
+            r#"{"code":400,"msg":"boom"}"#,
+            "boom",
+            "provider_invalid_args 400",
+        ),
+        (
+            200,
+            r#"{"code":"503","msg":"boom"}"#,
+            "boom",
+            "provider_overloaded 503 again",
+        ),
+        (
+            200,
+            r#"{"status":"error","msg":"boom"}"#,
+            "boom",
+            "generation_failed -",
+        ),
+        (
+            200,
+            r#"{"error_code":336000,"error_msg":"boom"}"#,
+            "boom",
+            "generation_failed 336000",
+        ),
+        (
+            200,
+            r#"{"errors":{"message":["boom"]}}"#,
+            "boom",
+            "generation_failed -",
+        ),
+        (
+            400,
+            r#"{"error":{"message":{"odd":"boom"},"code":"x"}}"#,
+            r#"{"odd":"boom"}"#,
+            "provider_invalid_args x",
+        ),
+        (
+            422,
+            r#"{"detail":[{"msg":"first"},{"msg":"second"}]}"#,
+            r#"[{"msg":"first"},{"msg":"second"}]"#,
+            "provider_invalid_args -",
+        ),
+        (
+            400,
+            r#"{"error":{"odd":"boom"}}"#,
+            r#"{"odd":"boom"}"#,
+            "provider_invalid_args -",
+        ),
     ] {
         let row = format!(
             r#"{{"custom_id":"a","response":{{"status_code":{status},"body":{body}}},"error":null}}"#
@@ -197,111 +254,107 @@ fn errors_of_imitators() {
 #[test]
 fn finish_reason_as_a_number() {
     for (reason, expected) in [
-        ("1", "1: text(A)"),
+        ("1", "1: text(A) !unrecognized"),
+        ("2.0", "2.0: text(A) !unrecognized"),
         ("null", "stop: text(A)"),
         ("[]", "stop: text(A)"),
-        ("true", "true: text(A)"),
+        (r#""""#, "stop: text(A)"),
+        ("true", "true: text(A) !unrecognized"),
         (r#""length""#, "length: text(A) !truncated"),
         (r#""LENGTH""#, "length: text(A) !truncated"),
         (r#""max_tokens""#, "length: text(A) !truncated"),
-        (r#""Eos""#, "Eos: text(A)"),
+        (r#"["length"]"#, "length: text(A) !truncated"),
+        (r#"{"type":"length"}"#, "length: text(A) !truncated"),
+        (r#"{"odd":1}"#, r#"{"odd":1}: text(A) !unrecognized"#),
+        (r#""Eos""#, "stop: text(A)"),
         ("{}", "stop: text(A)"),
     ] {
         let one = format!(r#"{{"index":0,"finish_reason":{reason},"message":{{"content":"A"}}}}"#);
         assert_eq!(choice(&one), expected, "{reason}");
     }
-}
-
-#[test]
-fn legacy_function_call() {
-    for (message, expected) in [
+    // The status of a response.
+    let text = r#"{"type":"message","content":[{"type":"output_text","text":"A"}]}"#;
+    for (status, expected) in [
+        ("1", "1: text(A) !unrecognized"),
+        ("null", "stop: text(A)"),
+        ("[]", "stop: text(A)"),
+        (r#""COMPLETED""#, "stop: text(A)"),
+        (r#""length""#, "length: text(A) !truncated"),
         (
-            r#"{"content":null,"function_call":{"name":"f","arguments":"{\"x\":1}"}}"#,
-            r#"tool_use: call(f,f,{"x":1})"#,
+            r#""content_filter""#,
+            "content_filter: text(A) !content_filter",
         ),
-        (
-            r#"{"content":null,"function_call":{"name":"f","arguments":{"x":1}}}"#,
-            r#"tool_use: call(f,f,{"x":1})"#,
-        ),
-        (
-            r#"{"function_call":{"name":"f"}}"#,
-            "tool_use: call(f,f,{})",
-        ),
-        (
-            r#"{"content":"hm","function_call":{"name":"f","arguments":""}}"#,
-            "tool_use: text(hm) call(f,f,{})",
-        ),
-        (
-            r#"{"content":"hm","function_call":null}"#,
-            "tool_use: text(hm)",
-        ),
-        (
-            r#"{"content":null,"function_call":"f"}"#,
-            r#"tool_use: other("f") !unrecognized"#,
-        ),
+        ("true", "true: text(A) !unrecognized"),
     ] {
-        let one = format!(r#"{{"index":0,"finish_reason":"function_call","message":{message}}}"#);
-        assert_eq!(choice(&one), expected, "{message}");
+        let body = format!(r#"{{"status":{status},"output":[{text}]}}"#);
+        assert_eq!(chat(&body), expected, "{status}");
     }
 }
 
 #[test]
-fn tool_arguments_as_an_object() {
-    for (calls, expected) in [
-        (
-            r#"[{"id":"c1","type":"function","function":{"name":"f","arguments":{"x":1}}}]"#,
-            r#"tool_use: call(c1,f,{"x":1})"#,
-        ),
-        (
-            r#"[{"type":"function","function":{"name":"f","arguments":"{\"x\":1}"}}]"#,
-            r#"tool_use: call(f,f,{"x":1})"#,
-        ),
-        (
-            r#"[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"f"}}]"#,
-            "tool_use: call(f,f,{}) call(f-2,f,{}) call(f-3,f,{})",
-        ),
-        (
-            r#"[{"id":null,"function":{"name":"f","arguments":null}}]"#,
-            "tool_use: call(f,f,{})",
-        ),
-        (
-            r#"{"id":"c1","function":{"name":"f","arguments":[]}}"#,
-            "tool_use: call(c1,f,[])",
-        ),
-        (
-            r#"[{"id":"c1","type":"custom","custom":{"name":"f","input":"x"}}]"#,
-            r#"tool_use: call(c1,f,"x")"#,
-        ),
-        (
-            r#"[{"id":"c1","function":{"arguments":"{}"}}]"#,
-            r#"tool_use: other({"id":"c1","function":{"arguments":"{}"}}) !unrecognized"#,
-        ),
+fn an_end_that_is_not_known_to_be_complete_is_never_usable() {
+    for (reason, expected) in [
+        ("insufficient_system_resource", "unrecognized"),
+        ("network_error", "unrecognized"),
+        ("cancelled", "unrecognized"),
+        ("overloaded", "unrecognized"),
+        ("a_new_reason", "unrecognized"),
+        ("timeout", "truncated"),
+        ("time_limit", "truncated"),
+        ("incomplete", "truncated"),
+        ("max_completion_tokens", "truncated"),
+        ("model_length", "truncated"),
+        ("FinishReason.MAX_TOKENS", "truncated"),
+        ("safety", "content_filter"),
+        ("RECITATION", "content_filter"),
+        ("sensitive", "content_filter"),
+        ("content_filtered", "content_filter"),
+        ("guardrail_intervened", "content_filter"),
+        ("refusal", "refused"),
     ] {
-        let one = format!(r#"{{"finish_reason":"tool_calls","message":{{"tool_calls":{calls}}}}}"#);
-        assert_eq!(choice(&one), expected, "{calls}");
+        let one = format!(r#"{{"finish_reason":"{reason}","message":{{"content":"A"}}}}"#);
+        let found = choice(&one);
+        let problem = found.split_once(": text(A) !").map(|(_, problem)| problem);
+        assert_eq!(problem, Some(expected), "{reason}: {found}");
     }
 }
 
 #[test]
-fn empty_tool_arguments() {
-    for (arguments, expected) in [
-        (r#""""#, "{}"),
-        (r#"" ""#, "{}"),
-        (r#""\n""#, "{}"),
-        ("null", "{}"),
-        ("{}", "{}"),
-        (r#""{}""#, "{}"),
+fn the_error_of_a_choice_is_kept() {
+    for (choices, expected) in [
+        (
+            r#"[{"error":{"code":502,"message":"bad upstream"},"message":{"content":""},"finish_reason":"error"}]"#,
+            "provider_internal 502 again",
+        ),
+        (
+            r#"[{"error":{"code":400,"message":"m"},"message":null}]"#,
+            "provider_invalid_args 400",
+        ),
+        (
+            r#"[{"error":"boom","finish_reason":"error"}]"#,
+            "generation_failed -",
+        ),
+        (
+            r#"{"error":{"message":"m","type":"server_error"},"message":{"content":null}}"#,
+            "provider_internal - again",
+        ),
+        (
+            r#"[{"error":{"code":502},"message":{"content":"","reasoning":"Hm."}}]"#,
+            "provider_internal 502 again",
+        ),
+        (
+            r#"[{"error":{"code":502},"message":{"content":"A"},"finish_reason":"error"}]"#,
+            r#"error: text(A) error({"code":502}) !unrecognized"#,
+        ),
+        (
+            r#"[{"error":{},"message":{"content":""}}]"#,
+            "stop:  !empty",
+        ),
     ] {
-        let one = format!(
-            r#"{{"finish_reason":"tool_calls","message":{{"tool_calls":[{{"id":"c","function":{{"name":"f","arguments":{arguments}}}}}]}}}}"#
-        );
-        assert_eq!(choice(&one), format!("tool_use: call(c,f,{expected})"));
-        let item = format!(
-            r#"{{"type":"function_call","call_id":"c","name":"f","arguments":{arguments}}}"#
-        );
         assert_eq!(
-            response("", &item),
-            format!("tool_use: call(c,f,{expected})")
+            chat(&format!(r#"{{"choices":{choices}}}"#)),
+            expected,
+            "{choices}"
         );
     }
 }
@@ -363,6 +416,18 @@ fn an_incomplete_response_is_never_usable() {
             r#""INCOMPLETE","incomplete_details":{"reason":"max_output_tokens"}"#,
             "length: text(a) !truncated",
         ),
+        (
+            r#""incomplete","incomplete_details":{"reason":"MAX_OUTPUT_TOKENS"}"#,
+            "length: text(a) !truncated",
+        ),
+        (
+            r#""incomplete","incomplete_details":{"reason":"Content_Filter"}"#,
+            "content_filter: text(a) !content_filter",
+        ),
+        (
+            r#""incomplete","incomplete_details":{"reason":"stop"}"#,
+            "incomplete: text(a) !truncated",
+        ),
         (r#""in_progress""#, "in_progress: text(a) !unrecognized"),
         (r#""queued""#, "queued: text(a) !unrecognized"),
         ("7", "7: text(a) !unrecognized"),
@@ -395,8 +460,42 @@ fn members_next_to_an_answer_become_items() {
             r#"{"message":{"content":"A"},"content_filter_results":{}}"#,
             "stop: text(A)",
         ),
+        (
+            r#"{"message":{"content":"A","reasoning_details":[{"type":"reasoning.text"}]}}"#,
+            r#"stop: text(A) reasoning_details([{"type":"reasoning.text"}])"#,
+        ),
+        (
+            r#"{"message":{"content":"A","thinking_blocks":[{"signature":"s"}]}}"#,
+            r#"stop: text(A) thinking_blocks([{"signature":"s"}])"#,
+        ),
+        (
+            r#"{"message":{"content":"A","executed_tools":[{"name":"search"}]}}"#,
+            r#"stop: text(A) executed_tools([{"name":"search"}])"#,
+        ),
+        (
+            r#"{"message":{"content":"","executed_tools":[{"name":"search"}]}}"#,
+            r#"stop: executed_tools([{"name":"search"}]) !empty"#,
+        ),
     ] {
         assert_eq!(choice(one), expected, "{one}");
+    }
+    for (beside, expected) in [
+        (
+            r#""citations":["https://a.test"]"#,
+            r#"citation("https://a.test")"#,
+        ),
+        (
+            r#""search_results":[{"url":"u"}]"#,
+            r#"search_results([{"url":"u"}])"#,
+        ),
+        (
+            r#""prompt_filter_results":[{"prompt_index":0}]"#,
+            r#"prompt_filter_results([{"prompt_index":0}])"#,
+        ),
+        (r#""error":{"code":502}"#, r#"error({"code":502})"#),
+    ] {
+        let body = format!(r#"{{"choices":[{{"message":{{"content":"A"}}}}],{beside}}}"#);
+        assert_eq!(chat(&body), format!("stop: text(A) {expected}"));
     }
 }
 
@@ -508,4 +607,38 @@ fn lone_surrogate_answer() {
     }
     let refused = r#"{"finish_reason":"stop","message":{"refusal":"\ud83d no","content":null}}"#;
     assert_eq!(choice(refused), "refusal: refusal(\u{fffd} no) !refused");
+}
+
+/// The reply to a real-time call is a bare body, which is read as the one of a row.
+#[test]
+fn the_reply_to_a_real_time_call_is_read_by_the_same_answer() {
+    for body in [
+        r#"{"id":"chatcmpl-1","object":"chat.completion","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"A"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}"#,
+        r#"{"id":"chatcmpl-1","choices":[{"message":{"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}"#,
+        r#"{"id":"chatcmpl-1","choices":[{"message":{"content":"A"},"finish_reason":"length"}]}"#,
+        r#"{"id":"resp_1","object":"response","status":"completed","model":"m","output":[{"type":"message","content":[{"type":"output_text","text":"A"}]}],"usage":{"input_tokens":3,"output_tokens":4}}"#,
+        r#"{"id":"resp_1","status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[]}"#,
+    ] {
+        let mut outline = Outline::new();
+        let codec = OpenAiCodec::new(Endpoint::Responses);
+        let bare = codec.answer(outline.read(body).unwrap());
+        let row = good(body);
+        let of_row = decode(row.as_bytes()).unwrap().outcome;
+        let shown = |outcome: &OutcomeView<'_>| match outcome {
+            OutcomeView::Succeeded(output) => {
+                let items: Vec<String> = output.items.iter().map(shown).collect();
+                let id = output.response_id.map(|id| id.decode().into_owned());
+                Some((
+                    items,
+                    output.finish_reason.clone(),
+                    output.problem,
+                    output.usage,
+                    id,
+                ))
+            }
+            _ => None,
+        };
+        assert!(shown(&bare).is_some(), "{body}");
+        assert_eq!(shown(&bare), shown(&of_row), "{body}");
+    }
 }

@@ -57,7 +57,7 @@ fn unknown_content_is_not_empty() {
     );
     assert_eq!(
         choice(r#"{"message":{"content":null,"reasoning_details":[{"x":1}]}}"#),
-        "stop:  !empty"
+        r#"stop: reasoning_details([{"x":1}]) !empty"#
     );
     assert_eq!(
         response("", r#"{"type":"message","output":"Hi"}"#),
@@ -212,7 +212,7 @@ fn a_call_is_read_under_either_name() {
         ),
         (
             r#""function":["f","{}"]"#,
-            r#"tool_use: other({"id":"c","function":["f","{}"]}) !unrecognized"#,
+            r#"tool_use: unread({"id":"c","function":["f","{}"]}) !unrecognized"#,
         ),
     ] {
         assert_eq!(call(members), expected, "{members}");
@@ -223,7 +223,7 @@ fn a_call_is_read_under_either_name() {
 fn a_failed_finish_reason_is_a_problem() {
     for (reason, expected) in [
         ("error", "error: text(A) !unrecognized"),
-        ("a_new_word", "a_new_word: text(A)"),
+        ("a_new_word", "a_new_word: text(A) !unrecognized"),
     ] {
         let found = choice(&format!(
             r#"{{"message":{{"content":"A"}},"finish_reason":"{reason}"}}"#
