@@ -134,7 +134,7 @@ impl<'a> Member<'a> {
                 Some(Member::from(found))
             }),
         };
-        let word = within.and_then(Member::word);
+        let word = within.and_then(Member::scalar_text);
         word.or_else(|| Some(Cow::Borrowed(value.as_str())))
     }
 }
