@@ -61,36 +61,19 @@ impl SqliteLedger {
         // permissions.
         let made = owner::private(options.append(true).create(true)).open(path);
         made.map_err(|error| {
-            Error::local(
-                format!("the ledger {} cannot be created", path.display()),
-                error,
-            )
+            let doing = match path.exists() {
+                true => "cannot be written",
+                false => "cannot be created",
+            };
+            Error::local(format!("the ledger {} {doing}", path.display()), error)
         })?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .foreign_keys(true)
-            .busy_timeout(TRANSACTION_WAIT)
+        let options = options_of(path)
             // The journal is truncated and synced; deleting it would sync the folder two more times.
             .journal_mode(SqliteJournalMode::Truncate)
             // A create whose record is lost would be paid for twice. The record must be durable before the
             // create is sent, and so must the truncation of its journal, which would otherwise roll it back.
-            .synchronous(SqliteSynchronous::Extra)
-            .pragma("cell_size_check", "ON")
-            .disable_statement_logging();
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(CONNECTION_WAIT);
-        let pool = pool.connect_with(options).await;
-        let pool = pool.map_err(|error| failed(path, error))?;
-        let state = path.parent().unwrap_or(Path::new("."));
-        let mut ledger = Self {
-            pool,
-            path: path.into(),
-            locks: Locks::new(state),
-            upgraded: false,
-            reserve: Arc::new(Reserve::new(state)),
-        };
-        ledger.check_structure().await?;
+            .synchronous(SqliteSynchronous::Extra);
+        let mut ledger = Self::connected(path, options).await?;
         let version = ledger.version(ledger.pool()?).await?;
         if version != MIGRATIONS.len() {
             ledger.migrate().await?;
@@ -98,6 +81,45 @@ impl SqliteLedger {
             ledger.upgraded = version > 0;
         }
         ledger.check_counts().await?;
+        Ok(ledger)
+    }
+
+    /// Opens an existing file that this process may only read, such as one on a file system that is mounted read-only.
+    /// Every change of the record fails.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where the file cannot be opened, is damaged, or was written by another version of lmbatch,
+    /// which cannot upgrade it; where a process that ended has left a journal, which must be rolled back first.
+    pub(crate) async fn open_read_only(path: &Path) -> Result<Self> {
+        lmbatch_runtime::check()?;
+        let ledger = Self::connected(path, options_of(path).read_only(true)).await?;
+        let version = ledger.version(ledger.pool()?).await?;
+        if version != MIGRATIONS.len() {
+            return Err(Error::new(ErrorKind::Local).with_message(format!(
+                "the ledger {} is read-only and was written by another version of lmbatch; copy the state folder to where it can be written, or use that version",
+                path.display()
+            )));
+        }
+        ledger.check_counts().await?;
+        Ok(ledger)
+    }
+
+    /// Connects to the file, and checks its structure.
+    async fn connected(path: &Path, options: SqliteConnectOptions) -> Result<Self> {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(CONNECTION_WAIT);
+        let pool = pool.connect_with(options).await;
+        let pool = pool.map_err(|error| failed(path, error))?;
+        let state = path.parent().unwrap_or(Path::new("."));
+        let ledger = Self {
+            pool,
+            path: path.into(),
+            locks: Locks::new(state),
+            upgraded: false,
+            reserve: Arc::new(Reserve::new(state)),
+        };
+        ledger.check_structure().await?;
         Ok(ledger)
     }
 
@@ -270,6 +292,16 @@ impl SqliteLedger {
             _ => self.failed(error),
         }
     }
+}
+
+/// Returns the options of every connection.
+fn options_of(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(TRANSACTION_WAIT)
+        .pragma("cell_size_check", "ON")
+        .disable_statement_logging()
 }
 
 fn failed(path: &Path, error: sqlx::Error) -> Error {
@@ -683,5 +715,40 @@ mod tests {
             };
             assert_eq!(found, expected, "{pragma}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_ledger_that_is_opened_for_reading_is_not_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let ledger = SqliteLedger::open(&path).await.unwrap();
+        ledger.close().await.unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let reading = SqliteLedger::open_read_only(&path).await.unwrap();
+        assert_eq!(reading.count_runs().await.unwrap(), 0);
+        let refused = sqlx::query("DELETE FROM total")
+            .execute(reading.pool().unwrap())
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains("readonly"), "{refused}");
+        reading.close().await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        // A file of another version cannot be upgraded.
+        let options = SqliteConnectOptions::new().filename(&path);
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        sqlx::query("PRAGMA user_version = 3")
+            .execute(&pool)
+            .await
+            .unwrap();
+        pool.close().await;
+        let error = SqliteLedger::open_read_only(&path).await.unwrap_err();
+        let message = error.message().unwrap_or_default();
+        assert!(message.contains("another version"), "{message}");
+        assert!(
+            SqliteLedger::open_read_only(&folder.path().join("none"))
+                .await
+                .is_err()
+        );
     }
 }
