@@ -17,8 +17,11 @@ use serde_json::value::RawValue;
 use crate::batch_line::{BatchLine, Marks};
 use crate::content::contents;
 use crate::context::{InputContext, bad};
+use crate::foreign;
+use crate::members::find;
 use crate::ordinary::Ordinary;
-use crate::parameters::{check_parameter_name, check_parameter_ranges};
+use crate::parameters::{check_parameter_name, check_parameter_ranges, is_parameter};
+use crate::spelling::UnknownField;
 use crate::translated::typed;
 use crate::values::{MOST_TOKENS, exact, in_words, one_limit};
 
@@ -80,6 +83,32 @@ struct Message<'a> {
 pub const NO_FOLDER: &str =
     "an attachment has a path, but the input has no folder that paths could be relative to";
 
+/// Fields of an input line, of every form.
+pub const LINE_FIELDS: [&str; 19] = [
+    "id",
+    "model",
+    "prompt",
+    "contents",
+    "messages",
+    "system",
+    "hyperparameters",
+    "metadata",
+    "tools",
+    "tool_choice",
+    "schema",
+    "thinking",
+    "custom_id",
+    "method",
+    "url",
+    "body",
+    "params",
+    "key",
+    "request",
+];
+
+/// Beginning of the reason for which a line with a field that is none of [`LINE_FIELDS`] is refused.
+pub const UNKNOWN_FIELD: &str = "unknown field ";
+
 /// Reads a line and passes on its request, valid or invalid. The memory of `outline` is reused.
 pub(crate) fn read(
     text: &str,
@@ -112,12 +141,35 @@ fn parse(text: &str) -> Result<Line<'_>, RequestError> {
     if !text.starts_with('{') {
         return Err(bad("the line is not a JSON object"));
     }
-    // The parser's messages name fields and positions, and never quote the values of strings.
-    serde_json::from_str(text).map_err(|error| {
-        bad(error
-            .to_string()
-            .replace(" at line 1 column ", ", at column "))
-    })
+    serde_json::from_str(text).map_err(|error| bad(refusal(text, &error)))
+}
+
+/// Returns the reason for which a line cannot be parsed.
+fn refusal(text: &str, error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let (reason, column) = match message.rsplit_once(" at line 1 column ") {
+        Some((reason, column)) => (reason, format!(", at column {column}")),
+        None => (message.as_str(), String::new()),
+    };
+    let Some(unknown) = UnknownField::of(reason) else {
+        // The parser's messages name fields and positions, and never quote the values of strings.
+        return format!("{reason}{column}");
+    };
+    if !unknown.is_among(&LINE_FIELDS) {
+        // The field is one of a message.
+        let line = Json::new(text).ok();
+        let messages = line.and_then(|line| find(line, ["messages"])[0]);
+        let foreign = messages.and_then(foreign::messages);
+        return foreign.unwrap_or_else(|| format!("{}{column}", unknown.reason()));
+    }
+    let name = unknown.name;
+    match unknown.meant() {
+        _ if is_parameter(name) => {
+            format!("{UNKNOWN_FIELD}{name:?}{column}; write \"hyperparameters\": {{{name:?}: …}}")
+        }
+        Some(meant) => format!("{UNKNOWN_FIELD}{name:?}{column}; did you mean {meant:?}?"),
+        None => format!("{UNKNOWN_FIELD}{name:?}{column}"),
+    }
 }
 
 /// Passes on a line of texts only, with its number as the id if it has none.
@@ -248,6 +300,12 @@ fn generate(
     if model.is_empty() {
         return Err(bad("the model is empty"));
     }
+    if is_empty(&asked.messages) {
+        return Err(bad(match asked.messages.len() {
+            1 => "the prompt is empty",
+            _ => "the messages are empty",
+        }));
+    }
     let system = options.system.as_deref().map(Text::Plain);
     let request = RequestView::Generate(GenerateView {
         model: Text::Plain(model),
@@ -267,6 +325,20 @@ fn generate(
         folder: Some(&context.folder),
     });
     Ok(())
+}
+
+/// Reports whether the messages besides those of the system hold nothing but white space. Some providers refuse them,
+/// and others answer them, and bill that.
+fn is_empty(messages: &[MessageView<'_>]) -> bool {
+    let is_blank = |content: &ContentView<'_>| match content {
+        ContentView::Text(text) => text.is_blank(),
+        _ => false,
+    };
+    let mut said = messages
+        .iter()
+        .filter(|message| message.role != Role::System)
+        .peekable();
+    said.peek().is_some() && said.all(|message| message.contents.iter().all(is_blank))
 }
 
 fn id(raw: &RawValue) -> Result<IdView<'_>, RequestError> {
@@ -309,7 +381,8 @@ fn messages<'a>(line: &Line<'a>) -> Result<Vec<MessageView<'a>>, RequestError> {
                 };
                 let role = format!("messages[{place}].role");
                 Ok(MessageView {
-                    role: typed(message.role, &role)?,
+                    role: typed(message.role, &role)
+                        .map_err(|error| foreign_or(error, &role, foreign::role(message.role)))?,
                     contents: contents(raw, &at)?,
                 })
             })
@@ -317,6 +390,11 @@ fn messages<'a>(line: &Line<'a>) -> Result<Vec<MessageView<'a>>, RequestError> {
         (None, None, None) => Err(bad("it has none of prompt, contents, messages")),
         _ => Err(bad("it has more than one of prompt, contents, messages")),
     }
+}
+
+/// Returns the error that names lmbatch's form of a member in a provider's form, or else `error`.
+fn foreign_or(error: RequestError, at: &str, said: Option<String>) -> RequestError {
+    said.map_or(error, |said| bad(format!("{at}: {said}")))
 }
 
 fn names_a_file(message: &MessageView<'_>) -> bool {
@@ -338,15 +416,20 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
         .map(|schema| exact(schema, "schema"))
         .transpose()?;
     let tools = line.tools.map(|tools| {
-        let tools = exact(tools, "tools")?;
-        serde_json::from_value::<Vec<Tool>>(tools)
-            .map_err(|error| bad(format!("tools: {}", in_words(&error))))
+        let exact = exact(tools, "tools")?;
+        serde_json::from_value::<Vec<Tool>>(exact).map_err(|error| {
+            let error = bad(format!("tools: {}", in_words(&error)));
+            foreign_or(error, "tools", foreign::tools(tools))
+        })
     });
     let mut options = GenerateOptions {
         tools: tools.transpose()?,
         tool_choice: line
             .tool_choice
-            .map(|choice| typed::<ToolChoice>(choice, "tool_choice"))
+            .map(|choice| {
+                typed::<ToolChoice>(choice, "tool_choice")
+                    .map_err(|error| foreign_or(error, "tool_choice", foreign::tool_choice(choice)))
+            })
             .transpose()?,
         schema: schema.as_ref().map(ResponseSchema::new),
         thinking: line
@@ -542,6 +625,78 @@ mod tests {
     }
 
     #[test]
+    fn the_fields_of_a_line_are_listed_in_their_order() {
+        let error = serde_json::from_str::<Line<'_>>(r#"{"?":1}"#)
+            .err()
+            .unwrap();
+        let message = error.to_string();
+        let known = message.split('`').skip(3).step_by(2);
+        assert_eq!(known.collect::<Vec<_>>(), LINE_FIELDS);
+    }
+
+    #[test]
+    fn the_form_of_a_provider_is_refused_with_the_form_of_lmbatch() {
+        for (line, expected) in [
+            (
+                r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"u"}}]}]}"#,
+                r#"messages[0].content[0]: "image_url" is of OpenAI's form; write {"type": "image", "url": "https://…"}"#,
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":[{"type":"image","source":{"type":"url","url":"u"}}]}]}"#,
+                r#"messages[0].content[0]: "source" is of Anthropic's form; write "url", "data" with"#,
+            ),
+            (
+                r#"{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"n","input":{}}]}]}"#,
+                r#"messages[0].content[0]: "tool_use" is of Anthropic's form; write a part {"type": "tool_call""#,
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":"x"}]}]}"#,
+                r#"messages[0].content[0]: "tool_use_id" is of Anthropic's form; write {"type": "tool_result""#,
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":null,"tool_calls":[]}]}"#,
+                r#"messages[1]: "tool_calls" is of OpenAI's form; write a part {"type": "tool_call""#,
+            ),
+            (
+                r#"{"messages":[{"role":"user","parts":[{"text":"x"}]}]}"#,
+                r#"messages[0]: "parts" is of Gemini's form; write "content": ["…"]"#,
+            ),
+            (
+                r#"{"contents":[{"role":"user","parts":[{"text":"x"}]}]}"#,
+                r#"contents[0]: "parts" is of Gemini's form; write "messages": [{"role": "user""#,
+            ),
+            (
+                r#"{"contents":[{"text":"x"}]}"#,
+                r#"contents[0]: "text" is of Gemini's form; write {"type": "text", "text": "…"}"#,
+            ),
+            (
+                r#"{"messages":[{"role":"model","content":"x"}]}"#,
+                r#"messages[0].role: "model" is of Gemini's form; write "role": "assistant""#,
+            ),
+            (
+                r#"{"prompt":"x","tools":[{"type":"function","function":{"name":"t","parameters":{}}}]}"#,
+                r#"tools: "function" is of OpenAI's form; write {"name": "…", "description": "…", "parameters": {…}}"#,
+            ),
+            (
+                r#"{"prompt":"x","tools":[{"type":"function","name":"t","parameters":{}}]}"#,
+                r#"tools: "type" is of OpenAI's form; write {"name""#,
+            ),
+            (
+                r#"{"prompt":"x","tools":[{"name":"t","input_schema":{}}]}"#,
+                r#"tools: "input_schema" is of Anthropic's form; write {"name""#,
+            ),
+            (
+                r#"{"prompt":"x","tool_choice":{"type":"function","function":{"name":"t"}}}"#,
+                r#"tool_choice: "function" is of OpenAI's form; write "auto", "none", "required" or {"tool": "NAME"}"#,
+            ),
+        ] {
+            let said = check(line);
+            assert!(said.starts_with(expected), "{line}: {said}");
+            assert!(said.contains("batch files"), "{said}");
+        }
+    }
+
+    #[test]
     fn a_line_is_a_request_or_is_refused_with_a_reason() {
         for (line, expected) in [
             (r#"{"prompt":"hi"}"#, "7: 1 messages, 0 tools, None tokens"),
@@ -652,7 +807,7 @@ mod tests {
             (r#"[1]"#, "the line is not a JSON object"),
             (
                 r#"{"id":1,"messages":[{"role":"tool","content":"x"}]}"#,
-                "messages[0].role: unknown value `tool`, expected one of `system`, `user`, `assistant`",
+                r#"messages[0].role: "tool" is of OpenAI's form; write a part {"type": "tool_result", "id": "…", "output": "…"} of a user message, or give the request as a line of OpenAI's batch files"#,
             ),
             (
                 r#"{"id":1,"prompt":"x","tool_choice":"some"}"#,
@@ -686,9 +841,41 @@ mod tests {
                 r#"{"id":1,"contents":[{"type":"image","data":"%%","mime_type":"image/png"}]}"#,
                 "contents[0]: the data is not valid base64",
             ),
+            (
+                r#"{"id":1,"promt":"x"}"#,
+                "unknown field \"promt\", at column 15; did you mean \"prompt\"?",
+            ),
+            (
+                r#"{"id":1,"zip":"x"}"#,
+                "unknown field \"zip\", at column 13",
+            ),
+            (
+                r#"{"id":1,"prompt":"x","top_p":0.5}"#,
+                "unknown field \"top_p\", at column 28; write \"hyperparameters\": {\"top_p\": …}",
+            ),
+            (
+                r#"{"id":1,"messages":[{"role":"user","contnt":"x"}]}"#,
+                "unknown field \"contnt\"; did you mean \"content\"?, at column 43",
+            ),
+            (r#"{"id":1,"prompt":""}"#, "the prompt is empty"),
+            (
+                r#"{"id":1,"prompt":" \n\t","system":"s"}"#,
+                "the prompt is empty",
+            ),
+            (
+                r#"{"id":1,"contents":["",{"type":"text","text":" "}]}"#,
+                "the prompt is empty",
+            ),
+            (
+                r#"{"id":1,"messages":[{"role":"system","content":"s"},{"role":"user","content":""}]}"#,
+                "the messages are empty",
+            ),
+            (
+                r#"{"custom_id":"c","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[{"role":"user","content":""}]}}"#,
+                "the prompt is empty",
+            ),
         ] {
             assert_eq!(check(line), expected, "{line}");
         }
-        assert!(check(r#"{"id":1,"promt":"x"}"#).starts_with("unknown field `promt`"));
     }
 }
