@@ -7,13 +7,13 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use lmbatch::{Effort, Problem, SchemaMode};
-use serde::{Deserialize, Serialize};
 
 pub(crate) use crate::connection_args::{ConnectionArgs, StateArgs};
 use crate::cost_args::{ContinuingCostArgs, CostArgs};
 pub(crate) use crate::doctor_args::DoctorArgs;
 pub(crate) use crate::emulator_args::EmulatorArgs;
 use crate::estimate_args::{EachModel, EstimateOptions};
+use crate::examples;
 use crate::exit::Failure;
 pub(crate) use crate::limit_args::LimitArgs;
 pub(crate) use crate::max_failed::MaxFailed;
@@ -37,7 +37,8 @@ pub(crate) struct Args {
 
 /// Returns the definition of the command line, whose help names the program as it was called.
 pub(crate) fn command(program: &str) -> clap::Command {
-    Args::command().after_help(EXAMPLES.replace("lmbatch", program))
+    let command = Args::command().after_help(EXAMPLES.replace("lmbatch", program));
+    examples::add(command, program)
 }
 
 const EXAMPLES: &str = "Examples:
@@ -278,6 +279,8 @@ pub(crate) enum Cleanup {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Only {
+    /// Errors that say that they are retryable, and expired requests.
+    Retryable,
     Errored,
     MalformedAnswer,
     Doubt,
@@ -288,6 +291,7 @@ pub(crate) enum Only {
     Refused,
     ContentFilter,
     InvalidStructured,
+    InvalidArguments,
     Empty,
     Unrecognized,
     /// Deprecated name for `invalid_structured`, `empty` and `unrecognized` together.
@@ -299,8 +303,8 @@ pub(crate) enum Only {
 pub(crate) struct RequeueArgs {
     /// Id or name of the run, or at least the first 4 characters of its id.
     pub(crate) run: String,
-    /// Send only requests whose outcome has one of these statuses or problems, separated by commas, or repeated. With
-    /// --repair, answers that do not fit their schema are chosen in place of it [default: errored, expired, cancelled
+    /// Send only requests whose outcome has one of these statuses or problems, separated by commas, or repeated;
+    /// `retryable` stands for errors that say that they are, and for expired requests. With --repair, answers that do not fit their schema are chosen in place of it [default: errored, expired, cancelled
     /// and missing]. What was or may have been paid for is sent again only if it is named: errors of the kinds
     /// malformed_answer and doubt, and missing ones where the provider counts answers that it has not delivered.
     #[arg(long, value_name = "STATUS|PROBLEM", value_enum, value_delimiter = ',')]
@@ -476,11 +480,14 @@ pub(crate) struct PurgeArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct CancelArgs {
     /// Run, by its id, its name or the beginning of its id; with -p, the id of a batch.
-    #[arg(value_name = "RUN|BATCH")]
-    pub(crate) batch: String,
+    #[arg(value_name = "RUN|BATCH", required_unless_present = "handle")]
+    pub(crate) batch: Option<String>,
     /// Provider of the batch; not needed for a run.
     #[arg(short, long)]
     pub(crate) provider: Option<String>,
+    /// Handle file of the batch, which `create` wrote, in place of the batch and its provider.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) handle: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     #[command(flatten)]
@@ -538,7 +545,7 @@ pub(crate) struct ListArgs {
 }
 
 /// Model, parameters and files that apply to every request.
-#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SettingsArgs {
     /// Model that answers the requests, such as openai/gpt-5.4-mini [default: `model` of lmbatch.toml].
     #[arg(short, long, value_name = "PROVIDER/MODEL")]
@@ -552,7 +559,6 @@ pub(crate) struct SettingsArgs {
     /// Treatment of a schema that the provider does not support: strict refuses it, lenient sends the supported part.
     /// Every answer is checked on this machine against the whole schema.
     #[arg(long, value_name = "MODE", default_value_t)]
-    #[serde(default)]
     pub(crate) schema_mode: SchemaMode,
     /// Parameter of every request. VALUE is read as JSON if it parses, else as a string; dots separate nested keys.
     #[arg(long, value_name = "KEY=VALUE")]
@@ -565,7 +571,6 @@ pub(crate) struct SettingsArgs {
     pub(crate) temperature: Option<f64>,
     /// Nucleus sampling (top-p), from 0 to 1.
     #[arg(long, value_name = "X")]
-    #[serde(default)]
     pub(crate) top_p: Option<f64>,
     /// Reasoning effort: none, minimal, low, medium, high, xhigh or max.
     #[arg(long, value_name = "LEVEL")]
@@ -577,10 +582,8 @@ pub(crate) struct SettingsArgs {
     /// Folder of the attachments. Their paths are relative to it and must stay inside it [default: the input's
     /// folder].
     #[arg(long, value_name = "DIR", value_parser = whole_path())]
-    #[serde(default)]
     pub(crate) attachments: Option<PathBuf>,
     #[command(flatten)]
-    #[serde(default)]
     pub(crate) table: TableArgs,
 }
 
@@ -641,12 +644,16 @@ impl SettingsArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BatchArgs {
-    /// Run, by its id, its name or the beginning of its id; with -p, the id of a batch.
-    #[arg(value_name = "RUN|BATCH")]
-    pub(crate) batch: String,
-    /// Provider of the batch; not needed for a run.
+    /// Run, by its id, its name or the beginning of its id; with -p, the id of a batch. Not needed with --handle.
+    #[arg(value_name = "RUN|BATCH", required_unless_present = "handle")]
+    pub(crate) batch: Option<String>,
+    /// Provider of the batch; not needed for a run, and with --handle.
     #[arg(short, long)]
     pub(crate) provider: Option<String>,
+    /// Handle file that `create` wrote; gives each request its own id and exactly one outcome. Not needed for a run, and
+    /// for a batch of a run that is recorded in the state folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) handle: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
 }
@@ -655,10 +662,9 @@ pub(crate) struct BatchArgs {
 pub(crate) struct RetrieveArgs {
     #[command(flatten)]
     pub(crate) batch: BatchArgs,
-    /// Handle file that `create` wrote; gives each request its own id and exactly one outcome. Not needed for a run, and
-    /// for a batch of a run that is recorded in the state folder.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) handle: Option<PathBuf>,
+    /// Write each result row unchanged, as the provider sent it, as {"id", "raw"}.
+    #[arg(long)]
+    pub(crate) raw: bool,
     /// Write the outcomes so far of an unfinished run, from its record; the provider is not contacted.
     #[arg(long)]
     pub(crate) partial: bool,
@@ -686,5 +692,27 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_example_can_be_parsed() {
+        for (name, line) in examples::all() {
+            let words = line.split(" > ").next().unwrap();
+            let words = shlex::split(words).unwrap();
+            assert_eq!(words[1], name, "{line}");
+            let parsed = command("lmbatch").try_get_matches_from(&words);
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        }
+    }
+
+    #[test]
+    fn examples_name_the_program_as_it_was_called() {
+        let mut acme = command("acme");
+        let purge = acme.find_subcommand_mut("purge").unwrap();
+        let help = purge.render_help().to_string();
+        assert!(
+            help.contains("    acme purge --older-than 90d --dry-run"),
+            "{help}"
+        );
     }
 }

@@ -19,6 +19,14 @@ impl SkippedFile {
         remote::local("--skip-invalid", path)?;
         let refused =
             |why: String| Failure::usage(format!("--skip-invalid: {} {why}", path.display()));
+        if path == Path::new("-") {
+            return Err(refused(
+                "is not standard output, but would be a file of this name".to_owned(),
+            )
+            .hint(
+                "name a file, such as --skip-invalid invalid.jsonl; ./- is a file of this name",
+            ));
+        }
         let real = |path: &Path| fs::canonicalize(path).ok();
         if real(path).is_some_and(|file| Some(file) == real(input)) {
             return Err(refused("is the input".to_owned()));
