@@ -369,7 +369,7 @@ fn a_handle_names_its_batch_for_every_command() {
         .collect();
     assert_eq!(lines.len(), 2);
     for (number, line) in lines.iter().enumerate() {
-        assert_eq!(line["id"], number);
+        assert_eq!(line["id"], number.to_string());
         assert!(line["raw"]["response"].is_object(), "{line}");
     }
     let table = at(&["retrieve", "--handle", "h.json", "--raw", "-o", "a.csv"]);

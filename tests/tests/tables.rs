@@ -433,5 +433,5 @@ fn an_input_that_is_wrong_ends_with_code_two_and_what_to_write() {
     assert_eq!(world.answers("out.jsonl").len(), 1);
     assert_eq!(lines(&world.path().join("bad.jsonl")).len(), 2);
     let standard = world.run_input("in.csv", &["--skip-invalid", "-", "-o", "out.jsonl"]);
-    assert_says(&standard, 2, &["--skip-invalid: - is not standard output"]);
+    assert_says(&standard, 2, &["would be a file, and not standard output"]);
 }
