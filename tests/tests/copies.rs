@@ -107,7 +107,7 @@ async fn a_copy_from_before_the_first_create_stops_where_batches_have_no_labels(
             let complaint = match policy {
                 OnDoubt::Hold => (!copy.is_in_doubt() || !is_told).then_some(words),
                 OnDoubt::Abandon => (copy.result.is_err() || !is_told).then_some(words),
-                // The caller has chosen to pay again, and is told.
+                // The caller has chosen to pay again, after a warning.
                 OnDoubt::Resubmit => {
                     let is_sent = trial.overpaid().is_some();
                     broken.note(subject.name, (!is_sent || !is_told).then_some(words));

@@ -4,10 +4,12 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use lmbatch::Clock as _;
+use lmbatch::engine::SystemClock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::Exit;
-use crate::{commands, terminal};
+use crate::terminal;
 
 /// Number of parts of the command that handle a signal themselves and print how to continue.
 static HANDLING: AtomicUsize = AtomicUsize::new(0);
@@ -99,7 +101,7 @@ pub(crate) async fn end_process() {
         if !is_handled || count > 1 {
             if is_handled {
                 // Both signals may have come at once: the part that handles the first prints how to continue.
-                commands::clock().sleep(GRACE).await;
+                SystemClock::new().sleep(GRACE).await;
             }
             terminal::end_live();
             std::process::exit(exit as i32);

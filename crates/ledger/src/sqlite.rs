@@ -84,28 +84,8 @@ impl SqliteLedger {
         Ok(ledger)
     }
 
-    /// Opens an existing file that this process may only read, such as one on a file system that is mounted read-only.
-    /// Every change of the record fails.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Local`] where the file cannot be opened, is damaged, or was written by another version of lmbatch,
-    /// which cannot upgrade it; where a process that ended has left a journal, which must be rolled back first.
-    pub(crate) async fn open_read_only(path: &Path) -> Result<Self> {
-        lmbatch_runtime::check()?;
-        let ledger = Self::connected(path, options_of(path).read_only(true)).await?;
-        let version = ledger.version(ledger.pool()?).await?;
-        if version != MIGRATIONS.len() {
-            return Err(Error::new(ErrorKind::Local).with_message(format!(
-                "the ledger {} is read-only and was written by another version of lmbatch; copy the state folder to where it can be written, or use that version",
-                path.display()
-            )));
-        }
-        ledger.check_counts().await?;
-        Ok(ledger)
-    }
-
     /// Connects to the file, and checks its structure.
-    async fn connected(path: &Path, options: SqliteConnectOptions) -> Result<Self> {
+    pub(crate) async fn connected(path: &Path, options: SqliteConnectOptions) -> Result<Self> {
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(CONNECTION_WAIT);
@@ -170,7 +150,7 @@ impl SqliteLedger {
     }
 
     /// Checks that no row is missing, and that no shard belongs to a missing run.
-    async fn check_counts(&self) -> Result<()> {
+    pub(crate) async fn check_counts(&self) -> Result<()> {
         let mut read = self.begin_read().await?;
         self.check_runs(&mut read).await?;
         self.check_late(&mut read).await?;
@@ -295,7 +275,7 @@ impl SqliteLedger {
 }
 
 /// Returns the options of every connection.
-fn options_of(path: &Path) -> SqliteConnectOptions {
+pub(crate) fn options_of(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .foreign_keys(true)
@@ -715,40 +695,5 @@ mod tests {
             };
             assert_eq!(found, expected, "{pragma}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_ledger_that_is_opened_for_reading_is_not_changed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ledger.db");
-        let ledger = SqliteLedger::open(&path).await.unwrap();
-        ledger.close().await.unwrap();
-        let before = std::fs::read(&path).unwrap();
-        let reading = SqliteLedger::open_read_only(&path).await.unwrap();
-        assert_eq!(reading.count_runs().await.unwrap(), 0);
-        let refused = sqlx::query("DELETE FROM total")
-            .execute(reading.pool().unwrap())
-            .await
-            .unwrap_err()
-            .to_string();
-        assert!(refused.contains("readonly"), "{refused}");
-        reading.close().await.unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), before);
-        // A file of another version cannot be upgraded.
-        let options = SqliteConnectOptions::new().filename(&path);
-        let pool = SqlitePool::connect_with(options).await.unwrap();
-        sqlx::query("PRAGMA user_version = 3")
-            .execute(&pool)
-            .await
-            .unwrap();
-        pool.close().await;
-        let error = SqliteLedger::open_read_only(&path).await.unwrap_err();
-        let message = error.message().unwrap_or_default();
-        assert!(message.contains("another version"), "{message}");
-        assert!(
-            SqliteLedger::open_read_only(&folder.path().join("none"))
-                .await
-                .is_err()
-        );
     }
 }
