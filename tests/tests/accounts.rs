@@ -121,9 +121,12 @@ fn an_answer_that_cannot_be_read_is_billed_and_only_a_requeue_sends_it_again() {
     // A truncated row is first read again.
     let wait = ["--doubt-wait", "200ms"];
     let first = world.at(&[&RUN[..], &wait].concat());
-    let told = said(&first);
-    assert_eq!(first.status.code(), Some(3), "{told}");
-    assert!(told.contains("is sent again only on request"), "{told}");
+    let messages = said(&first);
+    assert_eq!(first.status.code(), Some(3), "{messages}");
+    assert!(
+        messages.contains("is sent again only on request"),
+        "{messages}"
+    );
     assert_eq!(creates(&world), (json!(1), json!(1)));
     let numbers = |audit: &Value| {
         let billed = &audit["billed"];
@@ -135,12 +138,12 @@ fn an_answer_that_cannot_be_read_is_billed_and_only_a_requeue_sends_it_again() {
     // Without its name it is left out, and said.
     for only in [&[][..], &["--only", "errored"]] {
         let left_out = world.at(&[&["requeue", "mine"], only, &wait].concat());
-        let told = said(&left_out);
-        assert_eq!(left_out.status.code(), Some(0), "{told}");
+        let messages = said(&left_out);
+        assert_eq!(left_out.status.code(), Some(0), "{messages}");
         let words =
             "left out: 1 request whose answer cannot be read was paid for; --only malformed_answer";
-        assert!(told.contains(words), "{told}");
-        assert!(told.contains("nothing to send again"), "{told}");
+        assert!(messages.contains(words), "{messages}");
+        assert!(messages.contains("nothing to send again"), "{messages}");
     }
     assert_eq!(creates(&world), (json!(1), json!(1)));
     // The request may be sent again on request; its first answer stays billed.
@@ -165,11 +168,11 @@ fn an_answer_that_cannot_be_read_is_billed_and_only_a_requeue_sends_it_again() {
 fn an_answer_takes_precedence_over_an_earlier_row_of_the_same_request() {
     let world = world(&["fine", "lmb:twice"]);
     let run = world.at(&RUN);
-    let told = said(&run);
-    assert_eq!(run.status.code(), Some(0), "{told}");
+    let messages = said(&run);
+    assert_eq!(run.status.code(), Some(0), "{messages}");
     assert!(
-        told.contains("the first answer counts; without an answer, the first final failure, otherwise the first row"),
-        "{told}"
+        messages.contains("the first answer counts; without an answer, the first final failure, otherwise the first row"),
+        "{messages}"
     );
     let audit = json(&world, &["audit", "mine"], 0);
     assert_eq!(audit["billed"]["answers"], 2, "{audit}");
@@ -207,9 +210,9 @@ fn counted_answers_that_were_never_delivered_are_reported() {
         (&["--only", "missing"], "1 request would be sent again"),
     ] {
         let dry = world.at(&[&["requeue", "mine", "--dry-run"], only].concat());
-        let told = said(&dry);
-        assert!(told.contains(words), "{told}");
-        assert_eq!(told.contains("left out"), only.is_empty(), "{told}");
+        let messages = said(&dry);
+        assert!(messages.contains(words), "{messages}");
+        assert_eq!(messages.contains("left out"), only.is_empty(), "{messages}");
     }
 }
 

@@ -199,8 +199,11 @@ fn kept_columns_have_the_types_of_the_input_and_others_are_named_before_anything
     let words = "warning: kept columns that the output has as text: tags (lists)";
     let typed = world.run_input("in.parquet", &["--keep", "*", "-o", "out.parquet"]);
     assert_says(&typed, 0, &[words]);
-    let told = said(&typed);
-    assert!(told.find(words) < told.find("created"), "{told}");
+    let messages = said(&typed);
+    assert!(
+        messages.find(words) < messages.find("created"),
+        "{messages}"
+    );
     let batch = batches(&world, "out.parquet").remove(0);
     for (name, values) in &columns[1..7] {
         let column = batch.column_by_name(name).unwrap();

@@ -1,7 +1,7 @@
 //! Results compressed without a request for it, as some proxies send them: they are read again, the run stops with an
 //! error that names the encoding, and nothing is sent again.
 
-use lmbatch_emulator::{Fault, FaultKind, Operation, Spoil};
+use lmbatch_emulator::{Damage, Fault, FaultKind, Operation};
 use lmbatch_tests::{Broken, Ended, SUBJECTS, Subject, Trial};
 
 /// Responses of a proxy: an encoding, and whether the bytes are really compressed.
@@ -12,7 +12,7 @@ fn answers() -> Vec<(&'static str, FaultKind)> {
         bytes: bytes.to_vec(),
     };
     vec![
-        ("gzip", FaultKind::spoil(Spoil::Gzip)),
+        ("gzip", FaultKind::damage(Damage::Gzip)),
         ("gzip of nothing", encoded("gzip", b"")),
         ("deflate", encoded("deflate", b"\x78\x9c\x03\0\0\0\0\x01")),
         ("br", encoded("br", b"\x3b")),

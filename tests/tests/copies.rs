@@ -11,14 +11,14 @@ use lmbatch_tests::{Broken, Ended, SUBJECTS, Trial, copy_folder, scratch};
 /// Steps at which a process is killed, by its call; the last step is that of a run that ended.
 const STEPS: [(&str, Option<(Operation, Moment)>); 10] = [
     ("begun", Some((Operation::Upload, Moment::Received))),
-    ("uploaded", Some((Operation::Upload, Moment::Done))),
+    ("uploaded", Some((Operation::Upload, Moment::Performed))),
     ("staged", Some((Operation::List, Moment::Received))),
-    ("listed", Some((Operation::List, Moment::Done))),
+    ("listed", Some((Operation::List, Moment::Performed))),
     ("posting", Some((Operation::Create, Moment::Received))),
-    ("accepted", Some((Operation::Create, Moment::Done))),
+    ("accepted", Some((Operation::Create, Moment::Performed))),
     ("created", Some((Operation::Status, Moment::Received))),
     ("ended", Some((Operation::Content, Moment::Received))),
-    ("read", Some((Operation::Content, Moment::Done))),
+    ("read", Some((Operation::Content, Moment::Performed))),
     ("sealed", None),
 ];
 
@@ -95,7 +95,7 @@ async fn a_copy_from_before_the_first_create_stops_where_batches_have_no_labels(
             continue;
         }
         for policy in policies {
-            let step = Some((Operation::List, Moment::Done));
+            let step = Some((Operation::List, Moment::Performed));
             let trial = Trial::killed_at(subject, step).await;
             let twin = scratch();
             copy_folder(trial.folder(), twin.path());
@@ -126,7 +126,7 @@ async fn a_batch_of_another_run_with_as_many_requests_does_not_stop_a_resumed_ru
         if subject.provider != "anthropic" {
             continue;
         }
-        let step = Some((Operation::List, Moment::Done));
+        let step = Some((Operation::List, Moment::Performed));
         let trial = Trial::killed_at(subject, step).await;
         // A run of another state folder at the same account.
         let other = trial.go_in(scratch().path(), OnDoubt::Hold).await;

@@ -14,9 +14,9 @@ use lmbatch_tests::{Broken, SUBJECTS, Trial};
 const STEPS: [Option<(Operation, Moment)>; 6] = [
     Some((Operation::List, Moment::Received)),
     Some((Operation::Create, Moment::Received)),
-    Some((Operation::Create, Moment::Done)),
+    Some((Operation::Create, Moment::Performed)),
     Some((Operation::Status, Moment::Received)),
-    Some((Operation::Content, Moment::Done)),
+    Some((Operation::Content, Moment::Performed)),
     None,
 ];
 

@@ -59,8 +59,8 @@ fn files(folder: &Path) -> Vec<(String, u64)> {
 #[test]
 fn an_answered_run_is_recognised_and_nothing_changes() {
     let world = world(&["one", "two"]);
-    let told = dry(&world, &[]);
-    assert_says(&told, 0, &["2 requests would be sent in 1 batch"]);
+    let messages = dry(&world, &[]);
+    assert_says(&messages, 0, &["2 requests would be sent in 1 batch"]);
     assert_says(&world.run(&[]), 0, &["2 requests"]);
     let before = files(world.path());
     let again = dry(&world, &["--json"]);
@@ -177,9 +177,9 @@ fn a_run_that_has_not_ended_and_a_pilot_are_recognised() {
     let world = world(&["one", "two", "three"]);
     let pilot = world.run(&["--run", "first", "--pilot", "1"]);
     assert_says(&pilot, 4, &[]);
-    let told = dry(&world, &["--run", "first"]);
+    let messages = dry(&world, &["--run", "first"]);
     assert_says(
-        &told,
+        &messages,
         0,
         &[
             "is a pilot of these requests",
@@ -188,9 +188,9 @@ fn a_run_that_has_not_ended_and_a_pilot_are_recognised() {
     );
     let stopped = world.run(&["--run", "open", "--detach", "-o", "open.jsonl"]);
     assert_says(&stopped, 0, &["created 1 batch"]);
-    let told = dry(&world, &["--run", "open", "-o", "open.jsonl"]);
+    let messages = dry(&world, &["--run", "open", "-o", "open.jsonl"]);
     let words = "has not ended, and would be resumed: each request is in a batch";
-    assert_says(&told, 0, &[words]);
+    assert_says(&messages, 0, &[words]);
     assert_eq!(world.creates(), 2);
 }
 

@@ -148,10 +148,10 @@ fn an_emulated_run_names_no_bill_and_nothing_that_a_provider_retains() {
     let ended = world.run(&["--run", "mine", "--json"]);
     assert_says(&ended, 0, &[]);
     for output in [&pilot, &refused, &ended] {
-        let told = said(output);
+        let messages = said(output);
         assert!(
-            !told.contains("retained by") && !told.contains("are billed"),
-            "{told}"
+            !messages.contains("retained by") && !messages.contains("are billed"),
+            "{messages}"
         );
     }
     let text = String::from_utf8_lossy(&ended.stdout);

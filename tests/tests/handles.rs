@@ -136,12 +136,12 @@ async fn an_observer_receives_the_handles_of_a_dropped_call() {
     for subject in SUBJECTS {
         let (emulator, invoker) = world(subject).await;
         let handles = Arc::new(Mutex::new(Vec::new()));
-        let (told, mut created) = tokio::sync::mpsc::unbounded_channel();
+        let (messages, mut created) = tokio::sync::mpsc::unbounded_channel();
         let kept = handles.clone();
         let observed = invoker.clone().observe(move |event: &Event<'_>| {
             if let Event::Created { handle, .. } = event {
                 kept.lock().unwrap().push(handle.read().unwrap());
-                told.send(()).unwrap();
+                messages.send(()).unwrap();
             }
         });
         let task = tokio::spawn(async move { observed.batch().invoke(ODD).await.map(drop) });

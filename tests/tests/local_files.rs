@@ -32,8 +32,8 @@ fn an_option_that_takes_a_local_file_says_so_when_it_is_given_a_url() {
         let refused = world.at(&[command, &[option, value]].concat());
         let words = "s3://bucket/file is a URL, and this option takes a path on this machine";
         assert_says(&refused, 2, &[&format!("{option}: {words}")]);
-        let told = String::from_utf8_lossy(&refused.stderr);
-        assert!(!told.contains("canary"), "{told}");
+        let messages = String::from_utf8_lossy(&refused.stderr);
+        assert!(!messages.contains("canary"), "{messages}");
     }
     let folder = [
         "run",

@@ -76,8 +76,8 @@ impl World {
         let begun = self.at(&[&run[..], more].concat());
         assert_eq!(begun.status.code(), Some(0), "{}", said(&begun));
         // On standard error if outcomes are on standard output.
-        let told = said(&begun);
-        let begun = told.lines().find(|line| line.starts_with('{')).unwrap();
+        let messages = said(&begun);
+        let begun = messages.lines().find(|line| line.starts_with('{')).unwrap();
         let begun: Value = serde_json::from_str(begun).unwrap();
         begun["run"].as_str().unwrap().to_owned()
     }
@@ -149,12 +149,15 @@ async fn all_runs_are_resumed_at_once_and_each_is_reported_in_one_line() {
     world.advance();
     let ended = resumed.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(0), "{}", said(&ended));
-    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert!(told.contains("resuming 5 runs"), "{told}");
+    let messages = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(messages.contains("resuming 5 runs"), "{messages}");
     for (run, name) in runs.iter().zip(names) {
-        let about: Vec<&str> = told.lines().filter(|line| line.contains(run)).collect();
+        let about: Vec<&str> = messages.lines().filter(|line| line.contains(run)).collect();
         let line = format!("run {run} ({name}): 1 request, 1 usable; ");
-        assert!(about.len() == 1 && about[0].starts_with(&line), "{told}");
+        assert!(
+            about.len() == 1 && about[0].starts_with(&line),
+            "{messages}"
+        );
         assert_eq!(lines(&world.output(name)).len(), 1);
     }
     let objects: BTreeSet<String> = String::from_utf8_lossy(&ended.stdout)
@@ -218,14 +221,14 @@ async fn a_signal_stops_all_runs_and_leaves_them_resumable() {
     }
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let mut resumed = world.start(&ALL);
-        let told = BufReader::new(resumed.stderr.take().unwrap());
+        let messages = BufReader::new(resumed.stderr.take().unwrap());
         until("claims", || world.claims(&resumed) == names.len());
         send(signal, &resumed);
         let ended = end(&mut resumed);
         assert_eq!(ended.and_then(|status| status.code()), Some(code));
-        let told: Vec<String> = told.lines().map(Result::unwrap).collect();
+        let messages: Vec<String> = messages.lines().map(Result::unwrap).collect();
         let stopped = format!("stopped by {signal}; 12 runs have not ended; to continue:");
-        assert!(told.contains(&stopped), "{told:?}");
+        assert!(messages.contains(&stopped), "{messages:?}");
         let left = fs::read_dir(world.path().join(".lmbatch/locks")).unwrap();
         assert_eq!(left.count(), 0, "claims are left");
     }

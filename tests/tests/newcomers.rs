@@ -61,10 +61,10 @@ impl World {
 }
 
 fn assert_says(output: &Output, code: i32, words: &[&str]) {
-    let told = said(output);
-    assert_eq!(output.status.code(), Some(code), "{told}");
+    let messages = said(output);
+    assert_eq!(output.status.code(), Some(code), "{messages}");
     for words in words {
-        assert!(told.contains(words), "{words:?}: {told}");
+        assert!(messages.contains(words), "{words:?}: {messages}");
     }
 }
 
@@ -178,13 +178,13 @@ fn an_invalid_option_is_reported_once_and_not_for_each_line() {
             command.env_remove("LMBATCH_LOG").args(&args);
             let refused = command.output().unwrap();
             assert_says(&refused, 2, &[words]);
-            let told = said(&refused);
+            let messages = said(&refused);
             assert!(
-                !told.contains("line 1:") && !told.contains("in.jsonl:"),
-                "{args:?}: {told}"
+                !messages.contains("line 1:") && !messages.contains("in.jsonl:"),
+                "{args:?}: {messages}"
             );
-            let longest = told.lines().map(|line| line.chars().count()).max();
-            assert!(longest < Some(300), "{args:?}: {told}");
+            let longest = messages.lines().map(|line| line.chars().count()).max();
+            assert!(longest < Some(300), "{args:?}: {messages}");
         }
     }
     assert_eq!(world.creates(), 0);
@@ -249,18 +249,22 @@ fn each_problem_has_one_name_and_is_shown_with_its_answers() {
     ]);
     let run = world.run(&["--run", "mine", "--max-attempts", "1", "-o", "out.jsonl"]);
     assert_says(&run, 3, &[]);
-    let told = said(&run);
-    let succeeded = told
+    let messages = said(&run);
+    let succeeded = messages
         .lines()
         .find(|line| line.trim_start().starts_with("succeeded"));
     let words: Vec<&str> = succeeded.unwrap_or_default().split_whitespace().collect();
     assert_eq!(
         words[..4],
         ["succeeded", "5,", "with", "problems:"],
-        "{told}"
+        "{messages}"
     );
-    let is_row = |name: &str| told.lines().any(|line| line.trim_start().starts_with(name));
-    assert!(is_row("errored") && is_row("usable"), "{told}");
+    let is_row = |name: &str| {
+        messages
+            .lines()
+            .any(|line| line.trim_start().starts_with(name))
+    };
+    assert!(is_row("errored") && is_row("usable"), "{messages}");
     let outcomes = lines(&world.path().join("out.jsonl"));
     let mut names: Vec<&str> = outcomes
         .iter()
@@ -270,7 +274,7 @@ fn each_problem_has_one_name_and_is_shown_with_its_answers() {
     for name in &names {
         assert!(
             *name == "invalid_structured" || !is_row(name),
-            "{name}: {told}"
+            "{name}: {messages}"
         );
         let count = outcomes
             .iter()
@@ -449,24 +453,24 @@ fn absent_rows_are_reported_once_with_the_next_step() {
     let run = world.run(&["--run", "mine", "--doubt-wait", "2s", "-o", "out.jsonl"]);
     let way = "lmbatch resume r-";
     assert_says(&run, 4, &[way, "--on-doubt abandon", "missing"]);
-    let told = said(&run);
+    let messages = said(&run);
     assert!(
-        !told.contains("in 0.0 s") && !told.contains("in 0 s"),
-        "{told}"
+        !messages.contains("in 0.0 s") && !messages.contains("in 0 s"),
+        "{messages}"
     );
-    let failures = told
+    let failures = messages
         .lines()
         .filter(|line| line.contains("the results lack"))
         .count();
     assert!(
         failures <= 2,
-        "one while it is tried, one at the end: {told}"
+        "one while it is tried, one at the end: {messages}"
     );
-    let mut lines: Vec<&str> = told.lines().collect();
+    let mut lines: Vec<&str> = messages.lines().collect();
     let count = lines.len();
     lines.sort_unstable();
     lines.dedup();
-    assert_eq!(lines.len(), count, "a line is repeated: {told}");
+    assert_eq!(lines.len(), count, "a line is repeated: {messages}");
     let once = world.at(&["resume", "mine", "--once"]);
     assert_says(&once, 4, &["--on-doubt abandon"]);
     let given_up = world.at(&[

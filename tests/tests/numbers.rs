@@ -39,7 +39,7 @@ fn odd() -> Vec<Value> {
 /// OpenAI, Anthropic and Google: all routes of a provider share one form of status.
 const PLACES: [usize; 3] = [0, 2, 3];
 
-async fn told(subject: &'static Subject, lost: bool, broken: &mut Broken) {
+async fn messages(subject: &'static Subject, lost: bool, broken: &mut Broken) {
     for member in members(subject) {
         for value in odd() {
             let trial = Trial::start(subject).await;
@@ -68,7 +68,7 @@ async fn told(subject: &'static Subject, lost: bool, broken: &mut Broken) {
 async fn invalid_creation_times_are_ignored() {
     let mut broken = Broken::default();
     for place in PLACES {
-        told(&SUBJECTS[place], false, &mut broken).await;
+        messages(&SUBJECTS[place], false, &mut broken).await;
     }
     broken.end();
 }
@@ -77,7 +77,7 @@ async fn invalid_creation_times_are_ignored() {
 async fn invalid_creation_times_do_not_hide_a_lost_create() {
     let mut broken = Broken::default();
     for place in PLACES {
-        told(&SUBJECTS[place], true, &mut broken).await;
+        messages(&SUBJECTS[place], true, &mut broken).await;
     }
     broken.end();
 }

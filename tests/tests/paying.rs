@@ -107,13 +107,13 @@ fn an_estimate_compares_models_offline() {
     );
     assert_eq!((rows[2][0], rows[2][5]), ("anthropic/claude", "$0.00375"));
     assert_eq!(rows[3][4..], ["unknown", "unknown", "unknown"]);
-    let told = errors(&estimate);
+    let messages = errors(&estimate);
     for words in [
         "batch prices of 2026-11-27",
         "output at the limit of each request",
         "one for 3 bytes",
     ] {
-        assert!(told.contains(words), "{words}: {told}");
+        assert!(messages.contains(words), "{words}: {messages}");
     }
 }
 
@@ -199,7 +199,7 @@ fn a_run_prints_its_plan_before_anything_is_sent() {
         &["--max-tokens", "500", "--max-batch-requests", "2"],
     );
     assert_eq!(run.status.code(), Some(0), "{}", said(&run));
-    let told = errors(&run);
+    let messages = errors(&run);
     let mut last = 0;
     for words in [
         "state: ",
@@ -213,9 +213,9 @@ fn a_run_prints_its_plan_before_anything_is_sent() {
         "output: in.openai.m.jsonl",
         "created",
     ] {
-        let at = told.find(words);
-        let at = at.unwrap_or_else(|| panic!("{words}: {told}"));
-        assert!(at >= last, "{words} comes too early: {told}");
+        let at = messages.find(words);
+        let at = at.unwrap_or_else(|| panic!("{words}: {messages}"));
+        assert!(at >= last, "{words} comes too early: {messages}");
         last = at;
     }
     // Nothing is sent, so that nothing is planned.
@@ -227,8 +227,8 @@ fn a_run_prints_its_plan_before_anything_is_sent() {
     let quiet = world.run("openai/m", &["--new", "--force", "--quiet"]);
     assert_eq!(errors(&quiet), "");
     let emulated = world.run("openai/m", &["--emulate", "-o", "emulated.jsonl"]);
-    let told = errors(&emulated);
-    assert!(told.contains("price: nothing is billed"), "{told}");
+    let messages = errors(&emulated);
+    assert!(messages.contains("price: nothing is billed"), "{messages}");
     let unknown = world.run("openai/unlisted", &["-o", "unlisted.jsonl"]);
     let words = "price: unknown; the table of 2026-11-27 has no batch price of openai/unlisted";
     assert!(errors(&unknown).contains(words), "{}", said(&unknown));
@@ -277,8 +277,8 @@ fn a_model_that_retires_before_a_batch_may_have_ended_is_a_warning() {
         &["estimate", "in.jsonl", "-m", "openai/old"][..],
         &["run", "in.jsonl", "-m", "openai/old", "--dry-run"],
     ] {
-        let told = errors(&offline(world.path(), args));
-        assert!(told.contains(words), "{args:?}: {told}");
+        let messages = errors(&offline(world.path(), args));
+        assert!(messages.contains(words), "{args:?}: {messages}");
         let later: Vec<&str> = args
             .iter()
             .map(|word| {
@@ -289,8 +289,8 @@ fn a_model_that_retires_before_a_batch_may_have_ended_is_a_warning() {
                 }
             })
             .collect();
-        let told = errors(&offline(world.path(), &later));
-        assert!(!told.contains("retire"), "{later:?}: {told}");
+        let messages = errors(&offline(world.path(), &later));
+        assert!(!messages.contains("retire"), "{later:?}: {messages}");
     }
     assert!(errors(&world.run("openai/old", &[])).contains(words));
 }

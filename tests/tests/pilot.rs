@@ -124,7 +124,7 @@ fn a_piped_pilot_ends_with_4_and_the_printed_command_sends_the_rest() {
     let world = World::new();
     let piloted = world.run(&["--pilot", "4", "--max-tokens", "20"]);
     assert_exit(&piloted, 4);
-    let told = errors(&piloted);
+    let messages = errors(&piloted);
     for words in [
         "pilot: the first 4 requests in 1 batch, about $",
         "4 of 10 requests",
@@ -137,11 +137,11 @@ fn a_piped_pilot_ends_with_4_and_the_printed_command_sends_the_rest() {
         "q-3:",
         "to send the other 6 requests:",
     ] {
-        assert!(told.contains(words), "{words}: {told}");
+        assert!(messages.contains(words), "{words}: {messages}");
     }
     assert!(
-        told.lines().all(|line| line.chars().count() <= 160),
-        "{told}"
+        messages.lines().all(|line| line.chars().count() <= 160),
+        "{messages}"
     );
     assert_eq!(world.billed(), (1, 4));
     assert!(!world.output().exists(), "a part would look like the whole");
@@ -184,7 +184,7 @@ fn a_piped_pilot_ends_with_4_and_the_printed_command_sends_the_rest() {
         said(&again)
     );
     assert_eq!(world.billed(), (1, 4));
-    let rest = world.next(&told);
+    let rest = world.next(&messages);
     assert_exit(&rest, 0);
     assert!(
         errors(&rest).contains("4 unchanged, 0 changed, 6 new, 0 gone"),
@@ -234,16 +234,16 @@ fn the_share_of_usable_outputs_decides_without_a_question() {
         assert_eq!(pilot["decision"], if is_sent { "sent" } else { "awaited" });
         assert_eq!(pilot["next"].is_null(), is_sent, "{pilot}");
         assert_eq!(summary["requests"], if is_sent { 10 } else { 4 });
-        let told = errors(&run);
+        let messages = errors(&run);
         match is_sent {
             true => world.assert_whole(),
             false => {
                 assert!(
-                    told.contains("75% of the pilot is usable, less than"),
-                    "{told}"
+                    messages.contains("75% of the pilot is usable, less than"),
+                    "{messages}"
                 );
                 // The truncated answer is among the examples.
-                assert!(told.contains("q-1 (truncated):"), "{told}");
+                assert!(messages.contains("q-1 (truncated):"), "{messages}");
             }
         }
     }
@@ -389,10 +389,10 @@ fn a_limit_below_the_projected_cost_is_a_warning_and_holds() {
     ]);
     assert_exit(&piloted, 5);
     assert_eq!(world.billed(), (1, 2));
-    let told = errors(&piloted);
+    let messages = errors(&piloted);
     assert!(
-        told.contains("warning: the cost limit of $0.02 may not suffice for about $"),
-        "{told}"
+        messages.contains("warning: the cost limit of $0.02 may not suffice for about $"),
+        "{messages}"
     );
     let run = world.only_run();
     let id = run["run"].as_str().unwrap();
@@ -559,12 +559,12 @@ fn an_emulated_pilot_asks_nothing_about_money() {
     let world = World::new();
     let piloted = world.run(&["--pilot", "4", "--emulate", "--pace", "instant"]);
     assert_exit(&piloted, 4);
-    let told = errors(&piloted);
+    let messages = errors(&piloted);
     assert!(
-        told.contains("to send the other 6 requests:") && !told.contains("other 6  "),
-        "{told}"
+        messages.contains("to send the other 6 requests:") && !messages.contains("other 6  "),
+        "{messages}"
     );
-    assert_exit(&world.next(&told), 0);
+    assert_exit(&world.next(&messages), 0);
     assert_eq!(lines(&world.output()).len(), ALL);
     assert_eq!(world.billed(), (0, 0));
 }

@@ -101,8 +101,11 @@ fn every_answer_fits_after_a_repair_and_the_bill_has_the_superseded_ones() {
         let args = run(model, &["--repair", "2", "--json"]);
         let repaired = world.command(provider, &args).output().unwrap();
         assert_eq!(repaired.status.code(), Some(0), "{}", said(&repaired));
-        let told = String::from_utf8_lossy(&repaired.stderr).into_owned();
-        assert!(told.contains("repairing 3 answers (attempt 2)"), "{told}");
+        let messages = String::from_utf8_lossy(&repaired.stderr).into_owned();
+        assert!(
+            messages.contains("repairing 3 answers (attempt 2)"),
+            "{messages}"
+        );
         let summary: Value = serde_json::from_slice(&repaired.stdout).unwrap();
         assert_eq!(world.answered(), 13, "{model}");
         assert_eq!(summary["billed"]["answers"], 13, "{summary}");

@@ -55,13 +55,16 @@ fn a_batch_without_a_usable_output_ends_with_an_error() {
         answer(&emulating, "status", 9, &batch(status, total));
         let args = ["retrieve", "batch_1", "-p", "openai", "-o", "out.jsonl"];
         let retrieved = at(&emulating, folder.path(), &args);
-        let told = said(&retrieved);
+        let messages = said(&retrieved);
         assert_eq!(
             retrieved.status.code(),
             Some(code),
-            "{status} {total}: {told}"
+            "{status} {total}: {messages}"
         );
-        assert!(!told.contains("timed out"), "{status} {total}: {told}");
+        assert!(
+            !messages.contains("timed out"),
+            "{status} {total}: {messages}"
+        );
         assert_eq!(
             folder.path().join("out.jsonl").exists(),
             code == 3,
@@ -104,11 +107,11 @@ fn a_refused_run_has_failed_and_is_not_waited_for() {
     let run = ["run", "in.jsonl", "-m", "openai/m", "--run", "mine"];
     assert_eq!(at(&emulating, folder.path(), &run).status.code(), Some(1));
     let retrieved = at(&emulating, folder.path(), &["retrieve", "mine", "-o", "-"]);
-    let told = said(&retrieved);
-    assert_eq!(retrieved.status.code(), Some(1), "{told}");
+    let messages = said(&retrieved);
+    assert_eq!(retrieved.status.code(), Some(1), "{messages}");
     assert!(
-        told.contains("has failed") && told.contains("purge"),
-        "{told}"
+        messages.contains("has failed") && messages.contains("purge"),
+        "{messages}"
     );
 }
 
@@ -179,16 +182,16 @@ async fn counts_that_differ_from_the_rows_are_reported_and_absent_rows_end_with_
             command.args(["--handle", "handle.json"]);
         }
         let retrieved = command.output().unwrap();
-        let told = said(&retrieved);
-        let case = format!("{status} {counts:?} {named:?}: {told}");
+        let messages = said(&retrieved);
+        let case = format!("{status} {counts:?} {named:?}: {messages}");
         assert_eq!(retrieved.status.code(), Some(code), "{case}");
         let warning = numbers.map(|(counted, read)| {
             let requests = if counted == 1 { "request" } else { "requests" };
             format!("counts {counted} {requests} as answered or failed, but the rows of the results name {read}")
         });
         match &warning {
-            Some(warning) => assert!(told.contains(warning.as_str()), "{case}"),
-            None => assert!(!told.contains("as answered or failed"), "{case}"),
+            Some(warning) => assert!(messages.contains(warning.as_str()), "{case}"),
+            None => assert!(!messages.contains("as answered or failed"), "{case}"),
         }
         let is_written = folder.path().join("out.jsonl").exists();
         assert_eq!(is_written, status != "in_progress", "{case}");
@@ -209,10 +212,10 @@ async fn results_that_stay_incomplete_end_with_4_after_the_timeout() {
         .env("LMBATCH_STATE_DIR", folder.path().join(".lmbatch"))
         .output()
         .unwrap();
-    let told = said(&retrieved);
-    assert_eq!(retrieved.status.code(), Some(4), "{told}");
+    let messages = said(&retrieved);
+    assert_eq!(retrieved.status.code(), Some(4), "{messages}");
     let numbers = "counts 3 requests as answered or failed, but the rows of the results name 2";
-    assert!(told.contains(numbers), "{told}");
+    assert!(messages.contains(numbers), "{messages}");
     let written = std::fs::read_to_string(folder.path().join("out.jsonl")).unwrap();
     assert_eq!(written.lines().count(), 2, "{written}");
 }
@@ -290,13 +293,13 @@ async fn readable_rows_are_written_even_if_others_are_missing() {
             .env("LMBATCH_STATE_DIR", folder.path().join(".lmbatch"))
             .output()
             .unwrap();
-        let told = said(&retrieved);
+        let messages = said(&retrieved);
         assert_eq!(
             retrieved.status.code(),
             Some(code),
-            "{shown} {counts:?}: {told}"
+            "{shown} {counts:?}: {messages}"
         );
-        assert!(told.contains(words), "{shown} {counts:?}: {told}");
+        assert!(messages.contains(words), "{shown} {counts:?}: {messages}");
         let output = std::fs::read_to_string(folder.path().join("out.jsonl")).unwrap();
         assert_eq!(
             output.lines().count(),
@@ -324,9 +327,9 @@ async fn a_batch_with_truncated_inline_results_ends_with_4() {
         .env("LMBATCH_STATE_DIR", folder.path().join(".lmbatch"))
         .output()
         .unwrap();
-    let told = said(&retrieved);
-    assert_eq!(retrieved.status.code(), Some(4), "{told}");
-    assert!(told.contains("cannot be read"), "{told}");
+    let messages = said(&retrieved);
+    assert_eq!(retrieved.status.code(), Some(4), "{messages}");
+    assert!(messages.contains("cannot be read"), "{messages}");
     assert!(!folder.path().join("out.jsonl").exists());
 }
 

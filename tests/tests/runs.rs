@@ -155,8 +155,8 @@ async fn a_run_can_be_cancelled_while_another_task_waits_for_it() {
 async fn events_are_reported_as_they_happen() {
     let (emulator, folder) = (emulator(Pace::INSTANT).await, tempfile::tempdir().unwrap());
     let invoker = recorded(&SUBJECTS[0], &emulator, folder.path()).await;
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let note = Arc::clone(&told);
+    let messages = Arc::new(Mutex::new(Vec::new()));
+    let note = Arc::clone(&messages);
     let listen = move |event: &Event<'_>| {
         let word = match event {
             Event::Planned { requests, .. } => format!("{requests} planned"),
@@ -177,7 +177,7 @@ async fn events_are_reported_as_they_happen() {
         "completed",
         "1 rows",
     ];
-    assert_eq!(*told.lock().unwrap(), wanted);
+    assert_eq!(*messages.lock().unwrap(), wanted);
 }
 
 #[tokio::test]
@@ -236,13 +236,13 @@ async fn changed_requests_are_refused_without_an_update() {
         ],
         [1; 4]
     );
-    let told = [
+    let messages = [
         ("q3", "echo: three"),
         ("q2", "echo: 2"),
         ("q4", "echo: four"),
     ];
-    let told = told.map(|(id, text)| (id.to_owned(), text.to_owned()));
-    assert_eq!(read(&output, 0).await, told);
+    let messages = messages.map(|(id, text)| (id.to_owned(), text.to_owned()));
+    assert_eq!(read(&output, 0).await, messages);
     assert_eq!(emulator.bill().answered_requests, 5);
 }
 

@@ -12,8 +12,8 @@ use futures::future::{BoxFuture, FutureExt as _};
 use futures::{StreamExt as _, TryStreamExt as _};
 use lmbatch::durable::{Durable as _, SqliteLedger, StateFolder};
 use lmbatch::engine::{
-    OnKnownRun, OrphanSearch, Plan, RequestFilter, RunOptions, RunQuery, ended_before, forget_run,
-    stray_files,
+    OnKnownRun, OrphanSearch, Plan, RequestFilter, RunOptions, RunQuery, delete_run, ended_before,
+    unowned_files,
 };
 use lmbatch::record::{RunFilter, RunRecord};
 use lmbatch::{BatchHandle, BatchOperations, Engine, ErrorKind, LMInvoker, Prepared, Progress};
@@ -115,8 +115,8 @@ fn calls() -> Vec<(&'static str, Call)> {
         "Engine::begin": |w| async { w.engine.begin(&w.plan().await?, None, BTreeMap::new()).await },
         "Engine::start": |w| async { w.engine.start(w.run.clone(), w.plan().await?, RunOptions::default()).await },
         "Engine::resume": |w| w.engine.resume(&w.run, RunOptions::default()),
-        "Engine::sealed": |w| w.engine.sealed(&w.run),
-        "Engine::answered": |w| w.engine.answered(&w.run, RunOptions::default()),
+        "Engine::recorded_results": |w| w.engine.recorded_results(&w.run),
+        "Engine::results": |w| w.engine.results(&w.run, RunOptions::default()),
         "Engine::partial_results": |w| w.engine.partial_results(&w.run),
         "Engine::requeue": |w| async { w.engine.requeue(&w.run, &HashSet::new()).await },
         "Engine::requeue_as": |w| async { w.engine.requeue_as(&w.run, &HashSet::new(), &w.plan().await?).await },
@@ -149,7 +149,7 @@ fn calls() -> Vec<(&'static str, Call)> {
         "Engine::select": |w| async { w.engine.select(&w.run, &RequestFilter::default()).await },
         "Engine::orphans": |w| w.engine.orphans(OrphanSearch { min_upload_age: Duration::ZERO, max_rows_read: 1 }),
         "Engine::end_refused": |w| w.engine.end_refused(&w.run.id),
-        "Engine::accounts": |w| w.engine.accounts(&w.run),
+        "Engine::batch_totals": |w| w.engine.batch_totals(&w.run),
         "Engine::audit": |w| w.engine.audit(&w.run),
         "Engine::run_of_nonce": |w| w.engine.run_of_nonce(&w.run.nonce),
         "Engine::known_batches": |w| async { w.engine.known_batches(std::slice::from_ref(&w.handle.batch)).await },
@@ -168,13 +168,13 @@ fn calls() -> Vec<(&'static str, Call)> {
         "Ledger::revision": |w| w.engine.ledger().revision(),
         "Ledger::change": |w| w.engine.ledger().change(&w.run, &[]),
         "Ledger::begin": |w| w.engine.ledger().begin(&w.run, &[]),
-        "Ledger::forget": |w| w.engine.ledger().forget("r-unknown"),
+        "Ledger::delete": |w| w.engine.ledger().delete("r-unknown"),
         "ended_before": |w| async { ended_before(&**w.engine.ledger(), None).await },
-        "stray_files": |w| async { stray_files(&**w.engine.ledger(), &w.state().spool(), &Default::default()).await },
-        "forget_run": |w| async {
+        "unowned_files": |w| async { unowned_files(&**w.engine.ledger(), &w.state().spool(), &Default::default()).await },
+        "delete_run": |w| async {
             let mut unknown = w.run.clone();
             unknown.id = "r-unknown".into();
-            forget_run(&**w.engine.ledger(), &unknown, &[]).await
+            delete_run(&**w.engine.ledger(), &unknown, &[]).await
         },
         "BatchProvider::probe": |w| w.engine.provider().probe("gpt-5-mini"),
         "BatchProvider::status": |w| w.engine.provider().status(&w.handle.batch),
@@ -295,5 +295,8 @@ fn every_call_of_the_engine_checks_its_runtime() {
         .map(|method| method.split(['(', '<']).next().unwrap())
         .collect();
     // Planning calls the ledger, which checks, and `recognise` reports the errors of the provider.
-    assert_eq!(unchecked, ["plan", "plan_each", "plan_again", "recognise"]);
+    assert_eq!(
+        unchecked,
+        ["plan", "plan_each", "plan_with_nonce", "recognise"]
+    );
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use lmbatch_emulator::{
-    Emulator, EmulatorBuilder, Fault, FaultKind, Limits, Operation, Pace, Spoil,
+    Damage, Emulator, EmulatorBuilder, Fault, FaultKind, Limits, Operation, Pace,
 };
 use lmbatch_tests::{Emulating, KEY, SUBJECTS, Subject, lmbatch, said};
 use serde_json::{Value, json};
@@ -192,12 +192,19 @@ fn the_report_in_markdown_is_dated_and_lists_every_check() {
     ] {
         assert!(text.contains(words), "{words:?} is not in: {text}");
     }
-    let told = String::from_utf8(output.stderr).unwrap();
+    let messages = String::from_utf8(output.stderr).unwrap();
     // Each batch is named before and after its create.
     for label in ["-0", "-1", "-2"] {
-        assert!(told.contains(&format!("{label} for at most $")), "{told}");
+        assert!(
+            messages.contains(&format!("{label} for at most $")),
+            "{messages}"
+        );
     }
-    assert_eq!(told.matches("created batch batch_").count(), 3, "{told}");
+    assert_eq!(
+        messages.matches("created batch batch_").count(),
+        3,
+        "{messages}"
+    );
 }
 
 #[test]
@@ -273,7 +280,7 @@ fn each_fault_makes_exactly_its_check_differ() {
     let openai: &[&str] = &["-p", "openai"];
     let by_file: &[&str] = &["-p", "google", "--route", "file"];
     let by_inline: &[&str] = &["-p", "google", "--route", "inline"];
-    let spoil = FaultKind::spoil;
+    let spoil = FaultKind::damage;
     let deleted = FaultKind::Status {
         code: 200,
         body: FENCED.to_owned(),
@@ -340,7 +347,7 @@ fn each_fault_makes_exactly_its_check_differ() {
         (
             "a cancelled batch returns its answers",
             openai,
-            later(Content, 0, 1, spoil(Spoil::OtherRows)),
+            later(Content, 0, 1, spoil(Damage::OtherRows)),
         ),
         (
             "a cancel of an ended batch is not an error",
@@ -360,12 +367,12 @@ fn each_fault_makes_exactly_its_check_differ() {
         (
             "each request has one row under its own id",
             by_file,
-            later(Content, 1, 2, spoil(Spoil::DroppedRow)),
+            later(Content, 1, 2, spoil(Damage::DroppedRow)),
         ),
         (
             "results can be read twice",
             by_file,
-            later(Content, 2, 1, spoil(Spoil::DroppedRow)),
+            later(Content, 2, 1, spoil(Damage::DroppedRow)),
         ),
         (
             "usage is returned",
@@ -495,19 +502,19 @@ fn started(world: &World, provider: &str, words: &str) -> (std::process::Child, 
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut told = String::new();
+    let mut messages = String::new();
     loop {
         let line = lines.next().map(Result::unwrap);
-        let line = line.unwrap_or_else(|| panic!("it ended early: {told}"));
-        told.push_str(&line);
-        told.push('\n');
+        let line = line.unwrap_or_else(|| panic!("it ended early: {messages}"));
+        messages.push_str(&line);
+        messages.push('\n');
         if line.contains(words) {
             break;
         }
     }
     // The rest is read, so that the command can print.
     std::thread::spawn(move || lines.for_each(drop));
-    (child, told)
+    (child, messages)
 }
 
 #[test]
@@ -538,10 +545,10 @@ fn an_interrupted_self_test_cancels_its_batches_and_reports() {
 fn the_batches_of_a_killed_self_test_are_found_by_doctor() {
     for (provider, is_labelled) in [("openai", true), ("google", true), ("anthropic", false)] {
         let world = World::new(Emulator::builder().pace(Pace::REAL));
-        let (mut child, told) = started(&world, provider, "created batch ");
+        let (mut child, messages) = started(&world, provider, "created batch ");
         child.kill().unwrap();
         child.wait().unwrap();
-        let batch = told.trim().rsplit(' ').next().unwrap();
+        let batch = messages.trim().rsplit(' ').next().unwrap();
         let doctor = world.at(&["doctor", "-p", provider]);
         let found = said(&doctor);
         if is_labelled {

@@ -94,9 +94,12 @@ fn a_signal_while_the_input_is_read_leaves_nothing_behind() {
     let output = stopped(child);
     writer.join().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", said(&output));
-    let told = said(&output);
-    assert!(told.contains("stopped by INT; nothing was sent"), "{told}");
-    assert!(!told.contains("error"), "{told}");
+    let messages = said(&output);
+    assert!(
+        messages.contains("stopped by INT; nothing was sent"),
+        "{messages}"
+    );
+    assert!(!messages.contains("error"), "{messages}");
     assert_eq!(files(), 0, "no files of the input are left");
 }
 
@@ -137,10 +140,10 @@ fn a_signal_ends_the_wait_for_an_input_that_sends_nothing() {
         }
         drop(input);
         let output = child.wait_with_output().unwrap();
-        let told = said(&output);
-        assert_eq!(output.status.code(), Some(code), "{told}");
+        let messages = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{messages}");
         let stopped = format!("stopped by {name}; nothing was sent");
-        assert!(told.contains(&stopped), "{told}");
+        assert!(messages.contains(&stopped), "{messages}");
         assert_eq!(files(), 0, "no files of the input are left");
         assert_eq!(emulating.bill()["creates"], 0);
     }
@@ -172,9 +175,9 @@ fn a_signal_in_any_phase_prints_how_to_continue() {
             pause();
         }
         let output = stopped(child);
-        let told = said(&output);
-        assert_eq!(output.status.code(), Some(130), "{operation}: {told}");
-        assert!(told.contains(words), "{operation}: {told}");
+        let messages = said(&output);
+        assert_eq!(output.status.code(), Some(130), "{operation}: {messages}");
+        assert!(messages.contains(words), "{operation}: {messages}");
         let spool = fs::read_dir(folder.path().join(".lmbatch/spool"));
         let has_run = spool.is_ok_and(|mut files| files.next().is_some());
         assert_eq!(has_run, operation != "model", "{operation}");
@@ -232,12 +235,12 @@ fn a_second_signal_at_once_does_not_hide_how_to_continue() {
             send(name, &child);
         }
         let output = continued(child);
-        let told = said(&output);
+        let messages = said(&output);
         let code = output.status.code();
-        assert!(matches!(code, Some(130 | 143)), "{code:?}: {told}");
+        assert!(matches!(code, Some(130 | 143)), "{code:?}: {messages}");
         assert!(
-            told.contains("; to continue:\n  lmbatch resume r-"),
-            "{told}"
+            messages.contains("; to continue:\n  lmbatch resume r-"),
+            "{messages}"
         );
     }
     assert_eq!(emulating.bill()["creates"], 1);

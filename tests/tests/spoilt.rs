@@ -3,7 +3,7 @@
 //! twice, and never ends as if the results were complete.
 
 use lmbatch::{OnDoubt, Outcome};
-use lmbatch_emulator::{Fault, FaultKind, Operation, Spoil};
+use lmbatch_emulator::{Damage, Fault, FaultKind, Operation};
 use lmbatch_tests::{Broken, Emulating, Ended, SUBJECTS, Subject, Trial, lines, said, write_input};
 
 /// Calls of a run that read results, each as an operation and the number of its calls without a fault. Gemini's inline
@@ -16,10 +16,10 @@ fn readings(subject: &Subject) -> Vec<(Operation, u32)> {
     }
 }
 
-fn strike(trial: &Trial, operation: Operation, skip: u32, times: u32, how: Spoil) {
+fn strike(trial: &Trial, operation: Operation, skip: u32, times: u32, how: Damage) {
     trial.emulator.add_fault(Fault {
         skip,
-        ..Fault::times(operation, times, FaultKind::spoil(how))
+        ..Fault::times(operation, times, FaultKind::damage(how))
     });
 }
 
@@ -30,7 +30,7 @@ fn not_held(ended: &Ended) -> Option<String> {
 
 async fn once(place: usize) {
     let (subject, mut broken) = (&SUBJECTS[place], Broken::default());
-    for how in Spoil::ALL {
+    for how in Damage::ALL {
         for (operation, skip) in readings(subject) {
             let trial = Trial::start(subject).await;
             strike(&trial, operation, skip, 1, *how);
@@ -53,7 +53,7 @@ async fn always(place: usize) {
     } else {
         (Operation::Content, 0)
     };
-    for how in Spoil::ALL {
+    for how in Damage::ALL {
         let trial = Trial::start(subject).await;
         strike(&trial, operation, skip, u32::MAX, *how);
         for process in 1..=2 {
@@ -73,7 +73,7 @@ async fn always(place: usize) {
 /// Abandoning is explicit, is reported, and costs nothing more.
 async fn abandoned(place: usize) {
     let (subject, mut broken) = (&SUBJECTS[place], Broken::default());
-    for how in Spoil::ALL {
+    for how in Damage::ALL {
         let trial = Trial::start(subject).await;
         strike(&trial, Operation::Content, 0, u32::MAX, *how);
         let ended = trial.go_in(trial.folder(), OnDoubt::Abandon).await;
@@ -119,7 +119,7 @@ on_each_route! {
 #[tokio::test]
 async fn a_corrupt_error_file_is_read_again() {
     let mut broken = Broken::default();
-    for how in Spoil::ALL {
+    for how in Damage::ALL {
         for skip in [0, 1] {
             let mut trial = Trial::start(&SUBJECTS[0]).await;
             for place in [1, 3, 5] {
@@ -245,7 +245,7 @@ fn the_command_ends_with_4_while_results_are_corrupt_and_then_with_0() {
 async fn slow_results_are_read_completely() {
     for subject in SUBJECTS {
         let trial = Trial::start(subject).await;
-        let drip = FaultKind::Drip {
+        let drip = FaultKind::SlowBody {
             bytes_per_second: 20_000,
         };
         let (operation, _) = readings(subject)[0];

@@ -362,13 +362,13 @@ fn a_following_command_takes_over_from_a_dead_process_and_respects_its_timeout()
         .spawn();
     let mut follows = follows.expect("the command");
     // Only a waiting command can take over.
-    let told = BufReader::new(follows.stderr.take().expect("its words"));
-    let mut told = told.lines().map_while(Result::ok);
-    let waits = told.find(|line| line.contains("waiting for it"));
+    let messages = BufReader::new(follows.stderr.take().expect("its words"));
+    let mut messages = messages.lines().map_while(Result::ok);
+    let waits = messages.find(|line| line.contains("waiting for it"));
     assert!(waits.is_some());
     first.kill().expect("its end");
     first.wait().expect("its end");
-    let rest: Vec<String> = told.collect();
+    let rest: Vec<String> = messages.collect();
     let (code, _) = text(follows);
     assert_eq!(code, Some(0), "{rest:?}");
     assert!(
@@ -429,18 +429,21 @@ fn a_run_survives_a_key_rotation() {
     }}});
     emulating.post("/_emulator/faults", &gone.to_string());
     let refused = keyed("sk-other", &["resume"]);
-    let told = said(&refused);
-    assert_eq!(refused.status.code(), Some(1), "{told}");
-    assert!(told.contains("belongs to another account"), "{told}");
-    assert!(!told.contains("input is not valid"), "{told}");
+    let messages = said(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{messages}");
+    assert!(
+        messages.contains("belongs to another account"),
+        "{messages}"
+    );
+    assert!(!messages.contains("input is not valid"), "{messages}");
     // The same command with a rotated key finds the run, and resumes it.
     let rotated = keyed(
         "sk-second",
         &[&run[..], &["--poll-interval", "20ms"]].concat(),
     );
-    let told = said(&rotated);
-    assert_eq!(rotated.status.code(), Some(0), "{told}");
-    assert!(told.contains("recorded with another key"), "{told}");
+    let messages = said(&rotated);
+    assert_eq!(rotated.status.code(), Some(0), "{messages}");
+    assert!(messages.contains("recorded with another key"), "{messages}");
     let again = keyed("sk-third", &run);
     assert!(
         said(&again).contains("already answered"),
@@ -466,14 +469,14 @@ fn a_run_can_be_named_by_a_prefix_of_its_id() {
     assert_eq!(id.len(), "r-".len() + 12);
     // Six characters distinguish two runs, except in one of a thousand million cases.
     let shown = at(&emulating, home.path(), &["show", &id[..8], "--json"]);
-    let told = said(&shown);
-    assert_eq!(shown.status.code(), Some(0), "{told}");
-    assert!(told.contains(&format!("\"{id}\"")), "{told}");
+    let messages = said(&shown);
+    assert_eq!(shown.status.code(), Some(0), "{messages}");
+    assert!(messages.contains(&format!("\"{id}\"")), "{messages}");
     for unknown in [&id[..3], &id[2..], &format!("{id}x")] {
         let shown = at(&emulating, home.path(), &["show", unknown]);
-        let told = said(&shown);
-        assert_eq!(shown.status.code(), Some(2), "{told}");
-        assert!(told.contains("there is no run"), "{told}");
+        let messages = said(&shown);
+        assert_eq!(shown.status.code(), Some(2), "{messages}");
+        assert!(messages.contains("there is no run"), "{messages}");
     }
     let purged = at(&emulating, home.path(), &["purge", &id[..10], "--local"]);
     assert_eq!(purged.status.code(), Some(0), "{}", said(&purged));
@@ -493,12 +496,15 @@ fn an_update_waits_for_the_other_process_and_uses_its_final_state() {
         write_input(home.path(), input(3, "say it"));
         let update = [&run[..], &["--update"], more].concat();
         let updated = at(&emulating, home.path(), &update);
-        let told = said(&updated);
-        assert_eq!(updated.status.code(), Some(code), "{told}");
+        let messages = said(&updated);
+        assert_eq!(updated.status.code(), Some(code), "{messages}");
         let (ended, first) = text(first);
         assert_eq!(ended, Some(0), "{first}");
         if code == 0 {
-            assert!(told.contains("2 unchanged, 0 changed, 1 new"), "{told}");
+            assert!(
+                messages.contains("2 unchanged, 0 changed, 1 new"),
+                "{messages}"
+            );
             assert_eq!(lines(&home.path().join("out.jsonl")).len(), 3);
             assert_eq!(emulating.bill()["creates"], 2);
         }

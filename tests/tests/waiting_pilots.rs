@@ -27,19 +27,19 @@ fn commands_without_a_run_name_a_pilot_that_awaits_its_decision() {
         (&["resume", "--all"], 0),
         (&["resume", "--all", "--once"], 0),
     ] {
-        let told = world.at(args);
-        assert_exit(&told, exit);
+        let messages = world.at(args);
+        assert_exit(&messages, exit);
         for words in words {
             assert!(
-                said(&told).contains(words),
+                said(&messages).contains(words),
                 "{args:?}, {words}: {}",
-                said(&told)
+                said(&messages)
             );
         }
         assert!(
-            !said(&told).contains("every run has ended"),
+            !said(&messages).contains("every run has ended"),
             "{args:?}: {}",
-            said(&told)
+            said(&messages)
         );
     }
     let status = object(&world.at(&["status", "--json"]));
@@ -51,11 +51,11 @@ fn commands_without_a_run_name_a_pilot_that_awaits_its_decision() {
     assert_exit(&world.next(&said(&world.at(&["status"]))), 0);
     world.assert_whole();
     for args in [&["status"][..], &["resume", "--all"]] {
-        let told = world.at(args);
+        let messages = world.at(args);
         assert!(
-            said(&told).contains("every run has ended"),
+            said(&messages).contains("every run has ended"),
             "{args:?}: {}",
-            said(&told)
+            said(&messages)
         );
     }
 }
@@ -78,12 +78,12 @@ fn the_printed_command_has_the_options_that_a_later_command_has_set() {
     let raised = world.at(&["resume", &id, "--max-cost", "9", "--accept", "truncated"]);
     assert_exit(&raised, 4);
     let words = "--max-tokens 20 --max-cost 9.00 --accept truncated";
-    for told in [
+    for messages in [
         raised,
         world.at(&["status", &id]),
         world.at(&["resume", &id]),
     ] {
-        assert!(said(&told).contains(words), "{}", said(&told));
+        assert!(said(&messages).contains(words), "{}", said(&messages));
     }
     assert_exit(&world.next(&said(&world.at(&["status", &id]))), 0);
     world.assert_whole();
@@ -98,15 +98,15 @@ fn a_limit_without_room_for_the_largest_cost_names_a_size_of_batches_that_fits()
     let limited = ["--pilot", "2", "--max-tokens", "2000", "--max-cost", "5"];
     let piloted = world.run(&limited);
     assert_exit(&piloted, 4);
-    let told = errors(&piloted);
+    let messages = errors(&piloted);
     let words = "the cost limit of $5.00 suffices for about $";
     assert!(
-        told.contains(words) && told.contains("other 8 requests may cost up to $16"),
-        "{told}"
+        messages.contains(words) && messages.contains("other 8 requests may cost up to $16"),
+        "{messages}"
     );
-    let size = told.split("--max-batch-requests ").nth(1).unwrap();
+    let size = messages.split("--max-batch-requests ").nth(1).unwrap();
     let size: u32 = size.split([' ', ',']).next().unwrap().parse().unwrap();
-    assert!((1..=2).contains(&size), "{told}");
+    assert!((1..=2).contains(&size), "{messages}");
     let smaller = ["--max-batch-requests", &size.to_string()];
     let again = world.run(&[&limited[..], &smaller].concat());
     assert_exit(&again, 4);
@@ -135,11 +135,11 @@ fn a_quiet_pilot_says_how_to_continue() {
     let piloted = world.run(&["--pilot", "4", "-q"]);
     assert_exit(&piloted, 4);
     let id = world.only_run()["run"].as_str().unwrap().to_owned();
-    let told = errors(&piloted);
+    let messages = errors(&piloted);
     let words =
         format!("the pilot of run {id} has ended, 3 of 4 usable; to send the other 6 requests:");
-    assert!(told.starts_with(&words), "{told}");
-    assert_eq!(told.lines().count(), 2, "{told}");
+    assert!(messages.starts_with(&words), "{messages}");
+    assert_eq!(messages.lines().count(), 2, "{messages}");
     let bad = world.run(&["--pilot", "4", "-q", "--pilot-min-ok", "90"]);
     assert_exit(&bad, 4);
     assert!(
@@ -151,7 +151,7 @@ fn a_quiet_pilot_says_how_to_continue() {
     let every = world.at(&["resume", "--all", "--once", "-q"]);
     assert_exit(&every, 0);
     assert_eq!(said(&every), "");
-    let done = world.next(&told);
+    let done = world.next(&messages);
     assert_exit(&done, 3);
     assert_eq!(said(&done), "");
     world.assert_whole();

@@ -226,31 +226,32 @@ fn failures_are_shown_by_kind_with_the_next_command() {
     let run = [&RUN[..], &["mine", "--max-attempts", "1"]].concat();
     let ended = at(&emulating, folder.path(), &run);
     assert_eq!(ended.status.code(), Some(3), "{}", said(&ended));
-    let told = said(&ended);
+    let messages = said(&ended);
     assert!(
-        told.contains("2 of 3 requests without a usable answer"),
-        "{told}"
+        messages.contains("2 of 3 requests without a usable answer"),
+        "{messages}"
     );
     let row = |start: &str| {
-        told.lines()
+        messages
+            .lines()
             .find(|line| line.trim_start().starts_with(start))
     };
     assert!(
         row("1  400 ").is_some_and(|row| row.contains("  no ")),
-        "{told}"
+        "{messages}"
     );
     assert!(
         row("1  429 ").is_some_and(|row| row.contains("  yes ")),
-        "{told}"
+        "{messages}"
     );
-    assert!(told.contains("next: lmbatch requeue r-"), "{told}");
-    assert!(told.contains(" --only retryable"), "{told}");
+    assert!(messages.contains("next: lmbatch requeue r-"), "{messages}");
+    assert!(messages.contains(" --only retryable"), "{messages}");
 }
 
 #[test]
 fn the_hook_runs_at_the_end_and_its_failure_is_a_warning() {
     let (emulating, folder) = world(&["1", "lmb:error-400"]);
-    let hook = "echo told; printf '%s|%s|%s\\n%s' \"$LMBATCH_RUN\" \"$LMBATCH_EXIT\" \"$LMBATCH_OUTPUT\" \"$LMBATCH_SUMMARY\" > told; exit 9";
+    let hook = "echo messages; printf '%s|%s|%s\\n%s' \"$LMBATCH_RUN\" \"$LMBATCH_EXIT\" \"$LMBATCH_OUTPUT\" \"$LMBATCH_SUMMARY\" > messages; exit 9";
     let run = [&RUN[..], &["mine", "--json", "--on-finish", hook]].concat();
     let ended = at(&emulating, folder.path(), &run);
     assert_eq!(ended.status.code(), Some(3), "{}", said(&ended));
@@ -261,11 +262,14 @@ fn the_hook_runs_at_the_end_and_its_failure_is_a_warning() {
     );
     // Standard output holds the summary alone.
     let summary: Value = serde_json::from_str(&out(&ended)).expect("one JSON object");
-    let told = fs::read_to_string(folder.path().join("told")).expect("the hook ran");
-    let (facts, told) = told.split_once('\n').expect("two lines");
+    let messages = fs::read_to_string(folder.path().join("messages")).expect("the hook ran");
+    let (facts, messages) = messages.split_once('\n').expect("two lines");
     let run = summary["run"].as_str().expect("a run");
     assert_eq!(facts, format!("{run}|3|out.jsonl"));
-    assert_eq!(serde_json::from_str::<Value>(told).expect("JSON"), summary);
+    assert_eq!(
+        serde_json::from_str::<Value>(messages).expect("JSON"),
+        summary
+    );
     // A run that fails tells it as well.
     let kind = json!({"status": {"code": 400, "body": r#"{"error": {"message": "no", "type": "invalid_request_error"}}"#}});
     let fault = json!({"operation": "create", "times": 9, "kind": kind});
@@ -285,14 +289,17 @@ fn the_hook_runs_at_the_end_and_its_failure_is_a_warning() {
         &[&run[..], &["--on-finish", hook]].concat(),
     );
     assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
-    let told = fs::read_to_string(folder.path().join("told")).expect("the hook ran");
-    assert!(told.contains("|1|other.jsonl\n{\"format\":1,"), "{told}");
+    let messages = fs::read_to_string(folder.path().join("messages")).expect("the hook ran");
+    assert!(
+        messages.contains("|1|other.jsonl\n{\"format\":1,"),
+        "{messages}"
+    );
 }
 
 #[test]
 fn the_hook_runs_where_the_output_cannot_be_written() {
     let (emulating, folder) = world(&["1"]);
-    let (to, hook) = ("/dev/full", "printf %s \"$LMBATCH_EXIT\" > told");
+    let (to, hook) = ("/dev/full", "printf %s \"$LMBATCH_EXIT\" > messages");
     let run = [
         "run",
         "in.jsonl",
@@ -305,8 +312,8 @@ fn the_hook_runs_where_the_output_cannot_be_written() {
     ];
     let ended = at(&emulating, folder.path(), &run);
     assert_eq!(ended.status.code(), Some(1), "{}", said(&ended));
-    let told = fs::read_to_string(folder.path().join("told")).expect("the hook ran");
-    assert_eq!(told, "1");
+    let messages = fs::read_to_string(folder.path().join("messages")).expect("the hook ran");
+    assert_eq!(messages, "1");
 }
 
 #[test]
@@ -317,17 +324,17 @@ fn progress_in_a_pipe_is_one_dated_line_for_each_phase() {
         folder.path(),
         &[&RUN[..], &["mine", "--poll-interval", "20ms"]].concat(),
     );
-    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    let messages = String::from_utf8_lossy(&ended.stderr).into_owned();
     let dated =
         regex_lite::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (.*)$").expect("a pattern");
-    let phases: Vec<&str> = told
+    let phases: Vec<&str> = messages
         .lines()
         .filter_map(|line| Some(dated.captures(line)?.get(1)?.as_str()))
         .collect();
     assert_eq!(
         phases.first(),
         Some(&"read 2 requests, 332 B to send"),
-        "{told}"
+        "{messages}"
     );
     for phase in [
         "creating the batch",
@@ -337,7 +344,7 @@ fn progress_in_a_pipe_is_one_dated_line_for_each_phase() {
         assert_eq!(
             phases.iter().filter(|one| **one == phase).count(),
             1,
-            "{phase}: {told}"
+            "{phase}: {messages}"
         );
     }
 }

@@ -15,7 +15,7 @@ use lmbatch::{
 };
 use lmbatch_core::{
     BatchCodec as _, BatchId, BatchProvider as _, BatchStatus, Delivery, OutcomeView, PartRole,
-    Remnant, ResultPart,
+    RemoteObject, ResultPart,
 };
 use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
@@ -290,7 +290,7 @@ async fn w11_w13_w14_a_handle_suffices_usage_is_summed_and_files_can_be_deleted(
             "{usage:?}"
         );
         let provider = invoker.engine().provider();
-        let batch = Remnant::Batch(handle.batch.clone());
+        let batch = RemoteObject::Batch(handle.batch.clone());
         let deleted = provider.discard(&batch).await;
         if subject.provider == "openai" {
             assert_eq!(deleted.unwrap_err().kind(), ErrorKind::Unsupported);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lmbatch::engine::BatchAccount;
+use lmbatch::engine::BatchTotals;
 use lmbatch::{Cost, Costs};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -125,7 +125,7 @@ impl CostSummary {
     }
 
     /// Returns the cost of a run from the accounts of its batches.
-    pub(crate) fn of_accounts(as_of: &str, accounts: &[BatchAccount]) -> Self {
+    pub(crate) fn of_batch_totals(as_of: &str, accounts: &[BatchTotals]) -> Self {
         let (mut total, mut superseded) = (Costs::default(), Costs::default());
         let (mut models, mut attempts) = (BTreeMap::new(), BTreeMap::new());
         for account in accounts {

@@ -8,7 +8,7 @@ use std::{fmt, io};
 use futures::future::BoxFuture;
 use lmbatch::adapter::{BatchProvider, Connection};
 use lmbatch::durable::StateFolder;
-use lmbatch::engine::{files_of_run, forget_run};
+use lmbatch::engine::{delete_run, files_of_run};
 use lmbatch::record::{RunFilter, RunRecord};
 use lmbatch::{AccountId, Engine, Error, ErrorKind};
 use lmbatch_emulator::{Emulator, EmulatorBuilder, Limits};
@@ -72,7 +72,7 @@ pub(crate) async fn forget_lost(engine: &Engine, folder: &StateFolder) -> Result
         let Some(run) = ledger.run(&run.id).await?.filter(|run| !run.finished) else {
             continue;
         };
-        forget_run(&**ledger, &run, &files_of_run(&folder.spool(), &run)?).await?;
+        delete_run(&**ledger, &run, &files_of_run(&folder.spool(), &run)?).await?;
         terminal::message(&format!(
             "deleted the emulated run {}, whose emulator has ended",
             run.id

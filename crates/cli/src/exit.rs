@@ -278,7 +278,7 @@ fn bad_input(bad: &BadInput, input: &str) -> String {
 fn lines(bad: &BadInput) -> Vec<String> {
     let first = bad.first.iter();
     first
-        .map(|one| format!("line {}: {}", one.place, one.reason))
+        .map(|one| format!("line {}: {}", one.position, one.reason))
         .collect()
 }
 

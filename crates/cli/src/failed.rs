@@ -243,7 +243,7 @@ mod tests {
             id: Json::new("\"a\"").unwrap(),
             metadata: None,
             batch: None,
-            schema_asked: false,
+            schema_requested: false,
             raw: None,
             replaced: 0,
             answer,
@@ -264,7 +264,7 @@ mod tests {
                 message: Some(Text::Plain(said)),
                 ..FailureView::new(ErrorKind::InvalidInput, retry)
             }),
-            structured: Structured::NotAsked,
+            structured: Structured::NotRequested,
         }
     }
 
@@ -282,7 +282,7 @@ mod tests {
         }
         let expired = AnswerView::Row {
             outcome: OutcomeView::Expired,
-            structured: Structured::NotAsked,
+            structured: Structured::NotRequested,
         };
         other.count(&answered(expired), &[]);
         failed.merge(other);

@@ -316,7 +316,7 @@ mod tests {
             progress: Progress::default(),
             proof: None,
             doubted: None,
-            remnants: Vec::new(),
+            remote_objects: Vec::new(),
             sent_twice: false,
             cost: None,
         }

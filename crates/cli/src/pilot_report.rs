@@ -465,12 +465,12 @@ mod tests {
             id: Json::new("\"a\"").unwrap(),
             metadata: None,
             batch: None,
-            schema_asked: false,
+            schema_requested: false,
             raw: None,
             replaced: 0,
             answer: AnswerView::Row {
                 outcome: OutcomeView::Succeeded(output),
-                structured: Structured::NotAsked,
+                structured: Structured::NotRequested,
             },
             cost: None,
         }

@@ -288,7 +288,7 @@ impl Progress {
     }
 
     /// Shows a state as text: in the live line, or as a line in a pipe.
-    fn tell(&self, text: &str) {
+    fn print(&self, text: &str) {
         self.phase(Phase::Other(text.to_owned()));
         self.line(text, text);
     }
@@ -302,7 +302,7 @@ impl Progress {
     }
 
     /// Reports that the response to a create was lost, how long its batch is searched for, and how to continue.
-    fn searching(&self, label: &Label, patience: Duration) {
+    fn searching(&self, label: &Label, max_search_time: Duration) {
         let batch = match label.parts() {
             Some((_, number)) => format!("batch {}", number + 1),
             None => "the batch".to_owned(),
@@ -316,7 +316,7 @@ impl Progress {
         };
         self.warn(&format!(
             "the provider did not confirm the create of {batch}: searching for it for up to {}; until then the create is not repeated{next}",
-            format::wait(patience)
+            format::wait(max_search_time)
         ));
         self.phase(Phase::Other(format!("searching for {batch}")));
     }
@@ -343,10 +343,10 @@ impl Progress {
         };
         let is_live = matches!(self.show, Show::Live(_));
         match count {
-            1 => self.tell(&format!("{text}; {again}")),
-            count if is_live => self.tell(&format!("{text} ({count} times); {again}")),
+            1 => self.print(&format!("{text}; {again}")),
+            count if is_live => self.print(&format!("{text} ({count} times); {again}")),
             count if count.is_power_of_two() => {
-                self.tell(&format!(
+                self.print(&format!(
                     "failed again, {count} times so far: {}; {again}",
                     short(error)
                 ));
@@ -417,7 +417,7 @@ impl Observer for Progress {
                 let mut line = locked(&self.line);
                 line.requests = line.requests.max(*requests);
                 drop(line);
-                self.tell(&format!(
+                self.print(&format!(
                     "read {}, {} to send",
                     format::count(*requests, "request", "requests"),
                     format::bytes(*bytes)
@@ -434,21 +434,24 @@ impl Observer for Progress {
                 self.phase(Phase::Creating);
                 self.line("creating", "creating the batch");
             }
-            Event::Doubt { label, patience } => self.searching(label, *patience),
+            Event::Doubt {
+                label,
+                max_search_time,
+            } => self.searching(label, *max_search_time),
             Event::Created { batch, found, .. } => self.created(batch, *found),
             Event::Polled { snapshot, .. } => self.polled(snapshot),
             Event::Retrying { error, wait } => self.retrying(error, *wait),
             Event::Fetching { rows, bytes } => self.phase(Phase::Downloading(*rows, *bytes)),
             Event::Requeued { requests, attempt } => {
                 locked(&self.batches).retry(*requests, *attempt);
-                self.tell(&format!(
+                self.print(&format!(
                     "sending {} (attempt {attempt})",
                     format::count(*requests, "request", "requests"),
                 ));
             }
             Event::Repairing { requests, attempt } => {
                 locked(&self.batches).repair(*requests, *attempt);
-                self.tell(&format!(
+                self.print(&format!(
                     "repairing {} (attempt {attempt})",
                     format::count(*requests, "answer", "answers"),
                 ));
@@ -457,7 +460,7 @@ impl Observer for Progress {
                 held,
                 ended,
                 batches,
-            } => self.tell(&match batches {
+            } => self.print(&match batches {
                 0 => format!("{held}; waiting for it"),
                 _ => format!("{held}; waiting for it · batches {ended}/{batches}"),
             }),

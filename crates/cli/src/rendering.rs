@@ -279,7 +279,7 @@ impl Rendering {
         lines: &mut Vec<u8>,
         mut pass_on: impl FnMut(&mut Vec<u8>) -> bool,
     ) -> Result<bool, Failure> {
-        reader.within(positions)?;
+        reader.limit_to(positions)?;
         while let Some(answered) = reader.next()? {
             if stop.load(Ordering::Relaxed) {
                 return Err(Failure::pipe());

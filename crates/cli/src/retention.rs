@@ -122,7 +122,7 @@ async fn looked(
     let files = spooled_files(&folder.join("spool"))?;
     warn(folder, &files, args);
     let mut of_runs: HashMap<String, Vec<SpooledFile>> = HashMap::new();
-    for file in files.into_iter().filter(SpooledFile::holds_answers) {
+    for file in files.into_iter().filter(SpooledFile::holds_content) {
         of_runs.entry(file.nonce.clone()).or_default().push(file);
     }
     let mut deleted = Deleted::default();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lmbatch::adapter::format_time;
-use lmbatch::engine::{BatchAccount, RemainingData, undelivered};
+use lmbatch::engine::{BatchTotals, RemainingData, undelivered};
 use lmbatch::{
     BatchSnapshot, BatchStatus, Costs, Engine, OutcomeStatus, Problem, RequestCounts, TokenUsage,
 };
@@ -88,7 +88,7 @@ pub(crate) struct Billed {
 }
 
 impl Billed {
-    pub(crate) fn of(accounts: &[BatchAccount]) -> Self {
+    pub(crate) fn of(accounts: &[BatchTotals]) -> Self {
         let mut billed = Self::default();
         for account in accounts {
             billed.answers += account.answered.count;
@@ -259,7 +259,7 @@ impl Summary {
     }
 
     /// Adds the billed answers: from the accounts if requests were sent more than once, else from the outcomes.
-    pub(crate) fn bill(&mut self, accounts: Option<&[BatchAccount]>, batches: &[&BatchSnapshot]) {
+    pub(crate) fn bill(&mut self, accounts: Option<&[BatchTotals]>, batches: &[&BatchSnapshot]) {
         self.billed = match accounts {
             Some(accounts) => Billed::of(accounts),
             None => {
@@ -282,12 +282,12 @@ impl Summary {
 
     /// Adds the cost of the billed answers by the prices of an engine: from the accounts if requests were sent more than
     /// once, else from the outcomes.
-    pub(crate) fn price(&mut self, accounts: Option<&[BatchAccount]>, engine: &Engine) {
+    pub(crate) fn price(&mut self, accounts: Option<&[BatchTotals]>, engine: &Engine) {
         let Some(prices) = engine.prices() else {
             return;
         };
         self.cost = Some(match accounts {
-            Some(accounts) => CostSummary::of_accounts(prices.as_of(), accounts),
+            Some(accounts) => CostSummary::of_batch_totals(prices.as_of(), accounts),
             None => CostSummary::of_models(prices.as_of(), &self.costs),
         });
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, Capabilities, Frame,
-    Intent, JsonView, Label, Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView,
+    Intent, JsonView, Label, Limits, OpenedRow, OutcomeView, ProviderId, RequestError, RequestView,
     Result, ResultPart, ResultSet, RowError, RowStream, Shard, Staged, WireId,
 };
 
@@ -94,7 +94,7 @@ impl BatchCodec for CappedCodec {
     fn tail(&self, class: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
         self.inner.codec().tail(class, id, out);
     }
-    fn open<'a>(&self, part: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, part: &ResultPart, row: JsonView<'a>) -> Result<OpenedRow<'a>, RowError> {
         self.inner.codec().open(part, row)
     }
     fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a> {

@@ -108,7 +108,7 @@ pub(crate) struct State {
     page: usize,
     /// Cursor on every page, if a clause sets one.
     cursor: Option<String>,
-    told: Vec<Told>,
+    prepared: Vec<Prepared>,
     change: Option<Change>,
     /// Rows that replace those of a part after the given number of reads.
     later: Option<(Part, u32, Vec<u8>)>,
@@ -129,7 +129,7 @@ pub(crate) struct State {
 }
 
 /// An instruction for calls of one kind, after the next `skip` of them.
-struct Told {
+struct Prepared {
     kind: CallKind,
     skip: u32,
     times: u32,
@@ -246,18 +246,18 @@ impl Desk {
 
     /// Sets the response to `times` calls of a kind, after `skip` usual ones.
     pub(crate) fn answer_after(&self, kind: CallKind, skip: u32, times: u32, answer: Answer) {
-        let told = Told {
+        let prepared = Prepared {
             kind,
             skip,
             times,
             answer,
         };
-        lock(&self.state).told.insert(0, told);
+        lock(&self.state).prepared.insert(0, prepared);
     }
 
     /// Restores the usual responses.
     pub(crate) fn answer_as_usual(&self) {
-        lock(&self.state).told.clear();
+        lock(&self.state).prepared.clear();
     }
 
     /// Changes every JSON body that is sent.
@@ -308,7 +308,7 @@ impl State {
             own_rows: BTreeMap::new(),
             page: 100,
             cursor: None,
-            told: Vec::new(),
+            prepared: Vec::new(),
             change: None,
             later: None,
             ranges: false,
@@ -344,7 +344,7 @@ impl State {
             let body = self.wire.refusal_of(call.kind(), 400, &why);
             return ResponseTemplate::new(400).set_body_json(body);
         }
-        let answer = self.told(call.kind());
+        let answer = self.prepared(call.kind());
         let usual = if answer.refuses {
             ResponseTemplate::new(500)
         } else {
@@ -367,13 +367,17 @@ impl State {
         reply
     }
 
-    fn told(&mut self, kind: CallKind) -> Answer {
-        for told in self.told.iter_mut().filter(|told| told.kind == kind) {
-            if told.skip > 0 {
-                told.skip -= 1;
-            } else if told.times > 0 {
-                told.times -= u32::from(told.times != u32::MAX);
-                return told.answer.clone();
+    fn prepared(&mut self, kind: CallKind) -> Answer {
+        for prepared in self
+            .prepared
+            .iter_mut()
+            .filter(|prepared| prepared.kind == kind)
+        {
+            if prepared.skip > 0 {
+                prepared.skip -= 1;
+            } else if prepared.times > 0 {
+                prepared.times -= u32::from(prepared.times != u32::MAX);
+                return prepared.answer.clone();
             }
         }
         Answer::default()

@@ -39,7 +39,7 @@ const BEHIND: &[(&str, &[&str])] = &[
 ];
 
 /// The text of a clause that is not kept.
-pub(crate) fn told(topic: &str, name: &str, found: &str, faults: &Faults) -> String {
+pub(crate) fn message(topic: &str, name: &str, found: &str, faults: &Faults) -> String {
     let source = source_of(topic);
     let mut said = format!("{}\n\n{found}", promise(source, name));
     if let Some(last) = faults.last_exchange() {

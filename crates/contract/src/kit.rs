@@ -356,11 +356,11 @@ impl Open {
     }
 
     /// Returns each outcome as the text of its answer or as its status word.
-    pub(crate) async fn told(&self) -> Vec<String> {
+    pub(crate) async fn texts(&self) -> Vec<String> {
         one_each(&self.outcomes().await)
     }
 
-    /// Returns each outcome like [`told`](Self::told), with doubtful requests abandoned.
+    /// Returns each outcome like [`texts`](Self::texts), with doubtful requests abandoned.
     pub(crate) async fn given_up(&self) -> Vec<String> {
         let invoker = self.invoker.clone().on_doubt(OnDoubt::Abandon);
         let outcomes = invoker.batch().retrieve(&self.handle).await;
@@ -386,13 +386,13 @@ impl Open {
 }
 
 fn one_each(outcomes: &Outcomes) -> Vec<String> {
-    let told = outcomes
+    let texts = outcomes
         .iter()
         .map(|(_, outcome)| match outcome.as_result() {
             Ok(output) => output.text(),
             Err(_) => outcome.status().as_str().to_owned(),
         });
-    told.collect()
+    texts.collect()
 }
 
 /// Returns every display and debug text of an error and its sources.

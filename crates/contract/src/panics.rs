@@ -54,7 +54,7 @@ impl Faults {
     }
 
     /// Returns the faults in order, without repetitions; `None` if there are none.
-    pub(crate) fn told(&self) -> Option<String> {
+    pub(crate) fn message(&self) -> Option<String> {
         let mut faults = self
             .noted
             .lock()
@@ -159,11 +159,11 @@ mod tests {
     #[test]
     fn each_fault_is_reported_once() {
         let faults = Faults::default();
-        assert_eq!(faults.told(), None);
+        assert_eq!(faults.message(), None);
         for fault in ["a", "a", "b"] {
             faults.note(fault.to_owned());
         }
-        assert_eq!(faults.told().as_deref(), Some("a\nb"));
+        assert_eq!(faults.message().as_deref(), Some("a\nb"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use crate::failure::told;
+use crate::failure::message;
 use crate::kit::Kit;
 use crate::panics::{cut_what_is_printed, place, quietly, words};
 use crate::renamed::{NAMES_EDITION, renamed};
@@ -61,13 +61,13 @@ impl Clause {
                 None => words(&*panic),
             })
         });
-        let found = match (failed, kit.faults.told()) {
+        let found = match (failed, kit.faults.message()) {
             (Ok(()), None) => return Ok(()),
             (Err(why), None) => why,
             (Ok(()), Some(faults)) => faults,
             (Err(why), Some(faults)) => format!("{faults}\n{why}"),
         };
-        Err(told(self.topic, self.name, &found, &kit.faults))
+        Err(message(self.topic, self.name, &found, &kit.faults))
     }
 }
 

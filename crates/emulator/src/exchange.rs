@@ -113,12 +113,12 @@ pub(crate) async fn call<F>(
 where
     F: Future<Output = Response>,
 {
-    state.tell(operation, Moment::Received);
+    state.notify(operation, Moment::Received);
     let fault = state.call(operation);
     tracing::debug!(?operation, faulty = fault.is_some(), "call");
     let Some(fault) = fault else {
         let response = work(request).await;
-        state.tell(operation, Moment::Done);
+        state.notify(operation, Moment::Performed);
         return response;
     };
     let kinds = fault.clone().flat();
@@ -145,7 +145,7 @@ where
         }
     }
     let mut response = work(request).await;
-    state.tell(operation, Moment::Done);
+    state.notify(operation, Moment::Performed);
     let mut struck = false;
     for kind in kinds {
         let (next, changed) = after(state, kind, response).await;
@@ -188,11 +188,11 @@ async fn after(state: &State, kind: FaultKind, response: Response) -> (Response,
         } => plain(status, &headers, bytes.into()),
         FaultKind::ResetAfter => reset(),
         FaultKind::Truncate { bytes } => truncate(response, bytes).await,
-        FaultKind::Spoil { how } => {
+        FaultKind::Damage { how } => {
             let (parts, whole) = whole(response).await;
             how.apply(parts, &whole)
         }
-        FaultKind::Drip { bytes_per_second } => drip(response, bytes_per_second).await,
+        FaultKind::SlowBody { bytes_per_second } => drip(response, bytes_per_second).await,
         FaultKind::LostInput => {
             return mark(state, response, |batch| batch.lost_input = true).await;
         }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::damage::Damage;
 use crate::late::Late;
-use crate::spoil::Spoil;
 
 /// An operation of a provider, by which faults and the bill name calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -147,9 +147,9 @@ pub enum FaultKind {
         bytes: usize,
     },
     /// Performs the call, and spoils the body of its response in a way that its framing does not show.
-    Spoil {
+    Damage {
         /// Kind of damage.
-        how: Spoil,
+        how: Damage,
     },
     /// Performs the call; an ended batch in its response does not show its results yet. A response without such a
     /// batch does not count as struck.
@@ -175,7 +175,7 @@ pub enum FaultKind {
         milliseconds: u64,
     },
     /// Performs the call, and sends the body of its response slowly, in real time.
-    Drip {
+    SlowBody {
         /// Speed of the response; at least 1.
         bytes_per_second: u64,
     },
@@ -225,8 +225,8 @@ impl FaultKind {
     }
 
     /// Creates a response with a spoilt body.
-    pub fn spoil(how: Spoil) -> Self {
-        Self::Spoil { how }
+    pub fn damage(how: Damage) -> Self {
+        Self::Damage { how }
     }
 
     /// Creates results that an ended batch does not show yet: null, or an absent member.

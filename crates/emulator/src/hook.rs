@@ -11,7 +11,7 @@ pub enum Moment {
     /// The call has arrived and is not performed yet.
     Received,
     /// The provider has performed the call and not responded yet. Not reached by a call that a fault refuses.
-    Done,
+    Performed,
 }
 
 type Function = dyn Fn(Operation, Moment) + Send + Sync;
@@ -25,7 +25,7 @@ impl Hook {
         Self(Some(Arc::new(function)))
     }
 
-    pub(crate) fn tell(&self, operation: Operation, moment: Moment) {
+    pub(crate) fn notify(&self, operation: Operation, moment: Moment) {
         if let Some(function) = &self.0 {
             function(operation, moment);
         }

@@ -16,6 +16,7 @@
 mod answers;
 mod anthropic;
 mod batch;
+mod damage;
 mod exchange;
 mod faults;
 mod google;
@@ -30,17 +31,16 @@ mod openai;
 mod results;
 mod schema;
 mod server;
-mod spoil;
 mod state;
 mod time;
 
 pub use answers::Prompt;
+pub use damage::Damage;
 pub use faults::{Fault, FaultKind, Operation};
 pub use hook::Moment;
 pub use late::Late;
 pub use limits::Limits;
 pub use server::{Emulator, EmulatorBuilder};
-pub use spoil::Spoil;
 pub use state::{Bill, BilledBatch, RecordedCall};
 pub use time::Pace;
 

@@ -340,8 +340,8 @@ impl State {
     }
 
     /// Runs the hook of the test.
-    pub(crate) fn tell(&self, operation: Operation, moment: Moment) {
-        self.hook.tell(operation, moment);
+    pub(crate) fn notify(&self, operation: Operation, moment: Moment) {
+        self.hook.notify(operation, moment);
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lmbatch_emulator::{
-    Emulator, EmulatorBuilder, Fault, FaultKind, Late, Moment, Operation, Pace, Spoil,
+    Damage, Emulator, EmulatorBuilder, Fault, FaultKind, Late, Moment, Operation, Pace,
 };
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, RequestBuilder, Response};
@@ -293,29 +293,29 @@ async fn one_file_can_be_late_and_a_location_can_be_empty() {
 }
 
 /// Returns whether a damaged body matches its kind, next to the correct body.
-fn is_spoilt(how: Spoil, right: &[u8], body: &[u8]) -> bool {
+fn is_spoilt(how: Damage, right: &[u8], body: &[u8]) -> bool {
     let text = String::from_utf8_lossy(body);
     let page = text.trim_start_matches('\u{feff}').starts_with("<html>");
     let members = || serde_json::from_slice::<Value>(body).unwrap();
     let ids = |body: &[u8]| String::from_utf8_lossy(body).matches("\"q").count();
     match how {
-        Spoil::Empty => body.is_empty(),
-        Spoil::Blank => body == b"\n",
-        Spoil::Half | Spoil::HalfChunked => body == &right[..right.len() / 2],
-        Spoil::HalfThenPage => text.ends_with("</html>\n") && body.starts_with(&right[..9]),
-        Spoil::OtherRows => ids(body) == 0 && text.contains("\"other-q1\""),
-        Spoil::DroppedRow => ids(body) * 3 == ids(right) * 2,
-        Spoil::Words => !page && text.contains(' '),
-        Spoil::Page => page && !text.starts_with('\u{feff}'),
-        Spoil::PageAfterMark => page && text.starts_with('\u{feff}'),
-        Spoil::Detail => members()["detail"].is_string(),
-        Spoil::Message => members()["message"].is_string(),
-        Spoil::Code => members()["code"].is_number(),
-        Spoil::Error => members()["error"]["message"].is_string(),
-        Spoil::TypedError => members()["type"] == "error",
-        Spoil::Null => members().is_null(),
-        Spoil::List => members() == json!([]),
-        Spoil::Gzip => body.starts_with(&[0x1f, 0x8b]),
+        Damage::Empty => body.is_empty(),
+        Damage::Blank => body == b"\n",
+        Damage::Half | Damage::HalfChunked => body == &right[..right.len() / 2],
+        Damage::HalfThenPage => text.ends_with("</html>\n") && body.starts_with(&right[..9]),
+        Damage::OtherRows => ids(body) == 0 && text.contains("\"other-q1\""),
+        Damage::DroppedRow => ids(body) * 3 == ids(right) * 2,
+        Damage::PlainText => !page && text.contains(' '),
+        Damage::Page => page && !text.starts_with('\u{feff}'),
+        Damage::PageAfterMark => page && text.starts_with('\u{feff}'),
+        Damage::Detail => members()["detail"].is_string(),
+        Damage::Message => members()["message"].is_string(),
+        Damage::Code => members()["code"].is_number(),
+        Damage::Error => members()["error"]["message"].is_string(),
+        Damage::TypedError => members()["type"] == "error",
+        Damage::Null => members().is_null(),
+        Damage::List => members() == json!([]),
+        Damage::Gzip => body.starts_with(&[0x1f, 0x8b]),
     }
 }
 
@@ -327,16 +327,16 @@ async fn spoilt_results_have_valid_framing() {
         let status = sdk.status(&batch).await;
         let path = sdk.results_path(&status).unwrap();
         let right = sdk.get(&path).await.unwrap().bytes().await.unwrap();
-        for how in Spoil::ALL {
-            sdk.strike(sdk.reading(), FaultKind::spoil(*how));
+        for how in Damage::ALL {
+            sdk.strike(sdk.reading(), FaultKind::damage(*how));
             let answer = sdk.get(&path).await.unwrap();
             assert_eq!(answer.status(), 200);
             let encoding = answer.headers().get("content-encoding").cloned();
             let chunked = answer.headers().get("content-length").is_none();
             let body = answer.bytes().await.unwrap();
             assert!(is_spoilt(*how, &right, &body), "{api:?}: {how:?}: {body:?}");
-            assert_eq!(encoding.is_some(), *how == Spoil::Gzip);
-            assert_eq!(chunked, *how == Spoil::HalfChunked, "{api:?}: {how:?}");
+            assert_eq!(encoding.is_some(), *how == Damage::Gzip);
+            assert_eq!(chunked, *how == Damage::HalfChunked, "{api:?}: {how:?}");
             let again = sdk.get(&path).await.unwrap().bytes().await.unwrap();
             assert_eq!(again, right, "{api:?}: the fault strikes once");
         }
@@ -431,7 +431,7 @@ async fn any_response_can_be_slow() {
         let batch = sdk.create(&["1"]).await;
         let right = sdk.status(&batch).await;
         let bytes = right.to_string().len() as u64;
-        let kind = FaultKind::Drip {
+        let kind = FaultKind::SlowBody {
             bytes_per_second: bytes * 5,
         };
         sdk.strike(Operation::Status, kind);
@@ -582,7 +582,7 @@ async fn a_hook_runs_before_and_after_a_call_is_performed() {
     let sdk = sdk_of(Api::Anthropic, builder).await;
     sdk.send(&["1"]).await.unwrap();
     sdk.send(&["1"]).await.unwrap();
-    let wanted = [Moment::Received, Moment::Received, Moment::Done];
+    let wanted = [Moment::Received, Moment::Received, Moment::Performed];
     assert_eq!(
         *seen.lock().unwrap(),
         wanted.map(|moment| (Operation::Create, moment))
@@ -629,7 +629,7 @@ async fn every_fault_example_of_the_guide_parses() {
     ] {
         assert!(kinds.iter().any(|known| known == kind), "{kind}");
     }
-    for how in Spoil::ALL {
+    for how in Damage::ALL {
         let word = serde_json::to_string(how).unwrap();
         assert!(guide.contains(word.trim_matches('"')), "{word}");
     }

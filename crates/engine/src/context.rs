@@ -15,12 +15,12 @@ use lmbatch_core::{
 use crate::clock::{SystemClock, SystemRng, within};
 use crate::cost::{CostLimit, Pricer};
 use crate::event::{Event, Observer, Silent};
+use crate::last_failure::LastFailure;
 use crate::memory::MemoryLedger;
 use crate::pages::items;
 use crate::policy::{BatchLimit, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy, StepLimits};
 use crate::share::AccountShare;
 use crate::spool::temporary::TemporarySpool;
-use crate::trouble::Trouble;
 
 /// Revision of the ledger at a clock time; no revision where the ledger cannot tell.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ pub(crate) struct Context {
     pub(crate) cost_limit: Option<CostLimit>,
     /// Clock time at which the call began that this context serves.
     pub(crate) started: Option<Duration>,
-    pub(crate) trouble: Trouble,
+    pub(crate) last_failure: LastFailure,
     /// State that the runs of this account share; clones of an engine hold the same one.
     pub(crate) share: Arc<AccountShare>,
     /// Revision of the ledger, and the clock time at which it was read.
@@ -91,7 +91,7 @@ impl Context {
             prices: None,
             cost_limit: None,
             started: None,
-            trouble: Trouble::default(),
+            last_failure: LastFailure::default(),
             share: Arc::default(),
             revision: Arc::default(),
         }
@@ -176,8 +176,8 @@ impl Context {
         })
     }
 
-    pub(crate) fn tell(&self, event: &Event<'_>) {
-        self.trouble.note(event);
+    pub(crate) fn report(&self, event: &Event<'_>) {
+        self.last_failure.note(event);
         self.observer.observe(event);
     }
 

@@ -24,7 +24,7 @@ pub const NO_OUTPUT_MAXIMUM: &str = "sets no maximum number of output tokens";
 ///
 /// ```
 /// use lmbatch_engine::CostLimit;
-/// let limit = CostLimit::new("12.50".parse()?).expecting(400);
+/// let limit = CostLimit::new("12.50".parse()?).with_expected_output(400);
 /// assert_eq!(limit.expected_output, Some(400));
 /// # Ok::<(), lmbatch_core::CostError>(())
 /// ```
@@ -49,7 +49,7 @@ impl CostLimit {
     }
 
     /// Sets the expected number of output tokens of a request that sets no maximum: an estimate, not a bound.
-    pub fn expecting(mut self, tokens: u64) -> Self {
+    pub fn with_expected_output(mut self, tokens: u64) -> Self {
         self.expected_output = Some(tokens);
         self
     }

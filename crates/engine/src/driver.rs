@@ -20,7 +20,7 @@ use crate::policy::RunOptions;
 use crate::run::scope::Scope;
 use crate::run::step::{KINDS, Kind, Next, Step};
 use crate::run::work::Work;
-use crate::share::{PageRead, Permit, Seat};
+use crate::share::{DriverHandle, PageRead, Permit};
 
 /// Time between two checks for a cancellation by another process. Together with the maximum age of a known
 /// revision of the ledger, a cancellation is noticed within 2 s.
@@ -34,7 +34,7 @@ const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 const TURN: Duration = Duration::from_millis(4);
 
 /// Longest time for which a create waits for free quota at the provider.
-const ROOM: Duration = Duration::from_secs(300);
+const LIMIT_WAIT: Duration = Duration::from_secs(300);
 
 /// Drives the shards of one run until nothing is due.
 ///
@@ -96,7 +96,7 @@ struct Driver<'c> {
     /// Shards that wait until the provider has free quota.
     waiting: Vec<usize>,
     /// This driver's part in the state that all drivers of the account share.
-    seat: Seat,
+    shared: DriverHandle,
     /// Maximum number of batches on a page of the list, where the list replaces status calls.
     page_size: Option<u32>,
     /// Read of a page of the list that is under way.
@@ -117,7 +117,7 @@ struct Driver<'c> {
     /// at a time.
     answered: bool,
     /// True once the observer was told that a create waits for the cost limit.
-    told_of_budget: bool,
+    has_reported_budget: bool,
     /// First permanent error. Once it is set, nothing more is created, and the results of existing
     /// batches are fetched.
     failure: Option<Error>,
@@ -147,7 +147,7 @@ impl<'c> Driver<'c> {
             counts,
             contested: Vec::new(),
             waiting: Vec::new(),
-            seat: context.share.join(),
+            shared: context.share.join(),
             page_size: context.status_page(),
             page: None,
             page_waits: false,
@@ -158,7 +158,7 @@ impl<'c> Driver<'c> {
             check_cancel_at: now,
             seen_revision: None,
             answered,
-            told_of_budget: false,
+            has_reported_budget: false,
             failure: None,
             fatal: None,
         };
@@ -251,7 +251,7 @@ impl<'c> Driver<'c> {
         let now = self.now();
         let due = self.due.first().map_or(NEVER, |(due, _)| *due);
         let may_read = self.page.is_none() && !self.page_waits;
-        let sweep_due = self.seat.sweep_due().filter(|_| may_read);
+        let sweep_due = self.shared.sweep_due().filter(|_| may_read);
         let until = due
             .min(self.check_cancel_at)
             .min(sweep_due.unwrap_or(NEVER))
@@ -263,7 +263,7 @@ impl<'c> Driver<'c> {
             true => clock.sleep(until.saturating_sub(now)),
             false => clock.reached(until),
         };
-        let mut called = pin!(self.seat.woken());
+        let mut called = pin!(self.shared.woken());
         let (running, page) = (&mut self.running, &mut self.page);
         let mut has_waited = false;
         let woken = poll_fn(|task| {
@@ -331,13 +331,13 @@ impl<'c> Driver<'c> {
         // Creates that are under way need a first poll as soon as they are answered.
         let coming = [Kind::Upload, Kind::Create].map(place);
         let coming = coming.map(|kind| self.ready[kind].len() + self.busy[kind]);
-        self.seat.wait_for(wanted, limits, coming.iter().sum());
+        self.shared.wait_for(wanted, limits, coming.iter().sum());
     }
 
     /// Begins steps of one kind. Returns whether there was a permit for all of them.
     fn begin_all(&mut self, kind: Kind, now: Duration) -> bool {
         let limit = self.scope.context.limits.of(kind);
-        let (paused, polls_paused) = (self.seat.paused_until(), self.seat.polls_paused_until());
+        let (paused, polls_paused) = (self.shared.paused_until(), self.shared.polls_paused_until());
         let most = match kind {
             // A fault that affects every create shows at the first one.
             Kind::Create if !self.answered => 1,
@@ -359,7 +359,7 @@ impl<'c> Driver<'c> {
             }
             let permit = match kind {
                 Kind::Local => None,
-                _ => match self.seat.permit(kind, limit) {
+                _ => match self.shared.permit(kind, limit) {
                     Some(free) => Some(free),
                     None => return false,
                 },
@@ -425,7 +425,7 @@ impl<'c> Driver<'c> {
         self.busy[place(kind)] -= 1;
         self.under_way[at] = None;
         self.waiting.retain(|waiting| *waiting != at);
-        let is_unsent = matches!(next, Ok(Next::Stuck(_) | Next::ForBudget(_)) | Err(_));
+        let is_unsent = matches!(next, Ok(Next::Held(_) | Next::ForBudget(_)) | Err(_));
         self.answered |= step == Step::Post && !is_unsent;
         let has_ended = step == Step::Poll && matches!(work.record.state, ShardState::Ended(_))
             || work.record.state.is_final();
@@ -440,18 +440,18 @@ impl<'c> Driver<'c> {
             Ok(Next::In(wait)) if wait.is_zero() => self.continue_at_once(at, step),
             Ok(Next::In(wait)) => self.schedule(at, now.saturating_add(wait)),
             Ok(Next::Pause(wait)) => {
-                self.seat.pause(now.saturating_add(wait));
+                self.shared.pause(now.saturating_add(wait));
                 self.schedule(at, now.saturating_add(wait));
             }
             Ok(Next::PausePolls { own, polls }) => {
-                self.seat.pause_polls(now.saturating_add(polls));
+                self.shared.pause_polls(now.saturating_add(polls));
                 self.schedule(at, now.saturating_add(own));
             }
             Ok(Next::ForQuota(error)) => {
                 // Other batches free quota when they end.
                 if self.has_running_batch() {
                     self.waiting.push(at);
-                    self.schedule(at, now + ROOM);
+                    self.schedule(at, now + LIMIT_WAIT);
                 } else {
                     self.record_failure(at, error);
                 }
@@ -459,14 +459,14 @@ impl<'c> Driver<'c> {
             Ok(Next::ForBudget(error)) => {
                 // Other batches may cost less than was reserved for them.
                 if self.may_free_budget(at) {
-                    self.tell_of_budget(&error);
+                    self.report_budget(&error);
                     self.waiting.push(at);
-                    self.schedule(at, now + ROOM);
+                    self.schedule(at, now + LIMIT_WAIT);
                 } else {
                     self.record_failure(at, error);
                 }
             }
-            Ok(Next::Stuck(error)) => self.record_failure(at, error),
+            Ok(Next::Held(error)) => self.record_failure(at, error),
             Err(error) => {
                 self.fatal.get_or_insert(error);
             }
@@ -509,7 +509,7 @@ impl<'c> Driver<'c> {
                 "{error}; no further batches are created, and the results of existing batches are fetched"
             );
             let context = self.scope.context;
-            context.tell(&Event::Warning { message: &message });
+            context.report(&Event::Warning { message: &message });
         }
         self.failure.get_or_insert(error);
         // Nothing more is created, so that nothing waits for room.
@@ -564,7 +564,7 @@ pub(crate) async fn until(
             Next::In(wait) | Next::Pause(wait) | Next::PausePolls { own: wait, .. } => {
                 context.clock.sleep(wait).await;
             }
-            Next::ForQuota(error) | Next::ForBudget(error) | Next::Stuck(error) => {
+            Next::ForQuota(error) | Next::ForBudget(error) | Next::Held(error) => {
                 return Err(error);
             }
             Next::Done => {

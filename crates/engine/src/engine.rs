@@ -29,10 +29,10 @@ use crate::policy::{
 };
 use crate::results::finished::RunResults;
 use crate::results::reader::OutcomeReader;
-use crate::run::adopt::{Inventory, Labelled, Recognised};
+use crate::run::adopt::{Inventory, LabelledBatch, RecognisedBatches};
 use crate::run::clean::RemainingData;
 use crate::run::compare::Changes;
-use crate::services::audit::{BatchAccount, RunAudit};
+use crate::services::audit::{BatchTotals, RunAudit};
 use crate::services::orphans::{OrphanSearch, Orphans};
 use crate::services::same_run::{EndRefused, RunQuery, SameRun};
 use crate::services::selection::{RequestFilter, SelectedRequests};
@@ -126,7 +126,7 @@ impl Engine {
     ///
     /// Before anything is sent, a run is refused with
     /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the price of a model is unknown, or
-    /// where a request sets no maximum number of output tokens and the limit [expects](CostLimit::expecting) none.
+    /// where a request sets no maximum number of output tokens and the limit [expects](CostLimit::with_expected_output) none.
     pub fn with_cost_limit(mut self, limit: CostLimit, prices: Arc<dyn Prices>) -> Self {
         self.context.cost_limit = Some(limit);
         self.with_prices(prices)
@@ -217,12 +217,12 @@ impl Engine {
     }
 
     /// Plans under the nonce of an earlier plan. The same input gives the same plan again.
-    pub async fn plan_again(
+    pub async fn plan_with_nonce(
         &self,
         source: Box<dyn RequestSource>,
         nonce: Nonce,
     ) -> Result<Plan, PlanError> {
-        self.context.plan_again(source, nonce).await
+        self.context.plan_with_nonce(source, nonce).await
     }
 
     /// Drives a plan until every request of it has exactly one outcome.
@@ -286,20 +286,20 @@ impl Engine {
     }
 
     /// Returns the outcomes of a run that has ended, from its record alone. The provider is not called.
-    pub async fn sealed(&self, run: &RunRecord) -> Result<RunResults> {
-        self.ready()?.sealed(run).await
+    pub async fn recorded_results(&self, run: &RunRecord) -> Result<RunResults> {
+        self.ready()?.recorded_results(run).await
     }
 
     /// Returns the outcomes of a run that has ended. Results whose file is damaged are read again from the provider;
     /// nothing is sent again.
     ///
     /// # Errors
-    /// Those of [`sealed`](Self::sealed), and those of reading results.
-    pub async fn answered(&self, run: &RunRecord, options: RunOptions) -> Result<RunResults> {
-        self.ready()?.answered(run, options).await
+    /// Those of [`recorded_results`](Self::recorded_results), and those of reading results.
+    pub async fn results(&self, run: &RunRecord, options: RunOptions) -> Result<RunResults> {
+        self.ready()?.results(run, options).await
     }
 
-    /// Returns the outcomes that a run has so far, from its record alone; see [`RunResults::is_whole`].
+    /// Returns the outcomes that a run has so far, from its record alone; see [`RunResults::is_complete`].
     pub async fn partial_results(&self, run: &RunRecord) -> Result<RunResults> {
         self.ready()?.partial_results(run).await
     }
@@ -388,8 +388,8 @@ impl Engine {
     }
 
     /// Returns an engine that holds the claim of a plan, so that the claim outlives the plan.
-    pub fn holding_plan(&self, plan: &Plan) -> Self {
-        let context = self.context.holding_plan(plan);
+    pub fn with_claim_of(&self, plan: &Plan) -> Self {
+        let context = self.context.with_claim_of(plan);
         Self { context }
     }
 
@@ -530,8 +530,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the spool cannot be read.
-    pub async fn accounts(&self, run: &RunRecord) -> Result<Vec<BatchAccount>> {
-        self.ready()?.accounts(run).await
+    pub async fn batch_totals(&self, run: &RunRecord) -> Result<Vec<BatchTotals>> {
+        self.ready()?.batch_totals(run).await
     }
 
     /// Reads every outcome and every row of a run once more and adds them up; `None` where the run has not ended.
@@ -580,12 +580,12 @@ impl Engine {
         batches: Vec<BatchSnapshot>,
         known: &HashSet<BatchId>,
         most: usize,
-    ) -> Recognised {
+    ) -> RecognisedBatches {
         self.context.recognise(batches, known, most).await
     }
 
     /// Returns every batch of the provider that carries a label of lmbatch, newest first.
-    pub async fn labelled(&self) -> Result<Vec<Labelled>> {
+    pub async fn labelled(&self) -> Result<Vec<LabelledBatch>> {
         self.ready()?.labelled().await
     }
 
@@ -597,7 +597,7 @@ impl Engine {
         self.ready()?.uploaded().await
     }
 
-    /// Records a run of `plan` with batches that exist at the provider; `plan` was [planned again](Self::plan_again)
+    /// Records a run of `plan` with batches that exist at the provider; `plan` was [planned again](Self::plan_with_nonce)
     /// under the nonce in their labels. Returns the run and how many batches were adopted: all of them or, where
     /// `creates_missing`, those that exist; the others are created when the run is [resumed](Self::resume).
     ///
@@ -614,7 +614,7 @@ impl Engine {
     }
 
     /// Records a run of `plan` with ended batches that are named by their ids; `plan` was [planned
-    /// again](Self::plan_again) under the nonce of their [origin](Self::origin). Every row of their results is read
+    /// again](Self::plan_with_nonce) under the nonce of their [origin](Self::origin). Every row of their results is read
     /// first. Returns the run and how many batches were adopted.
     ///
     /// This proves that one run made the batches, that each batch holds exactly as many requests as the plan makes for

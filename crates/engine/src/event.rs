@@ -82,7 +82,7 @@ pub enum Event<'a> {
         /// Label of the batch.
         label: &'a Label,
         /// Longest time over which the batch is searched for, without the time of the calls.
-        patience: Duration,
+        max_search_time: Duration,
     },
     /// The batch exists at the provider.
     Created {

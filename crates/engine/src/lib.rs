@@ -18,6 +18,7 @@ mod counted;
 mod driver;
 mod engine;
 mod event;
+mod last_failure;
 mod memory;
 mod pages;
 mod plan;
@@ -28,7 +29,6 @@ mod schema;
 mod services;
 mod share;
 mod spool;
-mod trouble;
 
 pub use client::calls::{Create, Invoke};
 pub use client::invoker::LMInvoker;
@@ -56,15 +56,16 @@ pub use policy::{
 };
 pub use results::finished::{CountMismatch, DuplicateBatch, RunResults};
 pub use results::reader::OutcomeReader;
-pub use run::adopt::{Inventory, Labelled, Recognised};
+pub use run::adopt::{Inventory, LabelledBatch, RecognisedBatches};
 pub use run::clean::RemainingData;
 pub use run::compare::Changes;
 pub use schema::check_schema;
-pub use services::audit::{Answers, BatchAccount, RunAudit, undelivered};
+pub use services::audit::{Answers, BatchTotals, RunAudit, undelivered};
 pub use services::orphans::{OrphanSearch, Orphans, UnusedUpload};
 pub use services::progress::{AnswerCount, RunState, ShardPhase, has_failed, is_refused};
 pub use services::purge::{
-    SpooledFile, delete_stray, ended_before, files_of_run, forget_run, spooled_files, stray_files,
+    SpooledFile, delete_run, delete_unowned, ended_before, files_of_run, spooled_files,
+    unowned_files,
 };
 pub use services::retention::{DeletedAnswers, delete_answers};
 pub use services::same_run::{
@@ -75,5 +76,6 @@ pub use spool::folder::FolderSpool;
 pub use spool::temporary::TemporarySpool;
 
 pub use lmbatch_core::{
-    AnswerCost, AnswerView, AnsweredRequest, Entry, IdView, RequestSource, Sourced, Structured,
+    AnswerCost, AnswerView, AnsweredRequest, IdView, RequestEntry, RequestSource, SourcedRequest,
+    Structured,
 };

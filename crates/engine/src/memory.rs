@@ -203,7 +203,7 @@ impl Ledger for MemoryLedger {
         let asked: HashSet<&BatchId> = batches.iter().collect();
         let kept = self.kept();
         let mut runs = kept.runs.values().collect::<Vec<_>>();
-        runs.retain(|one| one.run.account.may_be(account));
+        runs.retain(|one| one.run.account.may_equal(account));
         let created = runs.iter().flat_map(|one| one.shards.values());
         let created = created.filter_map(|shard| shard.state.batch());
         let late = runs.iter().flat_map(|one| &one.late);
@@ -232,7 +232,7 @@ impl Ledger for MemoryLedger {
         Ok(late.filter(|late| late.key == *key).cloned().collect())
     }
 
-    async fn forget(&self, run: &str) -> Result<()> {
+    async fn delete(&self, run: &str) -> Result<()> {
         let mut kept = self.kept();
         kept.revision += 1;
         if let Some(sequence) = kept.ids.remove(run) {

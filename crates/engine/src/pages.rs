@@ -43,7 +43,7 @@ const MOST_PAGES: usize = 10_000;
 /// the last page has no cursor.
 ///
 /// # Errors
-/// [`ErrorKind::MalformedReply`](lmbatch_core::ErrorKind::MalformedReply) after 10,000 pages.
+/// [`ErrorKind::MalformedResponse`](lmbatch_core::ErrorKind::MalformedResponse) after 10,000 pages.
 pub(crate) fn pages<'a, P, A, F>(mut ask: A) -> impl Stream<Item = Result<P>> + Send + 'a
 where
     P: Leads + Send + 'a,

@@ -117,34 +117,34 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Decides about a call that is free to repeat, after `attempt` attempts (from 1). `chance` is
+    /// Decides about a call that is free to repeat, after `attempt` attempts (from 1). `random` is
     /// a random number from 0 up to 1.
-    pub fn decide(&self, attempt: u32, error: &Error, chance: f64) -> Decision {
+    pub fn decide(&self, attempt: u32, error: &Error, random: f64) -> Decision {
         if error.retry() != Retry::Temporary || attempt >= self.max_attempts {
             return Decision::Stop;
         }
         match error.retry_after() {
             Some(after) if after > self.max_retry_after => Decision::Stop,
             Some(after) => Decision::RetryAfter(after),
-            None => Decision::RetryAfter(self.backoff(attempt, chance)),
+            None => Decision::RetryAfter(self.backoff(attempt, random)),
         }
     }
 
     /// Decides about a create after `attempt` attempts (from 1): it is repeated only where the
-    /// provider cannot have acted on it. `chance` is a random number from 0 up to 1.
-    pub fn decide_create(&self, attempt: u32, error: &Error, chance: f64) -> Decision {
+    /// provider cannot have acted on it. `random` is a random number from 0 up to 1.
+    pub fn decide_create(&self, attempt: u32, error: &Error, random: f64) -> Decision {
         match error.delivery() {
             Delivery::Unknown => Decision::Find,
-            Delivery::NotSent | Delivery::Refused => self.decide(attempt, error, chance),
+            Delivery::NotSent | Delivery::Refused => self.decide(attempt, error, random),
         }
     }
 
-    fn backoff(&self, attempt: u32, chance: f64) -> Duration {
+    fn backoff(&self, attempt: u32, random: f64) -> Duration {
         let longest = self
             .base
             .saturating_mul(1 << attempt.saturating_sub(1).min(16))
             .min(self.cap);
-        longest.mul_f64(chance)
+        longest.mul_f64(random)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use lmbatch_core::schemas::{Through, Tree, resolve, subschemas};
+use lmbatch_core::schemas::{FollowedReferences, SchemaRoot, resolve, subschemas};
 use lmbatch_core::{BatchClass, BatchCodec, RequestError, ResponseSchema, SchemaError};
 use serde_json::{Map, Value};
 
@@ -132,7 +132,7 @@ pub fn check_schema(schema: &ResponseSchema) -> Result<(), RequestError> {
     }
     references(&value, &value, "#")?;
     // Endless recursion of references would exhaust the compiler.
-    Tree::new(&value).recursion(Through::All)?;
+    SchemaRoot::new(&value).recursion(FollowedReferences::All)?;
     compile(&value).map(drop).map_err(|why| refused(&why))
 }
 

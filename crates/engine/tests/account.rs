@@ -11,7 +11,7 @@ use futures::{TryStreamExt as _, stream};
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchHandle, BatchId, BatchProvider, BatchSnapshot,
     BatchStatus, Certainty, Cursor, Delivery, Error, ErrorKind, Found, Intent, KeyHint,
-    Ledger as _, ListOptions, Page, Remnant, Request, Result, ResultPart, ResultSet, Retry,
+    Ledger as _, ListOptions, Page, RemoteObject, Request, Result, ResultPart, ResultSet, Retry,
     RowStream, RunFilter, RunRecord, Shard, Staged,
 };
 use lmbatch_engine::{DoubtPolicy, Event, LMInvoker, MemoryLedger, RetryPolicy, RunOptions};
@@ -75,8 +75,8 @@ impl BatchProvider for Keyed {
             false => self.inner.list(options).await,
         }
     }
-    async fn discard(&self, remnant: &Remnant) -> Result<()> {
-        self.inner.discard(remnant).await
+    async fn discard(&self, remote_object: &RemoteObject) -> Result<()> {
+        self.inner.discard(remote_object).await
     }
 }
 

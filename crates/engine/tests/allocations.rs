@@ -8,7 +8,7 @@ use lmbatch_core::{
     BatchProvider as _, ContentView, Error, GenerateView, Hyperparameters, Json, MessageView,
     RequestView, Role, Text,
 };
-use lmbatch_engine::{Entry, IdView, RequestSource, Sourced, check};
+use lmbatch_engine::{IdView, RequestEntry, RequestSource, SourcedRequest, check};
 use lmbatch_testing::{MemoryProvider, Script, TestClock};
 
 /// Source of numbered requests. Each takes two allocations: the list of its messages, and that of
@@ -17,7 +17,7 @@ struct Numbered {
     ids: std::vec::IntoIter<String>,
     prompt: Text<'static>,
     parameters: Hyperparameters,
-    place: u64,
+    position: u64,
 }
 
 impl Numbered {
@@ -28,17 +28,17 @@ impl Numbered {
             // A token as in an input line is copied as it is written.
             prompt: serde_json::from_str(r#""a question of one sentence""#).unwrap(),
             parameters: Hyperparameters::default(),
-            place: 0,
+            position: 0,
         }
     }
 }
 
 impl RequestSource for Numbered {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool, Error> {
+    fn next(&mut self, visit: &mut dyn FnMut(SourcedRequest<'_>)) -> Result<bool, Error> {
         let Some(id) = self.ids.next() else {
             return Ok(false);
         };
-        self.place += 1;
+        self.position += 1;
         let request = RequestView::Generate(GenerateView {
             model: Text::Plain("m"),
             system: None,
@@ -53,9 +53,9 @@ impl RequestSource for Numbered {
             hyperparameters: Cow::Borrowed(&self.parameters),
         });
         let id = Json::new(&id).unwrap();
-        visit(Sourced {
-            place: self.place,
-            entry: Ok(Entry {
+        visit(SourcedRequest {
+            position: self.position,
+            entry: Ok(RequestEntry {
                 id: IdView::Number(id),
                 request,
                 metadata: None,

@@ -342,8 +342,8 @@ async fn the_handle_of_a_later_attempt_names_the_requests_that_were_sent_again()
 /// An observer has the handle before the run is dropped.
 #[tokio::test]
 async fn the_observer_of_a_dropped_run_has_its_handle() {
-    let (told, created) = std::sync::mpsc::channel();
-    let told = std::sync::Mutex::new(told);
+    let (sender, created) = std::sync::mpsc::channel();
+    let sender = std::sync::Mutex::new(sender);
     let clock = Arc::new(SystemClock::new());
     let script = Script {
         statuses: (0..9).map(|_| Ok(BatchStatus::InProgress)).collect(),
@@ -352,7 +352,7 @@ async fn the_observer_of_a_dropped_run_has_its_handle() {
     let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
     let invoker = LMInvoker::shared(provider, "m").observe(move |event: &Event<'_>| {
         if let Event::Created { handle, .. } = event {
-            told.lock().unwrap().send((*handle).clone()).unwrap();
+            sender.lock().unwrap().send((*handle).clone()).unwrap();
         }
     });
     let invoke = std::pin::pin!(invoker.batch().invoke(ASKED).into_future());

@@ -131,8 +131,8 @@ async fn a_process_that_dies_at_any_call_loses_nothing_and_pays_for_nothing_twic
                 // The create may never have been sent: only a search at the provider can tell.
                 assert_eq!(error.kind(), ErrorKind::Doubt, "{error}");
                 held += 1;
-                let told = engine.with_on_doubt(OnDoubt::Resubmit);
-                finished = told.resume(run, RunOptions::default()).await;
+                let resubmitting = engine.with_on_doubt(OnDoubt::Resubmit);
+                finished = resubmitting.resume(run, RunOptions::default()).await;
             }
             let finished = finished.unwrap();
             assert_eq!(
@@ -216,8 +216,8 @@ async fn a_disk_that_fails_at_any_write_loses_nothing_and_pays_for_nothing_twice
             let engine = world.process(&fuse(i64::MAX, false), 8);
             let mut finished = engine.resume(run, RunOptions::default()).await;
             if finished.is_err() {
-                let told = engine.with_on_doubt(OnDoubt::Resubmit);
-                finished = told.resume(run, RunOptions::default()).await;
+                let resubmitting = engine.with_on_doubt(OnDoubt::Resubmit);
+                finished = resubmitting.resume(run, RunOptions::default()).await;
             }
             assert_eq!(finished.unwrap().requests(), REQUESTS as u64);
             assert_eq!(world.provider.accepted(), 3, "{calls} calls, {after}");
@@ -277,8 +277,8 @@ async fn a_pilot_that_dies_at_any_call_is_continued_and_nothing_is_paid_for_twic
                     match piloted(&engine).await {
                         Err(error) => {
                             assert_eq!(error.kind(), ErrorKind::Doubt, "{calls}: {error}");
-                            let told = engine.with_on_doubt(OnDoubt::Resubmit);
-                            piloted(&told).await.unwrap()
+                            let resubmitting = engine.with_on_doubt(OnDoubt::Resubmit);
+                            piloted(&resubmitting).await.unwrap()
                         }
                         finished => finished.unwrap(),
                     }

@@ -52,7 +52,7 @@ impl World {
     /// Returns the ids of a run's answers.
     async fn texts(&self, run: &RunRecord) -> Vec<String> {
         let run = self.engine.ledger().run(&run.id).await.unwrap().unwrap();
-        let finished = self.engine.sealed(&run).await.unwrap();
+        let finished = self.engine.recorded_results(&run).await.unwrap();
         let mut outcomes = self.engine.outcomes(&finished).unwrap();
         let mut texts = Vec::new();
         while let Some(answered) = outcomes.next().unwrap() {
@@ -81,7 +81,7 @@ async fn five_hundred_runs_of_one_engine_all_end_in_one_process() {
         tasks.spawn(async move { engine.resume(&run, RunOptions::default()).await });
     }
     while let Some(ended) = tasks.join_next().await {
-        assert!(ended.unwrap().unwrap().is_whole());
+        assert!(ended.unwrap().unwrap().is_complete());
     }
     assert_eq!(world.provider.accepted(), RUNS);
     for (number, run) in runs.iter().enumerate() {
@@ -133,6 +133,6 @@ async fn a_failed_or_dropped_run_does_not_affect_the_others() {
     assert_eq!(failed, 1);
     // The dropped run is resumed from its recorded state.
     let resumed = world.engine.resume(&dropped, RunOptions::default()).await;
-    assert!(resumed.unwrap().is_whole());
+    assert!(resumed.unwrap().is_complete());
     assert_eq!(world.provider.accepted(), 10);
 }

@@ -63,8 +63,8 @@ impl Ledger for Narrow {
     async fn late_acknowledgements(&self, key: &ShardKey) -> Result<Vec<LateAcknowledgement>> {
         self.one(self.inner.late_acknowledgements(key)).await
     }
-    async fn forget(&self, run: &str) -> Result<()> {
-        self.one(self.inner.forget(run)).await
+    async fn delete(&self, run: &str) -> Result<()> {
+        self.one(self.inner.delete(run)).await
     }
     async fn claim(&self, run: &str) -> Result<RunClaim> {
         self.inner.claim(run).await

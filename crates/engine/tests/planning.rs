@@ -9,7 +9,7 @@ use lmbatch_core::{
     Role, Spool, SpoolFile, SpoolWriter, Text,
 };
 use lmbatch_engine::{
-    BatchLimit, Engine, Entry, IdView, PlanError, RequestSource, Sourced, check_each,
+    BatchLimit, Engine, IdView, PlanError, RequestEntry, RequestSource, SourcedRequest, check_each,
 };
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock};
 
@@ -71,21 +71,21 @@ impl Spool for Small {
 struct Breaking {
     prompt: String,
     readable: u64,
-    place: Arc<AtomicU64>,
+    position: Arc<AtomicU64>,
 }
 
 impl RequestSource for Breaking {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool, Error> {
-        let place = self.place.fetch_add(1, Ordering::Relaxed) + 1;
-        if place > self.readable {
+    fn next(&mut self, visit: &mut dyn FnMut(SourcedRequest<'_>)) -> Result<bool, Error> {
+        let position = self.position.fetch_add(1, Ordering::Relaxed) + 1;
+        if position > self.readable {
             return Err(Error::new(ErrorKind::Local).with_message("the input breaks off"));
         }
-        let id = place.to_string();
+        let id = position.to_string();
         let contents = vec![ContentView::Text(Text::Plain(&self.prompt))];
         let role = Role::User;
-        visit(Sourced {
-            place,
-            entry: Ok(Entry {
+        visit(SourcedRequest {
+            position,
+            entry: Ok(RequestEntry {
                 id: IdView::Text(Text::Plain(&id)),
                 request: RequestView::Generate(GenerateView {
                     model: Text::Plain("m"),
@@ -113,18 +113,18 @@ fn error(room: u64, readable: u64) -> (Error, u64) {
         inner: MemorySpool::default(),
         room: Arc::new(AtomicU64::new(room)),
     };
-    let place = Arc::new(AtomicU64::new(0));
+    let position = Arc::new(AtomicU64::new(0));
     let source = Box::new(Breaking {
         prompt: "x".repeat(4 << 10),
         readable,
-        place: Arc::clone(&place),
+        position: Arc::clone(&position),
     });
     let engine = Engine::new(Arc::new(provider)).with_spool(Arc::new(spool));
     let planned = futures::executor::block_on(engine.plan(source));
     let Err(PlanError::Failed(error)) = planned else {
         panic!("{planned:?}");
     };
-    (error, place.load(Ordering::Relaxed))
+    (error, position.load(Ordering::Relaxed))
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn each_request_is_seen_once_as_it_is_sent_and_in_order() {
     let source = Box::new(Breaking {
         prompt: "x".repeat(100),
         readable: 3,
-        place: Arc::new(AtomicU64::new(0)),
+        position: Arc::new(AtomicU64::new(0)),
     });
     let mut seen = Vec::new();
     let checked = check_each(
@@ -174,10 +174,10 @@ fn each_request_is_seen_once_as_it_is_sent_and_in_order() {
             assert_eq!(request.model().as_deref(), Some("m"));
             assert!(!request.has_attachments() && request.max_output_tokens().is_none());
             assert!(!format!("{request:?}").contains('x'));
-            seen.push((request.place(), request.id().to_owned()));
+            seen.push((request.position(), request.id().to_owned()));
         },
     );
     assert!(checked.is_err(), "the source breaks off");
-    let wanted = [1, 2, 3].map(|place: u64| (place, place.to_string()));
+    let wanted = [1, 2, 3].map(|position: u64| (position, position.to_string()));
     assert_eq!(seen, wanted);
 }

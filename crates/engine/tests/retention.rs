@@ -97,13 +97,13 @@ async fn a_run_without_its_answers_is_known_and_sends_nothing() {
     is_deleted(named().await, "the same call");
     is_deleted(engine.resume(&run, RunOptions::default()).await, "resume");
     is_deleted(
-        engine.answered(&run, RunOptions::default()).await,
+        engine.results(&run, RunOptions::default()).await,
         "answered",
     );
-    is_deleted(engine.sealed(&run).await, "sealed");
+    is_deleted(engine.recorded_results(&run).await, "sealed");
     is_deleted(engine.partial_results(&run).await, "partial results");
     is_deleted(engine.audit(&run).await, "audit");
-    is_deleted(engine.accounts(&run).await, "accounts");
+    is_deleted(engine.batch_totals(&run).await, "accounts");
     is_deleted(
         engine.select(&run, &RequestFilter::default()).await,
         "select",
@@ -164,7 +164,7 @@ async fn the_record_names_the_requests_of_a_batch_without_its_answers() {
     let deleted = world.run().await;
     assert!(deleted.answers_deleted_at.is_some());
     let left = files_of_run(world.folder.path(), &deleted).unwrap();
-    assert!(!left.iter().any(SpooledFile::holds_answers));
+    assert!(!left.iter().any(SpooledFile::holds_content));
     let unknown = BatchId::new("batch-of-another");
     assert_eq!(engine.recorded_handle(&unknown).await.unwrap(), None);
     // Without its table of ids, the batch cannot be named.

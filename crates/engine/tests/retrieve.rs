@@ -15,13 +15,13 @@ fn world(script: Script) -> (Arc<MemoryProvider>, LMInvoker, Arc<Mutex<Vec<Strin
     let clock = Arc::new(TestClock::default());
     let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
     let warnings = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&warnings);
+    let messages = Arc::clone(&warnings);
     let invoker = LMInvoker::shared(provider.clone(), "m")
         .clock(clock)
         .rng(Arc::new(TestRng::new(7)))
         .observe(move |event: &Event<'_>| {
             if let Event::Warning { message } = event {
-                told.lock().unwrap().push((*message).to_owned());
+                messages.lock().unwrap().push((*message).to_owned());
             }
         });
     (provider, invoker, warnings)
@@ -90,17 +90,17 @@ async fn counts_that_disagree_with_the_rows_are_reported_with_and_without_a_hand
             let found = found.map(|found| (found.counted, found.read, found.is_short()));
             assert_eq!(found, expected, "{script:?}");
         }
-        let told = warnings.lock().unwrap().clone();
+        let messages = warnings.lock().unwrap().clone();
         let wanted = expected.map_or(0, |_| 2);
-        assert_eq!(told.len(), wanted, "{told:?}");
+        assert_eq!(messages.len(), wanted, "{messages:?}");
         if let Some((counted, read, _)) = expected {
             let requests = if counted == 1 { "request" } else { "requests" };
             let numbers = format!(
                 "counts {counted} {requests} as answered or failed, but the rows of the results name {read}"
             );
             assert!(
-                told.iter().all(|message| message.contains(&numbers)),
-                "{told:?}"
+                messages.iter().all(|message| message.contains(&numbers)),
+                "{messages:?}"
             );
         }
         // A run reports it as well.
@@ -128,8 +128,11 @@ async fn missing_rows_are_an_error_and_reported_once_they_are_given_up() {
     let outcomes = invoker.batch().retrieve_rows(&batch).await.unwrap();
     let found = outcomes.count_mismatch().unwrap();
     assert_eq!((found.counted, found.read, found.is_short()), (3, 2, true));
-    let told = warnings.lock().unwrap().join("\n");
-    assert!(told.contains("have no row in the results: 1;"), "{told}");
+    let messages = warnings.lock().unwrap().join("\n");
+    assert!(
+        messages.contains("have no row in the results: 1;"),
+        "{messages}"
+    );
 }
 
 #[tokio::test]
@@ -202,6 +205,9 @@ async fn truncated_results_without_counts_are_an_error_and_reported_once_they_ar
     let invoker = invoker.on_doubt(OnDoubt::Abandon);
     let outcomes = invoker.batch().retrieve_rows(&batch).await.unwrap();
     assert_eq!(outcomes.len(), 2);
-    let told = warnings.lock().unwrap().join("\n");
-    assert!(told.contains("have no row in the results: 1;"), "{told}");
+    let messages = warnings.lock().unwrap().join("\n");
+    assert!(
+        messages.contains("have no row in the results: 1;"),
+        "{messages}"
+    );
 }

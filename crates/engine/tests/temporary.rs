@@ -76,9 +76,9 @@ async fn child_with_prompts() {
         if let lmbatch_engine::Event::Polled { .. } = event {
             use std::io::Write as _;
             // Written past the test harness, which captures prints.
-            let mut told = std::io::stdout().lock();
-            told.write_all(b"\nthe run has a batch\n").unwrap();
-            told.flush().unwrap();
+            let mut stdout = std::io::stdout().lock();
+            stdout.write_all(b"\nthe run has a batch\n").unwrap();
+            stdout.flush().unwrap();
         }
     });
     let never = invoker.batch().invoke(asked(100_000)).await;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::classify::delivery_of;
 use crate::client::Exchange;
-use crate::reply::{Reply, because};
+use crate::reply::{Response, because};
 use crate::responses::{is_gone, says_error};
 
 /// Longest body of an error response or a deletion, in bytes: 64 KiB.
@@ -64,15 +64,15 @@ impl Exchange {
     /// Sends the request and returns a 2xx reply.
     ///
     /// # Errors
-    /// Those of [`send`](Self::send) and [`Reply::accept`]: any status outside 2xx is an error.
-    pub async fn send_ok(self, classify_error: ErrorClassifier) -> Result<Reply> {
+    /// Those of [`send`](Self::send) and [`Response::accept`]: any status outside 2xx is an error.
+    pub async fn send_ok(self, classify_error: ErrorClassifier) -> Result<Response> {
         self.send().await?.accept(classify_error).await
     }
 
     /// Sends the request and reads a 2xx reply as JSON.
     ///
     /// # Errors
-    /// Those of [`send_ok`](Self::send_ok) and [`Reply::json`].
+    /// Those of [`send_ok`](Self::send_ok) and [`Response::json`].
     pub async fn send_json<T: DeserializeOwned>(
         self,
         classify_error: ErrorClassifier,
@@ -81,11 +81,11 @@ impl Exchange {
     }
 
     /// Sends a deletion and checks that it was done. `proves` returns true for a JSON body that is the provider's
-    /// own confirmation, see [`Reply::deleted`]. A 404 or 410 with the provider's own error object counts as
+    /// own confirmation, see [`Response::deleted`]. A 404 or 410 with the provider's own error object counts as
     /// deleted too. One from a proxy does not, since a batch may still be created from the file.
     ///
     /// # Errors
-    /// Those of [`send_ok`](Self::send_ok) and [`Reply::deleted`].
+    /// Those of [`send_ok`](Self::send_ok) and [`Response::deleted`].
     pub async fn send_delete(
         self,
         classify_error: ErrorClassifier,
@@ -100,22 +100,22 @@ impl Exchange {
     /// Sends a GET, follows redirects as [`send_following`](Self::send_following) does, and returns a 2xx reply.
     ///
     /// # Errors
-    /// Those of [`send_following`](Self::send_following) and [`Reply::accept`].
-    pub async fn send_following_ok(self, classify_error: ErrorClassifier) -> Result<Reply> {
+    /// Those of [`send_following`](Self::send_following) and [`Response::accept`].
+    pub async fn send_following_ok(self, classify_error: ErrorClassifier) -> Result<Response> {
         self.send_following().await?.accept(classify_error).await
     }
 }
 
-impl Reply {
+impl Response {
     /// Checks that a 2xx answer to a deletion is the provider's own confirmation: `proves` receives the body and
     /// returns true if it is. Another JSON object, one that holds the [member of
     /// errors](crate::HttpOptions::error_member), or an empty body proves nothing, since a proxy may send these too.
     ///
     /// # Errors
-    /// [`ErrorKind::MalformedReply`], temporary, for anything else, such as an HTML page or `"deleted": false`.
+    /// [`ErrorKind::MalformedResponse`], temporary, for anything else, such as an HTML page or `"deleted": false`.
     pub async fn deleted(self, proves: impl FnOnce(&Value) -> bool + Send) -> Result<()> {
         let about = self
-            .error(ErrorKind::MalformedReply)
+            .error(ErrorKind::MalformedResponse)
             .with_retry(Retry::Temporary)
             .with_delivery(Delivery::Unknown);
         let member = self.share().error_member;

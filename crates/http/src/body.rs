@@ -18,7 +18,7 @@ use crate::limits::{Pace, Rules, timed_out};
 pub(crate) enum Kind {
     /// Results of any length; only silence and speed are limited.
     Transfer,
-    /// JSON or an error, complete within `answer_timeout`.
+    /// JSON or an error, complete within `response_timeout`.
     Answer,
     /// JSON that may hold results, up to `max_document_bytes`; the time limit grows with its length.
     Document,
@@ -76,12 +76,12 @@ impl Body {
     /// Returns the next bytes; `None` at the end. A body that ends before its announced length is an error.
     ///
     /// # Errors
-    /// [`ErrorKind::MalformedReply`] for an encoded or too long body, [`ErrorKind::Timeout`] for a too slow one,
+    /// [`ErrorKind::MalformedResponse`] for an encoded or too long body, [`ErrorKind::Timeout`] for a too slow one,
     /// [`ErrorKind::Connection`] for one that is incomplete.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
         if let Some(encoding) = &self.encoding {
             let message = format!("it is encoded as {encoding}, which was not requested");
-            return Err(self.temporary(ErrorKind::MalformedReply, message));
+            return Err(self.temporary(ErrorKind::MalformedResponse, message));
         }
         let rules = Arc::clone(&self.rules);
         let limits = &rules.limits;

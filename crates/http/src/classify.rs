@@ -25,7 +25,7 @@ pub fn kind_of(status: u16) -> (ErrorKind, Retry) {
         500..=599 => (ErrorKind::ProviderInternal, Retry::Temporary),
         300..=399 => (ErrorKind::ForeignOrigin, Retry::Permanent),
         400..=499 => (ErrorKind::ProviderInvalidArgs, Retry::Permanent),
-        _ => (ErrorKind::MalformedReply, Retry::Permanent),
+        _ => (ErrorKind::MalformedResponse, Retry::Permanent),
     }
 }
 

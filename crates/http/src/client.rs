@@ -16,7 +16,7 @@ use crate::account::account_at;
 use crate::clock::MachineClock;
 use crate::limits::{Limits, Rules};
 use crate::multipart::Multipart;
-use crate::reply::Reply;
+use crate::reply::Response;
 use crate::secrets::Secrets;
 use crate::sending::{Meter, answer_to};
 use crate::tls::{Trust, tls_config};
@@ -44,11 +44,11 @@ pub struct HttpOptions {
     pub read_timeout: Duration,
     /// Longest time from the beginning of an answer to its end, if it is read as JSON or as an error; 120 s by
     /// default. A document that holds results gets one second more for each 64 KiB.
-    pub answer_timeout: Duration,
+    pub response_timeout: Duration,
     /// Least speed of an upload or a download in bytes per second, 1,024 by default; a slower one fails. 0 means no
     /// least speed, so that only `read_timeout` applies.
-    pub least_speed: u64,
-    /// Time over which `least_speed` is measured, 60 s by default. Uploads use at least `read_timeout`, since the
+    pub min_speed: u64,
+    /// Time over which `min_speed` is measured, 60 s by default. Uploads use at least `read_timeout`, since the
     /// system's send buffers take bytes in bursts. Less than one millisecond means no least speed.
     pub speed_window: Duration,
     /// Longest JSON document that may hold results, in bytes; 2 GiB by default.
@@ -57,7 +57,7 @@ pub struct HttpOptions {
     /// by default.
     pub allowed_origins: Vec<Url>,
     /// Name of the member that holds the error in a JSON answer, `error` by default. A 200 answer that holds it is not
-    /// accepted as a batch, a list or the confirmation of a cancel: see [`Reply::created_id`], [`Reply::checked`]
+    /// accepted as a batch, a list or the confirmation of a cancel: see [`Response::created_id`], [`Response::checked`]
     /// and [`cancelled`](crate::cancelled).
     pub error_member: &'static str,
 }
@@ -74,8 +74,8 @@ impl HttpOptions {
             user_agent: concat!("lmbatch/", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(120),
-            answer_timeout: Duration::from_secs(120),
-            least_speed: 1 << 10,
+            response_timeout: Duration::from_secs(120),
+            min_speed: 1 << 10,
             speed_window: Duration::from_secs(60),
             max_document_bytes: 2 << 30,
             allowed_origins: Vec::new(),
@@ -165,8 +165,8 @@ impl HttpClient {
         let rules = Rules {
             limits: Limits {
                 silence: options.read_timeout,
-                answer: options.answer_timeout,
-                least_speed: options.least_speed,
+                answer: options.response_timeout,
+                min_speed: options.min_speed,
                 window: options.speed_window,
                 document_bytes: options.max_document_bytes,
             },
@@ -216,7 +216,7 @@ impl HttpClient {
 
     /// Returns path and query of a URL from the provider; `None` if it leads to another origin than that of the base
     /// URL, is invalid or is longer than 8 KiB.
-    pub fn own_path(&self, url: &str) -> Option<String> {
+    pub fn path_on_origin(&self, url: &str) -> Option<String> {
         if url.len() > MAX_URL {
             return None;
         }
@@ -397,7 +397,7 @@ impl Exchange {
     /// # Errors
     /// An error means that no answer came; its delivery tells if the provider may have acted.
     /// [`ErrorKind::ForeignOrigin`] for a path on another origin than that of the base URL.
-    pub async fn send(self) -> Result<Reply> {
+    pub async fn send(self) -> Result<Response> {
         let inner = Arc::clone(&self.client.inner);
         let provider = inner.options.provider.clone();
         let mut url = inner.options.base_url.join(&self.path).map_err(|_| {
@@ -445,7 +445,7 @@ impl Exchange {
         let path = rules.secrets.fact(&self.path);
         match answered {
             Ok(response) => {
-                let reply = Reply::new(response, self.operation, provider, rules);
+                let reply = Response::new(response, self.operation, provider, rules);
                 let reply = match self.method == Method::GET {
                     true => reply.after_get(),
                     false => reply,
@@ -466,7 +466,7 @@ impl Exchange {
     /// # Errors
     /// Those of [`send`](Self::send); [`ErrorKind::ForeignOrigin`] for a redirect without a target or to another
     /// origin.
-    pub async fn send_following(self) -> Result<Reply> {
+    pub async fn send_following(self) -> Result<Response> {
         let (inner, operation, headers) = (
             Arc::clone(&self.client.inner),
             self.operation,
@@ -506,7 +506,7 @@ impl Exchange {
             }
             let about = (operation, &provider);
             let response = answer_to(request, &Meter::new(0), &inner.rules, about).await?;
-            reply = Reply::new(response, operation, provider.clone(), &inner.rules).after_get();
+            reply = Response::new(response, operation, provider.clone(), &inner.rules).after_get();
             at = target;
         }
         Ok(reply)

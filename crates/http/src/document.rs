@@ -478,7 +478,7 @@ mod tests {
             assert_eq!(rows(text, 3).unwrap(), "", "{text}");
         }
         let nonsense = block_on(rest::<Value>(pieces("<html>", 2), PATHS, Retry::Temporary));
-        assert_eq!(nonsense.unwrap_err().kind(), ErrorKind::MalformedReply);
+        assert_eq!(nonsense.unwrap_err().kind(), ErrorKind::MalformedResponse);
     }
 
     #[test]
@@ -496,7 +496,11 @@ mod tests {
         ] {
             for step in [1, 3, 100] {
                 let error = rows(text, step).unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::MalformedReply, "{text}: {error}");
+                assert_eq!(
+                    error.kind(),
+                    ErrorKind::MalformedResponse,
+                    "{text}: {error}"
+                );
                 assert_eq!(error.retry(), Retry::Temporary, "{text}");
             }
         }
@@ -535,7 +539,11 @@ mod tests {
                 Retry::Temporary,
             ));
             for error in [read.unwrap_err(), polled.unwrap_err()] {
-                assert_eq!(error.kind(), ErrorKind::MalformedReply, "{before} {unit}");
+                assert_eq!(
+                    error.kind(),
+                    ErrorKind::MalformedResponse,
+                    "{before} {unit}"
+                );
                 assert_eq!(error.retry(), Retry::Permanent, "{before} {unit}: {error}");
             }
         }

@@ -30,7 +30,7 @@ pub use lenient::{
     no_error, number, object, page_cursor, paging_flag, text, text_or_empty, whole, whole_member,
 };
 pub use multipart::Multipart;
-pub use reply::{Reply, rows};
+pub use reply::{Response, rows};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use responses::{
     batch_error, cancelled, check_batch, count, counts, file_error, is_about, list_error,

@@ -9,7 +9,7 @@ use lmbatch_core::{Clock, Delivery, Error, ErrorKind, ProviderId, Retry};
 
 use crate::secrets::Secrets;
 
-/// Bytes per second that extend the time of a document with results beyond `answer_timeout`.
+/// Bytes per second that extend the time of a document with results beyond `response_timeout`.
 const DOCUMENT_SPEED: u64 = 64 << 10;
 
 /// Largest delay of a timer that is not attributed to a pause of this process.
@@ -30,7 +30,7 @@ pub(crate) struct Rules {
 pub(crate) struct Limits {
     pub(crate) silence: Duration,
     pub(crate) answer: Duration,
-    pub(crate) least_speed: u64,
+    pub(crate) min_speed: u64,
     pub(crate) window: Duration,
     pub(crate) document_bytes: u64,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Limits {
 impl Limits {
     /// Returns the fewest bytes that a transfer must move within `window`.
     pub(crate) fn least_bytes(&self, window: Duration) -> u64 {
-        let bytes = u128::from(self.least_speed).saturating_mul(window.as_millis()) / 1000;
+        let bytes = u128::from(self.min_speed).saturating_mul(window.as_millis()) / 1000;
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
@@ -51,7 +51,7 @@ impl Limits {
     /// Returns the time over which the least speed is measured; `None` if there is no least speed. A window of zero
     /// would end as soon as it begins, in an endless loop.
     fn speed_window(&self) -> Option<Duration> {
-        Some(self.window).filter(|window| self.least_speed > 0 && window.as_millis() > 0)
+        Some(self.window).filter(|window| self.min_speed > 0 && window.as_millis() > 0)
     }
 
     /// Returns the time over which the speed of an upload is measured: at least the longest silence, since the
@@ -133,7 +133,7 @@ impl Pace {
 pub(crate) fn too_slow(moved: &str, limits: &Limits, window: Duration) -> String {
     format!(
         "less than {} bytes a second {moved} for {window:?}",
-        limits.least_speed
+        limits.min_speed
     )
 }
 
@@ -161,7 +161,7 @@ mod tests {
         Limits {
             silence: 120 * SECOND,
             answer: 120 * SECOND,
-            least_speed: 1024,
+            min_speed: 1024,
             window: 60 * SECOND,
             document_bytes: 1 << 30,
         }
@@ -192,18 +192,18 @@ mod tests {
     #[test]
     fn without_window_or_speed_only_the_silence_limit_applies() {
         let none = Duration::ZERO;
-        for (least_speed, window) in [
+        for (min_speed, window) in [
             (1024, none),
             (1024, Duration::from_micros(999)),
             (0, none),
             (0, 60 * SECOND),
         ] {
             let limits = Limits {
-                least_speed,
+                min_speed,
                 window,
                 ..limits()
             };
-            let what = format!("{least_speed} bytes a second over {window:?}");
+            let what = format!("{min_speed} bytes a second over {window:?}");
             assert_eq!(given_up(&limits, 1, 119 * SECOND), None, "{what}");
             assert_eq!(given_up(&limits, 1, 121 * SECOND), Some(120), "{what}");
             assert_eq!(limits.upload_window(), None, "{what}");
@@ -246,7 +246,7 @@ mod tests {
         let huge = Limits {
             silence: Duration::MAX,
             answer: Duration::MAX,
-            least_speed: u64::MAX,
+            min_speed: u64::MAX,
             window: Duration::MAX,
             document_bytes: u64::MAX,
         };

@@ -18,7 +18,7 @@ const MAX_JSON: usize = 16 << 20;
 
 /// Response to one HTTP request, with any status; the body is not read yet.
 #[derive(Debug)]
-pub struct Reply {
+pub struct Response {
     status: u16,
     headers: HeaderMap,
     response: Response,
@@ -31,7 +31,7 @@ pub struct Reply {
     reads: bool,
 }
 
-impl Reply {
+impl Response {
     pub(crate) fn new(
         response: Response,
         operation: &'static str,
@@ -69,7 +69,7 @@ impl Reply {
             true => Retry::Temporary,
             false => Retry::Permanent,
         };
-        self.error(ErrorKind::MalformedReply)
+        self.error(ErrorKind::MalformedResponse)
             .with_delivery(Delivery::Unknown)
             .with_retry(retry)
             .with_message(message)
@@ -126,7 +126,7 @@ impl Reply {
     ///
     /// # Errors
     /// A longer body is malformed; one that is not complete within
-    /// [`answer_timeout`](crate::HttpOptions::answer_timeout) times out.
+    /// [`response_timeout`](crate::HttpOptions::response_timeout) times out.
     pub async fn bytes(self, max: usize) -> Result<Bytes, Error> {
         let mut stream = self.body(Kind::Answer);
         let mut body = BytesMut::new();
@@ -142,7 +142,7 @@ impl Reply {
     /// Reads the body as JSON of at most 16 MiB.
     ///
     /// # Errors
-    /// [`ErrorKind::MalformedReply`] of unknown delivery, so that a create is in doubt: temporary for a GET whose
+    /// [`ErrorKind::MalformedResponse`] of unknown delivery, so that a create is in doubt: temporary for a GET whose
     /// answer is not the expected JSON, permanent for a body longer than 16 MiB. Timeouts and connection errors
     /// while the body is read.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, Error> {
@@ -157,7 +157,7 @@ impl Reply {
 
     /// Returns the body as a stream. The stream ends with an error if the body ends before its announced length, makes
     /// no progress within [`read_timeout`](crate::HttpOptions::read_timeout), is slower than
-    /// [`least_speed`](crate::HttpOptions::least_speed), or is encoded.
+    /// [`min_speed`](crate::HttpOptions::min_speed), or is encoded.
     pub fn stream(self) -> ByteStream {
         self.body(Kind::Transfer).into_stream()
     }

@@ -11,18 +11,18 @@ use crate::body::Kind;
 use crate::classify::kind_of;
 use crate::document::{self, Path};
 use crate::lenient;
-use crate::reply::{NOT_JSON, Reply, because};
+use crate::reply::{NOT_JSON, Response, because};
 
 /// Message about a 200 answer that holds an error.
 const HOLDS_ERROR: &str = "it holds an error; a proxy may have sent it";
 
-impl Reply {
+impl Response {
     /// Returns the id of the created object, a non-empty string in `member`. Apart from the id, only the
     /// [member of errors](crate::HttpOptions::error_member) is checked, so that no other unexpected member makes
     /// the answer to a create unreadable.
     ///
     /// # Errors
-    /// [`ErrorKind::MalformedReply`] of unknown delivery, so that a create is in doubt, for an answer without an id
+    /// [`ErrorKind::MalformedResponse`] of unknown delivery, so that a create is in doubt, for an answer without an id
     /// or with an error, where the id may be that of the request.
     pub async fn created_id(self, member: &str) -> Result<String, Error> {
         self.created_id_at(&[member]).await
@@ -35,7 +35,7 @@ impl Reply {
     /// Those of [`created_id`](Self::created_id).
     pub async fn created_id_at(self, path: &[&str]) -> Result<String, Error> {
         let about = self
-            .error(ErrorKind::MalformedReply)
+            .error(ErrorKind::MalformedResponse)
             .with_delivery(Delivery::Unknown);
         let rules = self.share();
         let answer: Value = self.json().await?;
@@ -60,7 +60,7 @@ impl Reply {
     /// trusted.
     ///
     /// # Errors
-    /// Those of [`json_without_rows`](Self::json_without_rows); [`ErrorKind::MalformedReply`], temporary for the
+    /// Those of [`json_without_rows`](Self::json_without_rows); [`ErrorKind::MalformedResponse`], temporary for the
     /// answer to a GET, for an answer that holds an error.
     pub async fn checked<T: DeserializeOwned>(self, paths: &'static [Path]) -> Result<T, Error> {
         let (held, unreadable) = (self.unreadable(HOLDS_ERROR), self.unreadable(NOT_JSON));
@@ -158,10 +158,10 @@ pub fn is_about(batch: &BatchId, named: &str, has_status: bool) -> bool {
 
 /// Checks the answer to a status call by [`is_about`]. The status of another batch must not be used for
 /// `batch`: results would be read from the wrong place. `about` is the error to return, as
-/// [`Reply::unreadable`] creates it.
+/// [`Response::unreadable`] creates it.
 ///
 /// # Errors
-/// [`ErrorKind::MalformedReply`], temporary, with the batch: a cache or a proxy may have sent the answer.
+/// [`ErrorKind::MalformedResponse`], temporary, with the batch: a cache or a proxy may have sent the answer.
 pub fn check_batch(
     batch: &BatchId,
     named: &str,
@@ -176,7 +176,7 @@ pub fn check_batch(
         _ => "the answer is about another batch; a cache or a proxy may have sent it",
     };
     Err(about
-        .with_kind(ErrorKind::MalformedReply)
+        .with_kind(ErrorKind::MalformedResponse)
         .with_message(message)
         .with_retry(Retry::Temporary)
         .with_batch(batch.clone()))
@@ -184,7 +184,7 @@ pub fn check_batch(
 
 /// Converts an error of a call on a batch's own path: a 404 or 410 with the provider's own error object becomes
 /// [`ErrorKind::BatchNotFound`]. Without it the batch may exist, and the error is a temporary
-/// [`ErrorKind::MalformedReply`].
+/// [`ErrorKind::MalformedResponse`].
 pub fn batch_error(batch: &BatchId, error: Error) -> Error {
     let error = error.with_batch(batch.clone());
     match error.http_status() {
@@ -195,7 +195,7 @@ pub fn batch_error(batch: &BatchId, error: Error) -> Error {
 
 /// Converts an error of a call on a file's own path: a 404 or 410 with the provider's own error object becomes
 /// [`ErrorKind::FileNotFound`]. Without it the file may exist, and the error is a temporary
-/// [`ErrorKind::MalformedReply`].
+/// [`ErrorKind::MalformedResponse`].
 pub fn file_error(error: Error) -> Error {
     match error.http_status() {
         Some(404 | 410) => named(error, ErrorKind::FileNotFound),
@@ -207,7 +207,7 @@ fn named(error: Error, kind: ErrorKind) -> Error {
     match is_gone(&error) {
         true => error.with_kind(kind),
         false => error
-            .with_kind(ErrorKind::MalformedReply)
+            .with_kind(ErrorKind::MalformedResponse)
             .with_message("the answer is not the provider's own; a proxy may have sent it")
             .with_retry(Retry::Temporary),
     }
@@ -222,7 +222,7 @@ pub fn list_error(error: Error) -> Error {
             .with_kind(kind_of(404).0)
             .with_message("the server has no such path; check the base URL"),
         Some(404 | 410) => error
-            .with_kind(ErrorKind::MalformedReply)
+            .with_kind(ErrorKind::MalformedResponse)
             .with_message(
                 "the answer is not the provider's own: a proxy may have sent it, or the server has no such path; check the base URL",
             )
@@ -237,12 +237,12 @@ pub fn list_error(error: Error) -> Error {
 /// a 400 or 409 it succeeds only if the status is terminal, since a batch that still runs costs money.
 ///
 /// # Errors
-/// The refusal; [`ErrorKind::MalformedReply`], temporary, for an unconfirmed 2xx; or that of the status call after
+/// The refusal; [`ErrorKind::MalformedResponse`], temporary, for an unconfirmed 2xx; or that of the status call after
 /// a 400 or 409.
 pub async fn cancelled(
     provider: &impl BatchProvider,
     batch: &BatchId,
-    asked: Result<Reply, Error>,
+    asked: Result<Response, Error>,
     proves: impl FnOnce(&Value) -> bool + Send,
 ) -> Result<(), Error> {
     let error = match asked {
@@ -270,8 +270,11 @@ pub async fn cancelled(
 }
 
 /// Checks that a 2xx confirms a call: its body is a JSON object without an error for which `proves` returns true.
-async fn accepted(reply: Reply, proves: impl FnOnce(&Value) -> bool + Send) -> Result<(), Error> {
-    let about = reply.error(ErrorKind::MalformedReply);
+async fn accepted(
+    reply: Response,
+    proves: impl FnOnce(&Value) -> bool + Send,
+) -> Result<(), Error> {
+    let about = reply.error(ErrorKind::MalformedResponse);
     let member = reply.share().error_member;
     let answer = reply.json::<Value>().await;
     let answer = answer.map_err(|error| error.with_retry(Retry::Temporary))?;
@@ -327,7 +330,7 @@ mod tests {
             let checked = check_batch(&BatchId::new(batch), named, has_status, about);
             assert_eq!(checked.is_ok(), expected, "{batch} and {named:?}");
             if let Err(error) = checked {
-                assert_eq!(error.kind(), ErrorKind::MalformedReply);
+                assert_eq!(error.kind(), ErrorKind::MalformedResponse);
                 assert_eq!(error.retry(), Retry::Temporary);
                 assert_eq!(error.batch(), Some(&BatchId::new(batch)));
             }

@@ -109,7 +109,7 @@ async fn an_id_next_to_an_error_is_not_accepted() {
         match (reply.unwrap().created_id("id").await, expected) {
             (Ok(id), Some(expected)) => assert_eq!(id, expected, "{body}"),
             (Err(error), None) => {
-                assert_eq!(error.kind(), ErrorKind::MalformedReply, "{body}");
+                assert_eq!(error.kind(), ErrorKind::MalformedResponse, "{body}");
                 assert_eq!(error.delivery(), Delivery::Unknown, "{body}");
             }
             (made, _) => panic!("{body}: {made:?}"),
@@ -144,7 +144,7 @@ async fn a_nested_id_is_read_unless_the_answer_holds_an_error() {
             .await;
         let made = reply.unwrap().created_id_at(&["job", "key"]).await;
         let made = made.map_err(|error| (error.kind(), error.delivery()));
-        let in_doubt = Err((ErrorKind::MalformedReply, Delivery::Unknown));
+        let in_doubt = Err((ErrorKind::MalformedResponse, Delivery::Unknown));
         let expected = expected.map_or(in_doubt, |id| Ok(id.to_owned()));
         assert_eq!(made, expected, "{body}");
     }
@@ -176,7 +176,7 @@ async fn an_answer_that_holds_an_error_is_rejected() {
             let found = (error.kind(), error.retry());
             assert_eq!(
                 found,
-                (ErrorKind::MalformedReply, Retry::Temporary),
+                (ErrorKind::MalformedResponse, Retry::Temporary),
                 "{body}"
             );
         });
@@ -196,7 +196,7 @@ async fn a_key_in_an_id_or_a_redirect_is_not_printed() {
     let error = reply.created_id("id").await.unwrap_err();
     assert_eq!(
         (error.kind(), error.delivery()),
-        (ErrorKind::MalformedReply, Delivery::Unknown)
+        (ErrorKind::MalformedResponse, Delivery::Unknown)
     );
     assert!(!format!("{error} {error:?}").contains(KEY));
 

@@ -19,8 +19,8 @@ const JSON: &str = "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
 fn options(base: &str) -> HttpOptions {
     HttpOptions {
         read_timeout: Duration::from_secs(5),
-        answer_timeout: Duration::from_millis(300),
-        least_speed: 4096,
+        response_timeout: Duration::from_millis(300),
+        min_speed: 4096,
         speed_window: Duration::from_millis(300),
         ..HttpOptions::new("acme", base).unwrap()
     }
@@ -213,7 +213,7 @@ async fn a_slow_reader_is_not_mistaken_for_a_slow_server() {
     })
     .await;
     let mut options = options(&base);
-    options.least_speed = 1 << 20;
+    options.min_speed = 1 << 20;
     let reply = client(options).get("x").send().await.unwrap();
     let mut body = reply.stream();
     let mut bytes = 0;
@@ -348,7 +348,7 @@ async fn an_unrequested_encoding_is_an_error() {
             error_of(rows).await,
             error_of(rest).await,
         ] {
-            assert_eq!(error.kind(), ErrorKind::MalformedReply, "{error}");
+            assert_eq!(error.kind(), ErrorKind::MalformedResponse, "{error}");
             assert_eq!(error.retry(), Retry::Temporary, "{error}");
             assert_eq!(error.delivery(), Delivery::Unknown, "{error}");
             let said = error.to_string();
@@ -402,10 +402,10 @@ async fn an_endless_list_in_a_document_fails_at_the_size_limit() {
         let base = drips(head, piece, 0).await;
         let mut options = options(&base);
         options.max_document_bytes = 1 << 20;
-        options.answer_timeout = Duration::from_secs(60);
+        options.response_timeout = Duration::from_secs(60);
         let reply = client(options).get("x").send().await.unwrap();
         let error = error_of(reply.json_without_rows::<Value>(PATHS)).await;
-        assert_eq!(error.kind(), ErrorKind::MalformedReply, "{error}");
+        assert_eq!(error.kind(), ErrorKind::MalformedResponse, "{error}");
         assert_eq!(error.retry(), Retry::Permanent, "{error}");
     }
 }

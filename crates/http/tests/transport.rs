@@ -146,7 +146,7 @@ async fn an_unreadable_success_has_unknown_delivery() {
     let html = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\nx-request-id: req_7\r\n\r\n<html>";
     for (answer, kind) in [
         (cut.as_slice(), ErrorKind::Connection),
-        (html.as_slice(), ErrorKind::MalformedReply),
+        (html.as_slice(), ErrorKind::MalformedResponse),
     ] {
         let base = server(usize::MAX, answer).await;
         let exchange = client(&base).create("create").json_bytes(b"{}".to_vec());
@@ -419,7 +419,7 @@ async fn a_deletion_counts_only_if_the_provider_confirms_it() {
         assert_eq!(error.http_status(), Some(status), "{held}");
         if status == 200 {
             let found = (error.kind(), error.retry());
-            let expected = (ErrorKind::MalformedReply, Retry::Temporary);
+            let expected = (ErrorKind::MalformedResponse, Retry::Temporary);
             assert_eq!(found, expected, "{held}");
         }
     }
@@ -455,16 +455,16 @@ async fn what_is_missing(status: u16) {
         ),
         (
             "page",
-            ErrorKind::MalformedReply,
-            ErrorKind::MalformedReply,
-            ErrorKind::MalformedReply,
+            ErrorKind::MalformedResponse,
+            ErrorKind::MalformedResponse,
+            ErrorKind::MalformedResponse,
             Retry::Temporary,
         ),
         (
             "empty",
-            ErrorKind::MalformedReply,
-            ErrorKind::MalformedReply,
-            ErrorKind::MalformedReply,
+            ErrorKind::MalformedResponse,
+            ErrorKind::MalformedResponse,
+            ErrorKind::MalformedResponse,
             Retry::Temporary,
         ),
     ] {
@@ -543,7 +543,7 @@ async fn the_rest_of_a_document_is_read_without_its_rows_or_is_malformed() {
             .json_without_rows::<serde_json::Value>(paths)
             .await
             .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::MalformedReply);
+        assert_eq!(error.kind(), ErrorKind::MalformedResponse);
         assert_eq!(error.http_status(), Some(200));
     }
 }
@@ -578,7 +578,7 @@ async fn an_unreadable_answer_is_temporary_for_a_get_and_permanent_for_a_post() 
             let reply = exchange.send_ok(classify_error).await.unwrap();
             let error = reply.json::<Answer>().await.unwrap_err();
             let found = (error.kind(), error.retry(), error.delivery());
-            let expected = (ErrorKind::MalformedReply, retry, Delivery::Unknown);
+            let expected = (ErrorKind::MalformedResponse, retry, Delivery::Unknown);
             assert_eq!(found, expected, "{at}: {error}");
         }
         for paths in [&[][..], PATHS] {
@@ -586,7 +586,7 @@ async fn an_unreadable_answer_is_temporary_for_a_get_and_permanent_for_a_post() 
             let error = reply.json_without_rows::<Answer>(paths).await.unwrap_err();
             let found = (error.kind(), error.retry(), error.delivery());
             let expected = (
-                ErrorKind::MalformedReply,
+                ErrorKind::MalformedResponse,
                 Retry::Temporary,
                 Delivery::Unknown,
             );

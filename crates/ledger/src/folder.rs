@@ -203,7 +203,7 @@ impl StateFolder {
     /// Checks the record against the files next to it. A record that was replaced by an older one lacks the
     /// runs that began later, and their requests would be sent and paid for again.
     async fn check_creates(&self, ledger: &SqliteLedger) -> Result<()> {
-        let marked = marked_runs(&self.spool())?;
+        let marked = runs_with_creates(&self.spool())?;
         if marked.is_empty() {
             return Ok(());
         }
@@ -270,7 +270,7 @@ pub fn own_folders(from: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// [`ErrorKind::Local`] where the folder cannot be read.
-pub fn marked_runs(spool: &Path) -> Result<BTreeSet<String>> {
+pub fn runs_with_creates(spool: &Path) -> Result<BTreeSet<String>> {
     let failed = unreadable(spool);
     let mut marked = BTreeSet::new();
     let entries = match fs::read_dir(spool) {

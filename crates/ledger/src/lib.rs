@@ -17,7 +17,7 @@ mod schema;
 mod seal;
 mod sqlite;
 
-pub use folder::{FoundFolder, StateFolder, marked_runs, own_folders};
+pub use folder::{FoundFolder, StateFolder, own_folders, runs_with_creates};
 pub use live::{LiveCounts, LiveFolder};
 pub use lock::RunHolder;
 pub use sqlite::SqliteLedger;

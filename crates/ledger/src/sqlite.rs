@@ -617,7 +617,7 @@ impl Ledger for SqliteLedger {
             .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
         let may_be = |row: &SqliteRow| -> sqlx::Result<bool> {
             let recorded: String = row.try_get(5)?;
-            Ok(AccountId::new(recorded).may_be(account))
+            Ok(AccountId::new(recorded).may_equal(account))
         };
         let mut read = self.begin_read().await?;
         let mut known = HashSet::new();
@@ -655,7 +655,7 @@ impl Ledger for SqliteLedger {
         rows.iter().map(|row| self.read_late(row)).collect()
     }
 
-    async fn forget(&self, run: &str) -> Result<()> {
+    async fn delete(&self, run: &str) -> Result<()> {
         let forget = || self.forget_once(run);
         self.reserve.with(forget).await
     }

@@ -260,8 +260,8 @@ fn a_transition_is_recorded_when_no_file_descriptor_is_left() {
         .env(FEW, folder.path())
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&child.stderr).into_owned();
-    assert!(child.status.success(), "{told}");
+    let messages = String::from_utf8_lossy(&child.stderr).into_owned();
+    assert!(child.status.success(), "{messages}");
     let out = String::from_utf8_lossy(&child.stdout).into_owned();
     assert!(out.contains("1 passed"), "{out}");
 }

@@ -60,7 +60,7 @@ async fn populate(path: &Path) -> Content {
         ledger.advance(&moved).await.unwrap();
     }
     ledger.acknowledge_late(&late()).await.unwrap();
-    ledger.forget("r-gone").await.unwrap();
+    ledger.delete("r-gone").await.unwrap();
     let more = [shard("r-3", 1), shard("r-3", 2)];
     let third = RunRecord {
         name: None,
@@ -282,7 +282,7 @@ async fn the_file_is_complete_without_its_journal_after_every_transition() {
         let shards = ledger.shards("r-1").await.unwrap();
         copied(vec![(run("r-1"), shards)]).await;
     }
-    ledger.forget("r-1").await.unwrap();
+    ledger.delete("r-1").await.unwrap();
     copied(Vec::new()).await;
 }
 

@@ -7,7 +7,7 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use lmbatch_core::{
     AnswerView, AnsweredRequest, BatchId, FinishReason, Json, OutcomeView, OutputView,
-    RequestSource as _, Sourced, Structured, Text, TokenUsage,
+    RequestSource as _, SourcedRequest, Structured, Text, TokenUsage,
 };
 use lmbatch_lines::{InputContext, InputLines, LineOrigin, OutcomeTable};
 
@@ -78,7 +78,7 @@ fn read(bencher: Bencher<'_, '_>, line: &str) {
     bencher
         .counter(BytesCount::new(line.len()))
         .bench_local(|| {
-            let mut visit = |sourced: Sourced<'_>| assert!(sourced.entry.is_ok());
+            let mut visit = |sourced: SourcedRequest<'_>| assert!(sourced.entry.is_ok());
             assert!(lines.next(&mut visit).unwrap());
         });
 }
@@ -126,12 +126,12 @@ fn write(bencher: Bencher<'_, '_>, write: impl Fn(&AnsweredRequest<'_>, &mut Vec
         id: Json::new("\"request-1\"").unwrap(),
         metadata: Some(Json::new("{\"page\":7}").unwrap()),
         batch: Some(&batch),
-        schema_asked: false,
+        schema_requested: false,
         raw: None,
         replaced: 0,
         answer: AnswerView::Row {
             outcome: OutcomeView::Succeeded(output),
-            structured: Structured::NotAsked,
+            structured: Structured::NotRequested,
         },
         cost: None,
     };

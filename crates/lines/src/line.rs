@@ -6,9 +6,9 @@
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    ContentView, Entry, GenerateOptions, GenerateView, IdView, Json, MessageView, Outline,
-    RequestError, RequestView, ResponseSchema, Role, SourceView, Sourced, Text, ThinkingOptions,
-    Tool, ToolChoice,
+    ContentView, GenerateOptions, GenerateView, IdView, Json, MessageView, Outline, RequestEntry,
+    RequestError, RequestView, ResponseSchema, Role, SourceView, SourcedRequest, Text,
+    ThinkingOptions, Tool, ToolChoice,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -115,13 +115,13 @@ pub(crate) fn read(
     number: u64,
     context: &InputContext,
     outline: &mut Outline,
-    visit: &mut dyn FnMut(Sourced<'_>),
+    visit: &mut dyn FnMut(SourcedRequest<'_>),
 ) {
     let mut handed = false;
-    let mut hand_on = |entry: Entry<'_>| {
+    let mut hand_on = |entry: RequestEntry<'_>| {
         handed = true;
-        visit(Sourced {
-            place: number,
+        visit(SourcedRequest {
+            position: number,
             entry: Ok(entry),
         });
     };
@@ -130,8 +130,8 @@ pub(crate) fn read(
         None => parse(text).and_then(|line| entry(&line, number, context, &mut hand_on)),
     };
     if let (Err(error), false) = (result, handed) {
-        visit(Sourced {
-            place: number,
+        visit(SourcedRequest {
+            position: number,
             entry: Err(error),
         });
     }
@@ -177,7 +177,7 @@ fn ordinary(
     line: Ordinary<'_>,
     number: u64,
     context: &InputContext,
-    visit: &mut dyn FnMut(Entry<'_>),
+    visit: &mut dyn FnMut(RequestEntry<'_>),
 ) -> Result<(), RequestError> {
     let own_number;
     let id = match line.id {
@@ -212,7 +212,7 @@ fn entry(
     line: &Line<'_>,
     number: u64,
     context: &InputContext,
-    visit: &mut dyn FnMut(Entry<'_>),
+    visit: &mut dyn FnMut(RequestEntry<'_>),
 ) -> Result<(), RequestError> {
     let names = [
         (line.id, "id"),
@@ -287,7 +287,7 @@ fn generate(
     asked: Asked<'_>,
     options: &GenerateOptions,
     context: &InputContext,
-    visit: &mut dyn FnMut(Entry<'_>),
+    visit: &mut dyn FnMut(RequestEntry<'_>),
 ) -> Result<(), RequestError> {
     let model = asked
         .model
@@ -317,7 +317,7 @@ fn generate(
         thinking: options.thinking.as_ref(),
         hyperparameters: Cow::Borrowed(&options.hyperparameters),
     });
-    visit(Entry {
+    visit(RequestEntry {
         id: asked.id,
         request,
         metadata: asked.metadata,
@@ -465,7 +465,7 @@ fn of_batch(
     batch_line: &BatchLine<'_>,
     id: IdView<'_>,
     context: &InputContext,
-    visit: &mut dyn FnMut(Entry<'_>),
+    visit: &mut dyn FnMut(RequestEntry<'_>),
 ) -> Result<(), RequestError> {
     for (set, name) in [
         (line.model.is_some(), "model"),
@@ -491,7 +491,7 @@ fn of_batch(
         if !unapplied.is_empty() {
             return Err(unapplied_options(batch_line, &unapplied));
         }
-        visit(Entry {
+        visit(RequestEntry {
             id,
             request: RequestView::Raw(raw),
             metadata: line.metadata,

@@ -44,7 +44,7 @@ pub fn write_outcome(answered: &AnsweredRequest<'_>, origin: &LineOrigin, out: &
             outcome: OutcomeView::Succeeded(output),
             structured,
         } => succeeded(output, structured, answered.cost, out),
-        _ if answered.schema_asked => out.extend_from_slice(b",\"structured\":null"),
+        _ if answered.schema_requested => out.extend_from_slice(b",\"structured\":null"),
         _ => {}
     }
     if let Some(error) = answered.answer.schema_error() {
@@ -163,7 +163,7 @@ fn succeeded(
     }
     out.push(b'"');
     match structured {
-        Structured::NotAsked => {}
+        Structured::NotRequested => {}
         Structured::Absent | Structured::Invalid(_) => {
             out.extend_from_slice(b",\"structured\":null")
         }
@@ -376,7 +376,7 @@ mod tests {
             id: Json::new("\"a\"").unwrap(),
             metadata: None,
             batch: None,
-            schema_asked: false,
+            schema_requested: false,
             raw: None,
             replaced: 0,
             answer,
@@ -434,7 +434,7 @@ mod tests {
         let by_the_reader = error_of(AnswerView::Malformed);
         let by_the_adapter = error_of(AnswerView::Row {
             outcome: OutcomeView::Errored(FailureView::malformed()),
-            structured: Structured::NotAsked,
+            structured: Structured::NotRequested,
         });
         assert_eq!(by_the_reader, by_the_adapter);
         assert_eq!(by_the_reader["kind"], "malformed_answer");

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::BufRead;
 
-use lmbatch_core::{Error, Outline, RequestSource, Sourced};
+use lmbatch_core::{Error, Outline, RequestSource, SourcedRequest};
 
 use crate::context::{InputContext, bad};
 use crate::lines::Lines;
@@ -52,7 +52,7 @@ impl fmt::Debug for InputLines {
 }
 
 impl RequestSource for InputLines {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool, Error> {
+    fn next(&mut self, visit: &mut dyn FnMut(SourcedRequest<'_>)) -> Result<bool, Error> {
         let (outline, context) = (&mut self.outline, &self.context);
         let mut is_read = false;
         while !is_read {
@@ -77,7 +77,7 @@ fn read_line(
     mut bytes: &[u8],
     context: &InputContext,
     outline: &mut Outline,
-    visit: &mut dyn FnMut(Sourced<'_>),
+    visit: &mut dyn FnMut(SourcedRequest<'_>),
 ) -> bool {
     if number == 1 {
         bytes = bytes.strip_prefix(MARK).unwrap_or(bytes);
@@ -87,8 +87,8 @@ fn read_line(
         return false;
     }
     let mut refuse = |error| {
-        visit(Sourced {
-            place: number,
+        visit(SourcedRequest {
+            position: number,
             entry: Err(error),
         });
     };

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Cursor;
 
-use lmbatch_core::{RequestSource as _, Sourced};
+use lmbatch_core::{RequestSource as _, SourcedRequest};
 use lmbatch_lines::{InputContext, InputLines};
 
 #[test]
@@ -21,7 +21,7 @@ fn an_ordinary_line_takes_two_allocations() {
         let info = allocation_counter::measure(|| {
             let context = InputContext::new("openai", "m");
             let mut lines = InputLines::new(Cursor::new(input.into_bytes()), context);
-            let mut visit = |sourced: Sourced<'_>| found += u32::from(sourced.entry.is_ok());
+            let mut visit = |sourced: SourcedRequest<'_>| found += u32::from(sourced.entry.is_ok());
             while lines.next(&mut visit).unwrap() {}
         });
         assert_eq!(found, count);

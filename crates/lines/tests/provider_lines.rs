@@ -26,7 +26,7 @@ fn answered<'a>(id: &'a str, answer: AnswerView<'a>) -> AnsweredRequest<'a> {
         id: Json::new(id).unwrap(),
         metadata: None,
         batch: None,
-        schema_asked: false,
+        schema_requested: false,
         raw: None,
         replaced: 0,
         answer,
@@ -37,7 +37,7 @@ fn answered<'a>(id: &'a str, answer: AnswerView<'a>) -> AnsweredRequest<'a> {
 fn row(outcome: OutcomeView<'_>) -> AnswerView<'_> {
     AnswerView::Row {
         outcome,
-        structured: Structured::NotAsked,
+        structured: Structured::NotRequested,
     }
 }
 
@@ -76,7 +76,7 @@ fn read_back(format: ProviderFormat, line: &[u8]) -> Value {
 }
 
 fn output<'a>(items: Vec<ItemView<'a>>, finish_reason: FinishReason) -> OutputView<'a> {
-    let mut output = OutputView::judged(items, finish_reason);
+    let mut output = OutputView::from_items(items, finish_reason);
     output.usage = Some(TokenUsage {
         input_tokens: 12,
         cached_input_tokens: 2,

@@ -132,8 +132,8 @@ pub mod durable {
 
     pub use lmbatch_engine::FolderSpool;
     pub use lmbatch_ledger::{
-        FoundFolder, LiveCounts, LiveFolder, RunHolder, SqliteLedger, StateFolder, marked_runs,
-        own_folders,
+        FoundFolder, LiveCounts, LiveFolder, RunHolder, SqliteLedger, StateFolder, own_folders,
+        runs_with_creates,
     };
 
     /// Records runs in a state folder.

@@ -1,4 +1,4 @@
-//! Reads a table from JSON, and names the place of anything that is wrong in it.
+//! Reads a table from JSON, and names the position of anything that is wrong in it.
 
 use lmbatch_core::parse_time;
 use regex_lite::Regex;
@@ -16,38 +16,38 @@ const SCHEMA: &str = "lmbatch-prices/1";
 ///
 /// ```
 /// let error = lmbatch_prices::PriceTable::from_json("{}").unwrap_err();
-/// assert_eq!((error.place(), error.reason()), ("schema", "is missing"));
+/// assert_eq!((error.position(), error.reason()), ("schema", "is missing"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place} {reason}")]
+#[error("{position} {reason}")]
 pub struct TableError {
-    place: Box<str>,
+    position: Box<str>,
     reason: Box<str>,
 }
 
 impl TableError {
-    /// Returns the place of the error, such as `models[3].batch[0].in`, or `the text`.
-    pub fn place(&self) -> &str {
-        &self.place
+    /// Returns the position of the error, such as `models[3].batch[0].in`, or `the text`.
+    pub fn position(&self) -> &str {
+        &self.position
     }
 
-    /// Returns the reason, which continues the place to a sentence, such as `is missing`.
+    /// Returns the reason, which continues the position to a sentence, such as `is missing`.
     pub fn reason(&self) -> &str {
         &self.reason
     }
 }
 
-/// Value of a table, with its place.
+/// Value of a table, with its position.
 #[derive(Clone)]
 struct At<'a> {
     value: &'a Value,
-    place: String,
+    position: String,
 }
 
 impl<'a> At<'a> {
     fn error(&self, reason: impl Into<String>) -> TableError {
         TableError {
-            place: self.place.as_str().into(),
+            position: self.position.as_str().into(),
             reason: reason.into().into(),
         }
     }
@@ -59,7 +59,7 @@ impl<'a> At<'a> {
         };
         let object = Object {
             members,
-            place: self.place.clone(),
+            position: self.position.clone(),
         };
         match members.keys().find(|name| !known.contains(&&***name)) {
             Some(unknown) => Err(object
@@ -87,7 +87,7 @@ impl<'a> At<'a> {
         let items = items.iter().enumerate();
         let items = items.map(|(at, value)| Self {
             value,
-            place: format!("{}[{at}]", self.place),
+            position: format!("{}[{at}]", self.position),
         });
         Ok(items.collect())
     }
@@ -113,19 +113,19 @@ impl<'a> At<'a> {
     }
 }
 
-/// Members of an object, with its place.
+/// Members of an object, with its position.
 struct Object<'a> {
     members: &'a Map<String, Value>,
-    place: String,
+    position: String,
 }
 
 impl<'a> Object<'a> {
     fn at(&self, name: &str, value: &'a Value) -> At<'a> {
-        let place = match self.place.is_empty() {
+        let position = match self.position.is_empty() {
             true => name.to_owned(),
-            false => format!("{}.{name}", self.place),
+            false => format!("{}.{name}", self.position),
         };
-        At { value, place }
+        At { value, position }
     }
 
     /// Returns a member that may be missing.
@@ -152,18 +152,18 @@ impl<'a> Object<'a> {
 /// Reads a table: the day that it is of, and its models.
 pub(crate) fn table(text: &str) -> Result<(Box<str>, Vec<ModelPrices>), TableError> {
     let value: Value = serde_json::from_str(text).map_err(|error| TableError {
-        place: "the text".into(),
+        position: "the text".into(),
         reason: format!("is not JSON: {error}").into(),
     })?;
     let Value::Object(members) = &value else {
         return Err(TableError {
-            place: "the text".into(),
+            position: "the text".into(),
             reason: "is not a JSON object".into(),
         });
     };
     let table = Object {
         members,
-        place: String::new(),
+        position: String::new(),
     };
     // The format is checked first: another one may have other members.
     let schema = table.need("schema")?;
@@ -173,7 +173,7 @@ pub(crate) fn table(text: &str) -> Result<(Box<str>, Vec<ModelPrices>), TableErr
     }
     At {
         value: &value,
-        place: String::new(),
+        position: String::new(),
     }
     .object(&[
         "schema", "as_of", "unit", "sources", "reading", "rules", "models",

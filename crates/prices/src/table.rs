@@ -66,7 +66,7 @@ impl PriceTable {
     /// }"#)?;
     /// assert_eq!(table.as_of(), "2026-11-27");
     /// let error = PriceTable::from_json(r#"{"schema": "lmbatch-prices/2"}"#).unwrap_err();
-    /// assert_eq!(error.place(), "schema");
+    /// assert_eq!(error.position(), "schema");
     /// # Ok::<(), lmbatch_prices::TableError>(())
     /// ```
     ///

@@ -103,7 +103,7 @@ fn a_text_that_is_no_table_is_refused() {
         );
     }
     let error = PriceTable::from_json("{\"schema\":\n oops}").unwrap_err();
-    assert_eq!(error.place(), "the text");
+    assert_eq!(error.position(), "the text");
     assert!(error.reason().contains("line 2"), "{error}");
 }
 

@@ -246,7 +246,7 @@ impl BatchProvider for Connection {
                 let reached_watermark = page.items.iter().any(is_older);
                 let fits = |one: &BatchSnapshot| {
                     one.counts.total == Some(u64::from(intent.count))
-                        && intent.may_have_made(one.id.as_str(), one.created_at)
+                        && intent.may_have_created(one.id.as_str(), one.created_at)
                 };
                 let fitting = page.items.into_iter().filter(fits);
                 let candidates = fitting.map(|one| Candidate {

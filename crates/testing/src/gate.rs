@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, Change, Clock,
     Cursor, Error, ErrorKind, Found, Intent, KeyHint, LateAcknowledgement, Ledger, ListOptions,
-    Page, Remnant, Result, ResultPart, ResultSet, RowStream, RunClaim, RunFilter, RunRecord, Shard,
-    ShardKey, ShardRecord, ShardState, Staged, Upload,
+    Page, RemoteObject, Result, ResultPart, ResultSet, RowStream, RunClaim, RunFilter, RunRecord,
+    Shard, ShardKey, ShardRecord, ShardState, Staged, Upload,
 };
 
 /// Position of a stop in relation to a call.
@@ -213,8 +213,8 @@ impl<T: Ledger> Ledger for Gated<T> {
         let late = self.inner.late_acknowledgements(key);
         self.gate.pass("read late acknowledgements", late).await
     }
-    async fn forget(&self, run: &str) -> Result<()> {
-        let forgotten = self.inner.forget(run);
+    async fn delete(&self, run: &str) -> Result<()> {
+        let forgotten = self.inner.delete(run);
         self.gate.pass("forget the run", forgotten).await
     }
     async fn claim(&self, run: &str) -> Result<RunClaim> {
@@ -282,7 +282,9 @@ impl<T: BatchProvider> BatchProvider for Gated<T> {
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
         self.gate.pass("cancel", self.inner.cancel(batch)).await
     }
-    async fn discard(&self, remnant: &Remnant) -> Result<()> {
-        self.gate.pass("discard", self.inner.discard(remnant)).await
+    async fn discard(&self, remote_object: &RemoteObject) -> Result<()> {
+        self.gate
+            .pass("discard", self.inner.discard(remote_object))
+            .await
     }
 }

@@ -11,10 +11,10 @@ use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus,
     Candidate, Capabilities, Certainty, Chunk, Clock, ContentView, CreateProof, Cursor, Delivery,
     Error, ErrorKind, FailureView, FinishReason, FollowUp, Found, Intent, ItemView, JsonView,
-    Label, Limits, ListOptions, Opened, OutcomeView, OutputView, Page, PartRole, ProviderId,
-    Remnant, RequestCounts, RequestError, RequestView, Result, ResultPart, ResultSet, RowContent,
-    RowError, RowReader, RowStream, Shard, Staged, Text, TokenBounds, TokenUsage, WireId,
-    WireIdRule, read_row,
+    Label, Limits, ListOptions, OpenedRow, OutcomeView, OutputView, Page, PartRole, ProviderId,
+    RemoteObject, RequestCounts, RequestError, RequestView, Result, ResultPart, ResultSet,
+    RowContent, RowError, RowReader, RowStream, Shard, Staged, Text, TokenBounds, TokenUsage,
+    WireId, WireIdRule, read_row,
 };
 
 /// Instructions for a provider. Lists are consumed call by call; an empty list means the normal behaviour.
@@ -91,7 +91,7 @@ struct State {
     batches: Vec<(BatchId, Label, Vec<u8>)>,
     /// Number of bytes of results that were read.
     read: u64,
-    deleted: Vec<Remnant>,
+    deleted: Vec<RemoteObject>,
     /// Class of each batch.
     classes: BTreeMap<String, BatchClass>,
     /// Classes with which results were requested, in order.
@@ -208,7 +208,7 @@ impl MemoryProvider {
     }
 
     /// Returns the deleted files and batches, in order.
-    pub fn deleted(&self) -> Vec<Remnant> {
+    pub fn deleted(&self) -> Vec<RemoteObject> {
         self.state().deleted.clone()
     }
 
@@ -273,16 +273,16 @@ impl BatchProvider for MemoryProvider {
         drop(self.called("stage"));
         Ok(Staged {
             ready: true,
-            remnants: vec![Remnant::File(shard.label.as_str().into())],
+            remote_objects: vec![RemoteObject::File(shard.label.as_str().into())],
             ..Staged::default()
         })
     }
 
-    async fn discard(&self, remnant: &Remnant) -> Result<()> {
+    async fn discard(&self, remote_object: &RemoteObject) -> Result<()> {
         if !self.state().script.uploads {
             return Err(Error::unsupported("deleting"));
         }
-        self.called("discard").deleted.push(remnant.clone());
+        self.called("discard").deleted.push(remote_object.clone());
         Ok(())
     }
 
@@ -590,7 +590,7 @@ impl BatchCodec for MemoryCodec {
         out.extend_from_slice(b",\"text\":");
     }
 
-    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<OpenedRow<'a>, RowError> {
         let row: Row<'a> = read_row(row)?;
         let error = row.error.id()?.map(Text::decode);
         let content = match (error, row.text.raw()) {
@@ -605,7 +605,7 @@ impl BatchCodec for MemoryCodec {
             (None, Some(text)) => RowContent::Answer(text),
             (None, None) => RowContent::Ended(OutcomeView::Errored(FailureView::malformed())),
         };
-        Ok(Opened {
+        Ok(OpenedRow {
             id: row.id.id()?,
             content,
         })

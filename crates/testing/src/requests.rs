@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use lmbatch_core::{
-    ContentView, Entry, Error, GenerateView, Hyperparameters, IdView, Json, MessageView,
-    RequestSource, RequestView, Role, Sourced, Text,
+    ContentView, Error, GenerateView, Hyperparameters, IdView, Json, MessageView, RequestEntry,
+    RequestSource, RequestView, Role, SourcedRequest, Text,
 };
 
 /// Request of a test: one prompt for one model.
@@ -42,13 +42,13 @@ impl<I: Into<String>, P: Into<String>> From<(I, P)> for TestRequest {
 /// ```
 pub struct TestRequests {
     requests: Box<dyn Iterator<Item = TestRequest> + Send>,
-    place: u64,
+    position: u64,
 }
 
 impl fmt::Debug for TestRequests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TestRequests")
-            .field("place", &self.place)
+            .field("position", &self.position)
             .finish_non_exhaustive()
     }
 }
@@ -62,7 +62,7 @@ impl TestRequests {
     {
         Self {
             requests: Box::new(requests.into_iter().map(Into::into)),
-            place: 0,
+            position: 0,
         }
     }
 
@@ -79,11 +79,11 @@ impl TestRequests {
 }
 
 impl RequestSource for TestRequests {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool, Error> {
+    fn next(&mut self, visit: &mut dyn FnMut(SourcedRequest<'_>)) -> Result<bool, Error> {
         let Some(request) = self.requests.next() else {
             return Ok(false);
         };
-        self.place += 1;
+        self.position += 1;
         let message = MessageView {
             role: Role::User,
             contents: vec![ContentView::Text(Text::Plain(&request.prompt))],
@@ -99,9 +99,9 @@ impl RequestSource for TestRequests {
             hyperparameters: Cow::Owned(Hyperparameters::default()),
         };
         let metadata = request.metadata.map(Json::new).transpose();
-        visit(Sourced {
-            place: self.place,
-            entry: Ok(Entry {
+        visit(SourcedRequest {
+            position: self.position,
+            entry: Ok(RequestEntry {
                 id: IdView::Text(Text::Plain(&request.id)),
                 request: RequestView::Generate(view),
                 metadata: metadata.map_err(|error| Error::invalid_input(error.to_string()))?,

@@ -12,7 +12,7 @@ use futures::TryStreamExt as _;
 use lmbatch_contract::Wire as _;
 use lmbatch_core::{
     BatchId, BatchProvider, BatchStatus, Chunk, ContentView, CreateToken, Delivery, ErrorKind,
-    GenerateView, Intent, ItemView, Label, ListOptions, MessageView, OutcomeView, Remnant,
+    GenerateView, Intent, ItemView, Label, ListOptions, MessageView, OutcomeView, RemoteObject,
     RequestView, Result, Role, Shard, WireId,
 };
 
@@ -87,7 +87,7 @@ async fn ended(acme: &dyn BatchProvider, batch: &BatchId) -> BatchStatus {
 }
 
 /// Returns a text for each row by its id; fails if a row comes twice.
-async fn told(acme: &dyn BatchProvider, batch: &BatchId) -> Result<BTreeMap<String, String>> {
+async fn outcome_of(acme: &dyn BatchProvider, batch: &BatchId) -> Result<BTreeMap<String, String>> {
     let set = acme.results(None, batch).await?;
     assert!(set.complete, "{set:?}");
     let mut told = BTreeMap::new();
@@ -141,13 +141,13 @@ async fn batches_that_are_created_side_by_side_have_the_results_of_their_own_req
         assert_eq!(server.creates(), 2);
         assert_eq!(ended(&*acme, &one).await, BatchStatus::Completed);
         assert_eq!(ended(&*acme, &two).await, BatchStatus::Completed);
-        let told_of_one = told(&*acme, &one).await.unwrap();
+        let told_of_one = outcome_of(&*acme, &one).await.unwrap();
         assert_eq!(
             pairs(&told_of_one),
             [("a", "FIRST"), ("b", "provider_internal")],
             "{route}"
         );
-        let told_of_two = told(&*acme, &two).await.unwrap();
+        let told_of_two = outcome_of(&*acme, &two).await.unwrap();
         assert_eq!(
             pairs(&told_of_two),
             [("a", "SECOND"), ("c", "THIRD")],
@@ -176,13 +176,13 @@ async fn a_batch_that_is_cancelled_in_time_answers_nothing() {
         );
         acme.cancel(&batch).await.unwrap();
         assert_eq!(ended(&*acme, &batch).await, BatchStatus::Cancelled);
-        assert!(told(&*acme, &batch).await.unwrap().is_empty());
+        assert!(outcome_of(&*acme, &batch).await.unwrap().is_empty());
         // One that has ended is ended, and stays as it is.
         acme.cancel(&batch).await.unwrap();
         let other = create(&*acme, "two", &[("a", "first")]).await;
         ended(&*acme, &other).await;
         acme.cancel(&other).await.unwrap();
-        assert_eq!(told(&*acme, &other).await.unwrap().len(), 1);
+        assert_eq!(outcome_of(&*acme, &other).await.unwrap().len(), 1);
     }
 }
 
@@ -199,7 +199,9 @@ async fn what_acme_does_not_take_is_refused_in_its_own_words() {
     let shard = shard(&*acme, "one", &[("a", "first")]);
     let intent = staged(&*acme, &shard).await;
     let file = intent.staged.file().unwrap();
-    acme.discard(&Remnant::File(file.into())).await.unwrap();
+    acme.discard(&RemoteObject::File(file.into()))
+        .await
+        .unwrap();
     let late = acme.create(&shard, &intent).await.unwrap_err();
     assert_eq!(late.delivery(), Delivery::Refused);
     assert_eq!(server.creates(), 0);

@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Cursor,
-    Error, Found, Intent, Label, ListOptions, Page, Remnant, RequestCounts, Result, ResultPart,
-    ResultSet, RowStream, Shard, Staged, parse_provider_time,
+    Error, Found, Intent, Label, ListOptions, Page, RemoteObject, RequestCounts, Result,
+    ResultPart, ResultSet, RowStream, Shard, Staged, parse_provider_time,
 };
 use lmbatch_http::{
-    HttpClient, Path, Reply, batch_error, check_batch, file_error, list_error, segment,
+    HttpClient, Path, Response, batch_error, check_batch, file_error, list_error, segment,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ pub(crate) struct Acme {
 }
 
 impl Acme {
-    async fn batch(&self, batch: &BatchId, operation: &'static str) -> Result<Reply> {
+    async fn batch(&self, batch: &BatchId, operation: &'static str) -> Result<Response> {
         let path = format!("batches/{}", segment(batch.as_str()));
         let exchange = self.http.get(&path).operation(operation);
         (exchange.send_ok(classify_error).await).map_err(|error| batch_error(batch, error))
@@ -118,7 +118,7 @@ impl BatchProvider for Acme {
 
     async fn fence(&self, staged: &Staged) -> Result<()> {
         match staged.file() {
-            Some(file) => self.discard(&Remnant::File(file.into())).await,
+            Some(file) => self.discard(&RemoteObject::File(file.into())).await,
             None => Err(Error::unsupported("fencing an inline create at acme")),
         }
     }
@@ -186,8 +186,8 @@ impl BatchProvider for Acme {
         lmbatch_http::cancelled(self, batch, exchange.send_ok(classify_error).await, proves).await
     }
 
-    async fn discard(&self, remnant: &Remnant) -> Result<()> {
-        let Remnant::File(file) = remnant else {
+    async fn discard(&self, remote_object: &RemoteObject) -> Result<()> {
+        let RemoteObject::File(file) = remote_object else {
             return Err(Error::unsupported("deleting a batch at acme"));
         };
         let exchange = self.http.delete(&format!("files/{}", segment(file)));

@@ -3,8 +3,8 @@
 
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, FollowUp, Frame, JsonView, Label,
-    Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart,
-    Retry, RowError, WireId,
+    Limits, OpenedRow, OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema,
+    ResultPart, Retry, RowError, WireId,
 };
 use lmbatch_http::ApiError;
 use lmbatch_openai::chat::{Chat, Dialect, Errors, Files, Parameters, Schemas, Tools};
@@ -136,7 +136,7 @@ impl BatchCodec for AcmeCodec {
         out.extend_from_slice(head.as_bytes());
     }
 
-    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<OpenedRow<'a>, RowError> {
         ACME.open(row)
     }
 

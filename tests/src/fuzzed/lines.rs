@@ -10,7 +10,7 @@ use lmbatch::google::Google;
 use lmbatch::openai::OpenAi;
 use lmbatch_core::{
     BatchId, BatchProvider, Chunk, Error, PartRole, RequestSource as _, ResultPart, RowReader,
-    Sourced, Text, Verdict, WireId,
+    SourcedRequest, Text, Verdict, WireId,
 };
 use lmbatch_engine::Engine;
 use lmbatch_lines::{InputContext, InputLines};
@@ -169,7 +169,7 @@ pub fn input_lines(data: &[u8]) {
             .filter(|line| !blank(line));
         let mut read = 0;
         let mut row = Vec::new();
-        let mut visit = |sourced: Sourced<'_>| {
+        let mut visit = |sourced: SourcedRequest<'_>| {
             read += 1;
             let Ok(entry) = sourced.entry else {
                 return;

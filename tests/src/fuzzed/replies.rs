@@ -175,7 +175,7 @@ fn intent() -> Intent {
         bytes: shard.len(),
         staged: Staged {
             ready: true,
-            remnants: Vec::new(),
+            remote_objects: Vec::new(),
             state: [
                 ("file_id".into(), "file-1".into()),
                 ("file".into(), "files/1".into()),

@@ -128,13 +128,17 @@ pub(crate) async fn adopt(session: &Session, mut args: Box<AdoptArgs>) -> Result
     let facts = source.facts();
     let plan = match args.pilot {
         Some(_) => engine.plan(Box::new(source)).await,
-        None => engine.plan_again(Box::new(source), wanted.clone()).await,
+        None => {
+            engine
+                .plan_with_nonce(Box::new(source), wanted.clone())
+                .await
+        }
     };
     input::report_skipped(&facts, &args.settings);
     input::report_nulls(&facts);
     let mut plan = plan.map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;
     if let Some(requests) = args.pilot {
-        let pilot = engine.pilot_again(&plan, requests, wanted).await;
+        let pilot = engine.pilot_with_nonce(&plan, requests, wanted).await;
         plan.discard();
         plan = pilot.map_err(|error| refused(error, model.provider.id(), true))?;
     }

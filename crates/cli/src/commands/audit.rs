@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 
 use lmbatch::BatchId;
-use lmbatch::engine::{Answers, BatchAccount, RunAudit};
+use lmbatch::engine::{Answers, BatchTotals, RunAudit};
 use serde_json::{Value, json};
 
 use super::continuing::unfinished;
@@ -46,8 +46,8 @@ pub(crate) async fn audit(session: &Session, mut args: ShowArgs) -> Result<Exit,
     let (lines, file) = output(&notes.output, &written::recorded(&run), &version, is_lines)?;
     let as_of = engine.prices().map_or("", |prices| prices.as_of());
     let audit = Audit {
-        cost: CostSummary::of_accounts(as_of, &numbers.accounts),
-        billed: Billed::of(&numbers.accounts),
+        cost: CostSummary::of_batch_totals(as_of, &numbers.batch_totals),
+        billed: Billed::of(&numbers.batch_totals),
         numbers,
         lines,
         file,
@@ -58,8 +58,8 @@ pub(crate) async fn audit(session: &Session, mut args: ShowArgs) -> Result<Exit,
         terminal::json(&shown);
     } else {
         terminal::out(&audit.table());
-        batches(&audit.numbers.accounts).print();
-        let models = by_model(&audit.numbers.accounts);
+        batches(&audit.numbers.batch_totals).print();
+        let models = by_model(&audit.numbers.batch_totals);
         if models.len() > 1 {
             model_table(&models).print();
         }
@@ -149,7 +149,7 @@ impl Audit {
     }
 
     fn json(&self, run: &str, wrong: Option<&str>) -> Value {
-        let (numbers, accounts) = (&self.numbers, &self.numbers.accounts);
+        let (numbers, accounts) = (&self.numbers, &self.numbers.batch_totals);
         let models: BTreeMap<String, Value> = by_model(accounts)
             .into_iter()
             .map(|(model, answers)| (model, answers_json(&answers)))
@@ -172,7 +172,7 @@ fn answers_json(answers: &Answers) -> Value {
     json!({"answers": answers.count, "usage": answers.usage, "cost": Amount::of(&answers.costs)})
 }
 
-fn batch_json(account: &BatchAccount) -> Value {
+fn batch_json(account: &BatchTotals) -> Value {
     let models: BTreeMap<&str, Value> = account
         .models
         .iter()
@@ -205,7 +205,7 @@ const BATCH: [Column; 12] = [
 ];
 
 /// Returns the table of a run's batches, one batch per row.
-fn batches(accounts: &[BatchAccount]) -> Table {
+fn batches(accounts: &[BatchTotals]) -> Table {
     let mut table = Table::new(BATCH);
     for account in accounts {
         let usage = account.answered.usage;
@@ -228,7 +228,7 @@ fn batches(accounts: &[BatchAccount]) -> Table {
 }
 
 /// Returns the model of a batch: the one that answered, or else the one that was requested.
-fn model(account: &BatchAccount) -> String {
+fn model(account: &BatchTotals) -> String {
     let answered: Vec<&str> = account.models.keys().map(|model| &**model).collect();
     match answered.as_slice() {
         [only] if !only.is_empty() => (*only).to_owned(),
@@ -237,7 +237,7 @@ fn model(account: &BatchAccount) -> String {
     }
 }
 
-fn by_model(accounts: &[BatchAccount]) -> BTreeMap<String, Answers> {
+fn by_model(accounts: &[BatchTotals]) -> BTreeMap<String, Answers> {
     let mut models: BTreeMap<String, Answers> = BTreeMap::new();
     for account in accounts {
         for (model, answers) in &account.models {

@@ -268,7 +268,7 @@ pub(crate) async fn again_at(
             place.target.shown()
         ));
     }
-    let finished = engine.answered(run, options).await?;
+    let finished = engine.results(run, options).await?;
     context.progress.finish();
     Box::pin(outcomes(&context, engine, &finished, place)).await
 }

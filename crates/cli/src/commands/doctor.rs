@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lmbatch::adapter::Remnant;
+use lmbatch::adapter::RemoteObject;
 use lmbatch::engine::{
-    Labelled, OrphanSearch, Orphans, Recognised, SpooledFile, UnusedUpload, delete_stray,
-    stray_files,
+    LabelledBatch, OrphanSearch, Orphans, RecognisedBatches, SpooledFile, UnusedUpload,
+    delete_unowned, unowned_files,
 };
 use lmbatch::{BatchSnapshot, Engine};
 
@@ -84,8 +84,8 @@ async fn findings(
     let recording = state::reading(engine.clone(), Arc::clone(&ledger), &args.state)?;
     let orphans = recording.orphans(search).await?;
     let spool = state::folder(&args.state)?.join("spool");
-    let sent = lmbatch::durable::marked_runs(&spool)?;
-    let strays = stray_files(&*ledger, &spool, &sent).await?;
+    let sent = lmbatch::durable::runs_with_creates(&spool)?;
+    let strays = unowned_files(&*ledger, &spool, &sent).await?;
     Ok(Findings::new(orphans, strays))
 }
 
@@ -98,13 +98,16 @@ async fn clean(
 ) -> Result<(), Failure> {
     let mut gone = 0;
     for unused in std::mem::take(&mut found.orphans.unused) {
-        engine.provider().discard(&unused.upload.remnant).await?;
+        engine
+            .provider()
+            .discard(&unused.upload.remote_object)
+            .await?;
         gone += 1;
     }
     if !found.strays.is_empty() {
         let ledger = state::ledger(session, &args.state).await?;
         for file in std::mem::take(&mut found.strays) {
-            if delete_stray(&*ledger, &file).await? {
+            if delete_unowned(&*ledger, &file).await? {
                 gone += 1;
             } else {
                 found.strays.push(file);
@@ -138,7 +141,7 @@ fn table<'a>(batches: impl IntoIterator<Item = &'a BatchSnapshot>) -> Table {
     table
 }
 
-fn snapshots(batches: &[Labelled]) -> impl Iterator<Item = &BatchSnapshot> {
+fn snapshots(batches: &[LabelledBatch]) -> impl Iterator<Item = &BatchSnapshot> {
     batches.iter().map(|one| &one.snapshot)
 }
 
@@ -167,9 +170,9 @@ fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
         table(findings.tests.running()).print();
     }
     findings.tests.print_hints(provider);
-    let twins = snapshots(&found.duplicates).chain(&found.unlabelled_duplicates);
+    let duplicates = snapshots(&found.duplicates).chain(&found.unlabelled_duplicates);
     if !found.duplicates.is_empty() || !found.unlabelled_duplicates.is_empty() {
-        table(twins).print();
+        table(duplicates).print();
         terminal::message(
             "extra batches of recorded runs: their creates succeeded although the responses were lost, and they are",
         );
@@ -185,8 +188,8 @@ fn report(findings: &Findings, provider: &str, args: &DoctorArgs) {
             "no batch and no run of this state folder needs these inputs; delete them with --clean",
         );
     }
-    if !found.young.is_empty() {
-        files(&found.young).print();
+    if !found.recent.is_empty() {
+        files(&found.recent).print();
         let age = format::span(args.older_than);
         terminal::message(&format!(
             "uploaded less than {age} ago; may be in use on another machine (see --older-than)"
@@ -245,7 +248,7 @@ fn say_models(models: &BTreeSet<&str>) {
 }
 
 /// Prints the batches that the ids of their rows prove to be of lmbatch, and the number of batches not read.
-fn recognised(recognised: &Recognised, provider: &str) {
+fn recognised(recognised: &RecognisedBatches, provider: &str) {
     let mut runs: BTreeMap<&str, Vec<&BatchSnapshot>> = BTreeMap::new();
     for (nonce, snapshot) in &recognised.found {
         runs.entry(nonce.as_str()).or_default().push(snapshot);
@@ -289,7 +292,7 @@ const UPLOAD: [Column; 4] = [
 fn files(uploads: &[UnusedUpload]) -> Table {
     let mut table = Table::new(UPLOAD);
     for UnusedUpload { upload, .. } in uploads {
-        let (Remnant::File(name), bytes) = (&upload.remnant, upload.bytes) else {
+        let (RemoteObject::File(name), bytes) = (&upload.remote_object, upload.bytes) else {
             continue;
         };
         table.row([

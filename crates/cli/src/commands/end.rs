@@ -411,7 +411,7 @@ pub(crate) async fn outcomes(
         Err(failure) => return Err(hooked(context, unwritten(failure, run.as_ref())).await),
     };
     // Recorded before the file appears: a later command refuses a file that is not recorded as the run's own.
-    if let Some(run) = run.as_ref().filter(|_| finished.is_whole())
+    if let Some(run) = run.as_ref().filter(|_| finished.is_complete())
         && let Some(new) = complete.written(written::version(run, notes))
         && !context.only_reads
     {
@@ -433,12 +433,14 @@ pub(crate) async fn outcomes(
         return Err(hooked(context, unwritten(failure, run.as_ref())).await);
     }
     let accounts = match &run {
-        Some(run) if run.attempt > 0 || run.order.is_some() => Some(engine.accounts(run).await?),
+        Some(run) if run.attempt > 0 || run.order.is_some() => {
+            Some(engine.batch_totals(run).await?)
+        }
         _ => None,
     };
     drop(turn);
     if let (Some(run), Some(recorder)) = (&run, context.session.recorder())
-        && finished.is_whole()
+        && finished.is_complete()
     {
         recorder.forget(&run.id);
     }

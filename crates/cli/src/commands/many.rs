@@ -204,7 +204,7 @@ impl Many {
         let mut stopped = self.stopped.clone();
         let work = async {
             match run.finished {
-                true => engine.answered(&run, options).await,
+                true => engine.results(&run, options).await,
                 false => engine.resume(&run, options).await,
             }
         };

@@ -105,7 +105,7 @@ impl Piloted<'_> {
     /// Begins the pilot, and sends the other requests if the decision is to send them.
     pub(super) async fn begin(self, first: Plan, begin: RunClaim) -> Result<Exit, Failure> {
         let (context, options) = (&self.context, self.options);
-        let engine = self.engine.holding_plan(&first);
+        let engine = self.engine.with_claim_of(&first);
         let name = self.args.name.as_deref();
         let run = engine.begin(&first, name, self.notes()).await?;
         drop(begin);
@@ -163,7 +163,7 @@ impl Piloted<'_> {
                 "the pilot of run {} has ended: 0 requests sent",
                 run.id
             ));
-            let finished = engine.answered(&run, options).await?;
+            let finished = engine.results(&run, options).await?;
             return Box::pin(self.decide(engine, &run.id, finished)).await;
         }
         terminal::message(&format!("resuming the pilot of run {}", run.id));

@@ -37,7 +37,7 @@ impl Report {
             tokio::task::spawn_blocking(move || pilot_report::read(reader, requests, &accept));
         let mut outcomes = read.await.map_err(|_| rendering::lost())??;
         let accounts = match run.attempt > 0 || run.order.is_some() {
-            true => Some(engine.accounts(run).await?),
+            true => Some(engine.batch_totals(run).await?),
             false => None,
         };
         let billed = accounts.as_ref().map(|accounts| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lmbatch::engine::{Plan, PlanError, PlannedRequest, RequestSource, Sourced};
+use lmbatch::engine::{Plan, PlanError, PlannedRequest, RequestSource, SourcedRequest};
 use lmbatch::{Engine, Error, ErrorKind, RequestError, Result as CoreResult};
 
 use super::{clock, empty_input};
@@ -60,7 +60,7 @@ struct Noticing<S> {
 }
 
 impl<S: RequestSource> RequestSource for Noticing<S> {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> CoreResult<bool> {
+    fn next(&mut self, visit: &mut dyn FnMut(SourcedRequest<'_>)) -> CoreResult<bool> {
         if self.is_stopped.load(Ordering::Relaxed) {
             return Err(
                 Error::new(ErrorKind::Cancelled).with_message("reading the input was stopped")
@@ -74,8 +74,8 @@ impl<S: RequestSource> RequestSource for Noticing<S> {
         has_one
     }
 
-    fn leave_out(&mut self, place: u64, error: &RequestError) -> CoreResult<bool> {
-        self.source.leave_out(place, error)
+    fn leave_out(&mut self, position: u64, error: &RequestError) -> CoreResult<bool> {
+        self.source.leave_out(position, error)
     }
 
     fn unit(&self) -> &'static str {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lmbatch::adapter::format_time;
 use lmbatch::durable::{SqliteLedger, StateFolder};
-use lmbatch::engine::{FolderSpool, RemainingData, files_of_run, forget_run};
+use lmbatch::engine::{FolderSpool, RemainingData, delete_run, files_of_run};
 use lmbatch::record::{Ledger, RunRecord};
 use lmbatch::{Engine, ErrorKind};
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ pub(crate) async fn purge(session: &Session, mut args: PurgeArgs) -> Result<Exit
             None
         };
         if local && !args.dry_run {
-            forget_run(&*ledger, run, &files).await?;
+            delete_run(&*ledger, run, &files).await?;
             // Live counts that stay behind hold no prompt and no answer.
             let _ = folder.live().remove(&run.id);
         }

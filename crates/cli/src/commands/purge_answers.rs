@@ -60,7 +60,7 @@ pub(super) async fn purge(
             }
         };
         let mut files = files_of_run(&folder.spool(), &run)?;
-        files.retain(SpooledFile::holds_answers);
+        files.retain(SpooledFile::holds_content);
         let (count, bytes) = (
             files.len() as u64,
             files.iter().map(|file| file.bytes).sum(),

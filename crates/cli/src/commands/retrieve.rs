@@ -179,7 +179,7 @@ async fn of_run(session: &Arc<Session>, args: &RetrieveArgs) -> Result<Exit, Fai
     if let Some(part) = pilot_facts::part(&run) {
         terminal::message(&format!("run {} is a pilot: {part}", run.id));
     }
-    Ok(if finished.is_whole() {
+    Ok(if finished.is_complete() {
         exit
     } else {
         Exit::Unfinished

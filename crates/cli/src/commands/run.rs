@@ -199,7 +199,7 @@ pub(crate) async fn run(session: &Arc<Session>, mut args: Box<RunArgs>) -> Resul
         return Box::pin(piloted.begin(first.plan, begin)).await;
     }
     // Claimed until its outcomes are written, so that a command that waits for the claim finds them.
-    let engine = engine.holding_plan(&plan);
+    let engine = engine.with_claim_of(&plan);
     let run = engine
         .begin(&plan, args.name.as_deref(), context.notes.write())
         .await?;

@@ -203,7 +203,7 @@ fn shard_json(shard: &ShardRecord, noted: Option<&LiveCounts>) -> Value {
     });
     if let Some(cost) = &shard.cost {
         shown["cost"] = json!({
-            "reserved_usd": cost.reserved, "doubted_usd": cost.doubted(), "settled_usd": cost.settled,
+            "reserved_usd": cost.reserved, "doubted_usd": cost.in_doubt(), "settled_usd": cost.settled,
             "prices_as_of": cost.prices_as_of,
         });
     }
@@ -239,7 +239,7 @@ async fn counted(
 ) -> Option<BTreeMap<u32, Cost>> {
     let (run, notes, engine) = state::recorded(session, &run.id, args).await.ok()?;
     let engine = notes.kept.cost().limiting(engine);
-    engine.counted_costs(&run).await.ok()
+    engine.costs_against_limit(&run).await.ok()
 }
 
 /// Returns the cost limit of a run with its use, and the table of what each batch has cost or may cost. Without `counted`,
@@ -256,7 +256,7 @@ fn costs(
         let own = shard.cost.as_ref();
         let known = counted.and_then(|counted| counted.get(&shard.key.shard));
         is_whole &= known.is_some() || own.is_some() || shard.state.batch().is_none();
-        let cost = known.copied().or_else(|| own.map(ShardCost::most));
+        let cost = known.copied().or_else(|| own.map(ShardCost::upper_bound));
         let cost = cost.unwrap_or(Cost::ZERO);
         sum = sum.saturating_add(cost);
         let (number, attempt) = (shard.key.shard + 1, attempt(shard.attempt, shard.repair));
@@ -267,7 +267,7 @@ fn costs(
                 attempt,
                 own.reserved.to_string().into(),
                 own.settled.map(|cost| cost.to_string()).into(),
-                own.doubted().to_string().into(),
+                own.in_doubt().to_string().into(),
                 own.prices_as_of.to_string().into(),
             ]),
             // The batch was created before the run had a limit.
@@ -324,7 +324,7 @@ mod tests {
             progress: Progress::default(),
             proof,
             doubted: None,
-            remnants: Vec::new(),
+            remote_objects: Vec::new(),
             sent_twice: false,
             cost: None,
         }

@@ -289,14 +289,14 @@ fn reason(error: &Error) -> String {
         Error::NotFound { .. } => "there is no such object".to_owned(),
         Error::PermissionDenied { .. } => "the store denies access".to_owned(),
         Error::Unauthenticated { .. } => "the store does not accept the key".to_owned(),
-        Error::Generic { source, .. } => legible(&source.to_string()),
-        other => legible(&other.to_string()),
+        Error::Generic { source, .. } => readable(&source.to_string()),
+        other => readable(&other.to_string()),
     }
 }
 
 /// Returns the beginning of an error's text, up to the body of a response, which may repeat what was signed, and
 /// without queries of URLs, which may be keys.
-fn legible(text: &str) -> String {
+fn readable(text: &str) -> String {
     let mut words = Vec::new();
     for word in text.split_whitespace() {
         if word.starts_with(['<', '{']) {
@@ -345,7 +345,7 @@ mod tests {
             ("Missing \n bucket name", "Missing bucket name"),
             ("status 403: {\"error\": \"canary\"}", "status 403"),
         ] {
-            assert_eq!(legible(text), expected);
+            assert_eq!(readable(text), expected);
         }
     }
 }

@@ -312,12 +312,12 @@ pub async fn an_unreadable_answer_is_not_empty(kit: &Kit) {
                         .items
                         .iter()
                         .any(|item| matches!(item, OutputItem::Other(_) | OutputItem::Citation(_)));
-                    let told = problem.is_some_and(|problem| problem != Problem::Empty);
+                    let texts = problem.is_some_and(|problem| problem != Problem::Empty);
                     // Strings where parts are expected are accepted as texts.
                     let text = value.text();
                     let read = !text.is_empty() && odd.to_string().contains(&text);
                     assert!(
-                        kept || told || read,
+                        kept || texts || read,
                         "{said} has the problem {problem:?}: {:?}",
                         value.items
                     );

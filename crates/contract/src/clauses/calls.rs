@@ -3,7 +3,7 @@
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use lmbatch_core::{
-    BatchProvider, BatchStatus, Chunk, ErrorKind, ListOptions, Remnant, Retry, Staged,
+    BatchProvider, BatchStatus, Chunk, ErrorKind, ListOptions, RemoteObject, Retry, Staged,
 };
 use serde_json::{Value, json};
 
@@ -125,7 +125,7 @@ pub async fn an_unreadable_page_cursor_is_an_error(kit: &Kit) {
             if declared(&desk, adapter.codec().capabilities().list, &listed) {
                 let read = listed.map(|page| (page.items.len(), page.next));
                 let error = read.expect_err("a page that cannot be read");
-                assert_eq!(error.kind(), ErrorKind::MalformedReply, "{name}: {odd}");
+                assert_eq!(error.kind(), ErrorKind::MalformedResponse, "{name}: {odd}");
             }
         }
     }
@@ -307,14 +307,14 @@ pub async fn an_unconfirmed_cancel_is_an_error(kit: &Kit) {
 pub async fn discarding_deleted_objects_is_not_an_error(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
-    let remnants = [
-        Remnant::File("files/gone".into()),
-        Remnant::Batch(kit.wire.batch_id(9)),
+    let remote_objects = [
+        RemoteObject::File("files/gone".into()),
+        RemoteObject::Batch(kit.wire.batch_id(9)),
     ];
     let mut any = false;
-    for remnant in &remnants {
+    for remote_object in &remote_objects {
         let before = desk.seen().len();
-        match adapter.discard(remnant).await {
+        match adapter.discard(remote_object).await {
             Ok(()) => any = true,
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");

@@ -459,7 +459,7 @@ pub async fn the_longest_declared_id_is_accepted(kit: &Kit) {
 /// conversations refuses every body, the empty one included, as unsupported.
 pub async fn a_continued_conversation_is_the_longer_conversation(kit: &Kit) {
     let (pieces, message) = (["{\"a\":", "\"\u{e4}\\n\"}"], "At /a: \"wrong\"\nAgain.");
-    let answer = OutputView::judged(
+    let answer = OutputView::from_items(
         pieces.map(|piece| ItemView::Text(piece.into())).to_vec(),
         FinishReason::Stop,
     );

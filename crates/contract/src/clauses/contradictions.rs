@@ -72,7 +72,7 @@ pub async fn a_list_with_an_error_is_an_error(kit: &Kit) {
     }
     let error = listed.expect_err("a list beside an error");
     let found = (error.kind(), error.retry());
-    let expected = (ErrorKind::MalformedReply, Retry::Temporary);
+    let expected = (ErrorKind::MalformedResponse, Retry::Temporary);
     assert_eq!(found, expected, "{error}");
 }
 

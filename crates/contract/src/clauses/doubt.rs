@@ -62,7 +62,7 @@ pub async fn a_create_is_in_doubt_after_an_html_page(kit: &Kit) {
     let desk = kit.desk().await;
     let page = Says::web_page(200, "page-canary");
     let (_, error) = in_doubt(kit, &desk, Answer::after(page)).await;
-    assert_eq!(error.kind(), ErrorKind::MalformedReply);
+    assert_eq!(error.kind(), ErrorKind::MalformedResponse);
     assert!(
         !said(&error).contains("page-canary"),
         "the page must not be quoted"

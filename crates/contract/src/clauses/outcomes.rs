@@ -25,7 +25,7 @@ pub async fn answers_are_returned_byte_for_byte(kit: &Kit) {
         .map(|(place, text)| open.yes(place, text))
         .collect();
     open.end(DONE, &rows);
-    assert_eq!(open.told().await, texts);
+    assert_eq!(open.texts().await, texts);
 }
 
 /// A failed row is an error of its own request, with the provider's message; other requests are not affected.
@@ -54,7 +54,7 @@ pub async fn rows_may_arrive_in_any_order(kit: &Kit) {
         DONE,
         &[open.yes(2, "three"), open.yes(0, "one"), open.yes(1, "two")],
     );
-    assert_eq!(open.told().await, ["one", "two", "three"]);
+    assert_eq!(open.texts().await, ["one", "two", "three"]);
 }
 
 /// A request that has two rows in the results has one outcome, from the first answer.
@@ -69,7 +69,7 @@ pub async fn a_repeated_row_counts_once(kit: &Kit) {
             open.yes(2, "three"),
         ],
     );
-    assert_eq!(open.told().await, ["one", "two", "three"]);
+    assert_eq!(open.texts().await, ["one", "two", "three"]);
 }
 
 /// A request without a row is missing, and never gets the answer of another request.
@@ -90,7 +90,7 @@ pub async fn rows_with_unknown_ids_are_ignored(kit: &Kit) {
         open.yes(2, "three"),
     ];
     open.end(DONE, &rows);
-    assert_eq!(open.told().await, ["one", "two", "three"]);
+    assert_eq!(open.texts().await, ["one", "two", "three"]);
 }
 
 /// A row that cannot be read affects one outcome at most: the rows around it are read.
@@ -142,12 +142,12 @@ pub async fn a_row_with_only_an_id_is_an_error(kit: &Kit) {
         open.yes(2, "three"),
     ];
     open.end(DONE, &rows);
-    let told = open.given_up().await;
+    let texts = open.given_up().await;
     assert!(
-        ["errored", "missing"].contains(&told[0].as_str()),
-        "{told:?}"
+        ["errored", "missing"].contains(&texts[0].as_str()),
+        "{texts:?}"
     );
-    assert_eq!(told[1..], ["two", "three"]);
+    assert_eq!(texts[1..], ["two", "three"]);
 }
 
 /// Returns the row with its id kept and every other member set to null.
@@ -188,7 +188,7 @@ pub async fn unknown_members_of_a_row_are_ignored(kit: &Kit) {
             change(open.yes(2, "three")),
         ],
     );
-    assert_eq!(open.told().await, ["one", "errored", "three"]);
+    assert_eq!(open.texts().await, ["one", "errored", "three"]);
 }
 
 /// Returns whether the provider lacks a status. Checks that it then has no word for it either.
@@ -210,7 +210,7 @@ pub async fn an_expired_batch_returns_its_answers(kit: &Kit) {
     }
     let open = kit.open_three().await;
     open.end(BatchStatus::Expired, &[open.yes(1, "two")]);
-    assert_eq!(open.told().await, ["expired", "two", "expired"]);
+    assert_eq!(open.texts().await, ["expired", "two", "expired"]);
 }
 
 /// Requests answered before a batch was cancelled were paid for, and their answers are returned; the others are
@@ -221,7 +221,7 @@ pub async fn a_cancelled_batch_returns_its_answers(kit: &Kit) {
     }
     let open = kit.open_three().await;
     open.end(BatchStatus::Cancelled, &[open.yes(1, "two")]);
-    assert_eq!(open.told().await, ["cancelled", "two", "cancelled"]);
+    assert_eq!(open.texts().await, ["cancelled", "two", "cancelled"]);
 }
 
 /// `scan` and `decode` agree on every row: both can read it, with the same id, or neither can. The only difference

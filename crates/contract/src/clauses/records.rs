@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use lmbatch_core::{
     BatchClass, BatchId, BatchProvider, BatchStatus, Chunk, Cursor, ErrorKind, Label, ListOptions,
-    PartRole, Remnant, Result, ResultPart, Retry, Staged,
+    PartRole, RemoteObject, Result, ResultPart, Retry, Staged,
 };
 use lmbatch_engine::Outcomes;
 use serde_json::json;
@@ -78,7 +78,7 @@ pub async fn a_200_without_a_list_is_an_error(kit: &Kit) {
         let found = (error.kind(), error.retry());
         assert_eq!(
             found,
-            (ErrorKind::MalformedReply, Retry::Temporary),
+            (ErrorKind::MalformedResponse, Retry::Temporary),
             "{said}"
         );
     }
@@ -167,18 +167,18 @@ pub async fn a_failed_fence_is_an_error(kit: &Kit) {
 /// A failed deletion is an error: the file or batch would stay at the provider.
 pub async fn a_failed_deletion_is_an_error(kit: &Kit) {
     for (failure, answer) in failures(kit) {
-        let remnants = [
-            Remnant::File("files/own".into()),
-            Remnant::Batch(kit.wire.batch_id(9)),
+        let remote_objects = [
+            RemoteObject::File("files/own".into()),
+            RemoteObject::Batch(kit.wire.batch_id(9)),
         ];
-        for remnant in remnants {
+        for remote_object in remote_objects {
             let desk = kit.desk().await;
             desk.confirm_deletions();
             desk.answer(CallKind::Discard, answer.clone());
-            let discarded = kit.adapter(&desk).discard(&remnant).await;
+            let discarded = kit.adapter(&desk).discard(&remote_object).await;
             assert!(
                 discarded.is_err(),
-                "{failure} is accepted as the deletion of {remnant:?}"
+                "{failure} is accepted as the deletion of {remote_object:?}"
             );
         }
     }
@@ -401,12 +401,12 @@ pub async fn uploads_are_listed_or_unsupported(kit: &Kit) {
     }
     let found: Vec<_> = found
         .into_iter()
-        .map(|one| (one.remnant, one.label))
+        .map(|one| (one.remote_object, one.label))
         .collect();
     let labelled = [(3, labels[3]), (2, labels[2]), (0, labels[0])];
     let expected = labelled.map(|(number, label)| {
         (
-            Remnant::File(format!("files/{number}").into()),
+            RemoteObject::File(format!("files/{number}").into()),
             Label::new(label),
         )
     });

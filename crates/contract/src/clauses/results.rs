@@ -18,7 +18,7 @@ pub async fn results_with_only_answers_are_read(kit: &Kit) {
         DONE,
         &[open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")],
     );
-    assert_eq!(open.told().await, ["one", "two", "three"]);
+    assert_eq!(open.texts().await, ["one", "two", "three"]);
 }
 
 /// Results with only failures are read. Some providers have no part for answers in that case, which does not mean an
@@ -26,7 +26,7 @@ pub async fn results_with_only_answers_are_read(kit: &Kit) {
 pub async fn results_with_only_failures_are_read(kit: &Kit) {
     let open = kit.open_three().await;
     open.end(DONE, &[open.no(0, "x"), open.no(1, "x"), open.no(2, "x")]);
-    assert_eq!(open.told().await, ["errored", "errored", "errored"]);
+    assert_eq!(open.texts().await, ["errored", "errored", "errored"]);
 }
 
 /// Results with answers and failures are read, whether they are in one part or in two.
@@ -36,7 +36,7 @@ pub async fn results_with_answers_and_failures_are_read(kit: &Kit) {
         DONE,
         &[open.no(0, "x"), open.yes(1, "two"), open.no(2, "x")],
     );
-    assert_eq!(open.told().await, ["errored", "two", "errored"]);
+    assert_eq!(open.texts().await, ["errored", "two", "errored"]);
 }
 
 /// Checks that results with absent rows are fetched again and then fail with an error that is retryable, since the
@@ -110,7 +110,7 @@ async fn calls_until_read(kit: &Kit) -> u32 {
         return 1;
     }
     open.end(DONE, &whole(&open));
-    assert_eq!(open.told().await, ["one", "two", "three"]);
+    assert_eq!(open.texts().await, ["one", "two", "three"]);
     open.desk.seen_of(read_by(open.shape())).len() as u32
 }
 
@@ -135,7 +135,7 @@ pub async fn corrupt_results_are_read_again(kit: &Kit) {
         }
         open.end_with(DONE, vec![part], 3);
         open.desk.put_rows_after(part, reads, rows);
-        assert_eq!(open.told().await, ["one", "two", "three"], "{spoil:?}");
+        assert_eq!(open.texts().await, ["one", "two", "three"], "{spoil:?}");
         let read = open.desk.seen_of(read_by(open.shape())).len();
         assert!(
             read > reads as usize,
@@ -171,7 +171,7 @@ async fn around(kit: &Kit, lines: Around, document: Around) {
     let rows = [open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
     assert!(rows.iter().all(|row| row.0 == part));
     open.end_around(DONE, &rows, around);
-    assert_eq!(open.told().await, ["one", "two", "three"]);
+    assert_eq!(open.texts().await, ["one", "two", "three"]);
 }
 
 /// Blank lines between rows, and white space between the rows of a document, are ignored.
@@ -238,7 +238,7 @@ pub async fn unicode_line_separators_do_not_end_a_row(kit: &Kit) {
     let raw = String::from_utf8_lossy(&row.1).into_owned();
     assert!(raw.contains(text), "the wire writes them as they are");
     open.end(DONE, &[row, open.yes(1, "two"), open.yes(2, "three")]);
-    assert_eq!(open.told().await, [text, "two", "three"]);
+    assert_eq!(open.texts().await, [text, "two", "three"]);
 }
 
 /// A row with a total size of `bytes`.
@@ -256,9 +256,9 @@ async fn strictly(open: &Open) -> (u64, Vec<String>) {
     let finished = engine.retrieve(&open.by_wire_ids()).await;
     let finished = finished.unwrap_or_else(|error| panic!("the retrieve failed: {error}"));
     let mut reader = engine.outcomes(&finished).expect("outcomes");
-    let mut told = Vec::new();
+    let mut texts = Vec::new();
     while let Some(answered) = reader.next().expect("an outcome") {
-        told.push(match answered.answer {
+        texts.push(match answered.answer {
             lmbatch_engine::AnswerView::Row { outcome, .. } => match outcome {
                 lmbatch_core::OutcomeView::Succeeded(_) => "succeeded".to_owned(),
                 _ => "errored".to_owned(),
@@ -266,7 +266,7 @@ async fn strictly(open: &Open) -> (u64, Vec<String>) {
             _ => "missing".to_owned(),
         });
     }
-    (finished.malformed(), told)
+    (finished.malformed(), texts)
 }
 
 /// A row of exactly the maximum size, here 1 MiB, is delivered complete.
@@ -278,8 +278,8 @@ pub async fn a_row_of_the_maximum_size_is_delivered(kit: &Kit) {
         open.yes(2, "three"),
     ];
     open.end(DONE, &rows);
-    let told = strictly(&open).await;
-    assert_eq!(told.1, ["succeeded", "succeeded", "succeeded"]);
+    let texts = strictly(&open).await;
+    assert_eq!(texts.1, ["succeeded", "succeeded", "succeeded"]);
 }
 
 /// A row of one byte more than the maximum size fails alone: the rows after it are read.
@@ -291,12 +291,12 @@ pub async fn an_oversized_row_does_not_affect_other_rows(kit: &Kit) {
         open.yes(2, "three"),
     ];
     open.end(DONE, &rows);
-    let (malformed, told) = strictly(&open).await;
+    let (malformed, texts) = strictly(&open).await;
     assert_eq!(
-        (malformed, &*told[0], &*told[2]),
+        (malformed, &*texts[0], &*texts[2]),
         (1, "succeeded", "succeeded")
     );
-    assert_ne!(told[1], "succeeded");
+    assert_ne!(texts[1], "succeeded");
 }
 
 /// Lines that end in the middle of the last row, although the download is complete, lose only that row. A truncated
@@ -310,10 +310,10 @@ pub async fn truncated_results_lose_only_the_last_row(kit: &Kit) {
     open.end_around(DONE, &rows, Around { after: "", ..usual });
     match open.shape() {
         Shape::Lines => {
-            let told = open.given_up().await;
-            assert_eq!(told[..2], ["one", "two"]);
+            let texts = open.given_up().await;
+            assert_eq!(texts[..2], ["one", "two"]);
             // Where the id can be read, the row is a malformed answer.
-            assert!(["missing", "errored"].contains(&&*told[2]), "{told:?}");
+            assert!(["missing", "errored"].contains(&&*texts[2]), "{texts:?}");
         }
         Shape::Document => {
             open.retrieve()
@@ -331,7 +331,7 @@ pub async fn an_interrupted_download_is_read_again(kit: &Kit) {
         open.end(DONE, &whole(&open));
         let (kind, lost) = (read_by(open.shape()), Answer::lost(fault));
         open.desk.answer_after(kind, reads - 1, 2, lost);
-        assert_eq!(open.told().await, ["one", "two", "three"], "{fault:?}");
+        assert_eq!(open.texts().await, ["one", "two", "three"], "{fault:?}");
     }
 }
 
@@ -350,7 +350,7 @@ pub async fn temporarily_refused_results_are_read_later(kit: &Kit) {
     let refusal = Answer::refusal(503, &kit.wire.refusal(503, "busy"));
     let kind = read_by(open.shape());
     open.desk.answer_after(kind, reads - 1, 2, refusal);
-    assert_eq!(open.told().await, ["one", "two", "three"]);
+    assert_eq!(open.texts().await, ["one", "two", "three"]);
 }
 
 /// Deleted results are an error of their own and no outcome: an answer that was paid for is lost at the provider,
@@ -389,10 +389,10 @@ pub async fn an_html_page_instead_of_results_is_no_outcome(kit: &Kit) {
         .retrieve()
         .await
         .expect_err("a web page is not results");
-    let expected = [ErrorKind::Timeout, ErrorKind::MalformedReply];
+    let expected = [ErrorKind::Timeout, ErrorKind::MalformedResponse];
     assert!(expected.contains(&error.kind()), "{error}");
     open.desk.answer_as_usual();
-    assert_eq!(open.told().await, ["one", "two", "three"]);
+    assert_eq!(open.texts().await, ["one", "two", "three"]);
 }
 
 /// A part of the results is read as the provider's rows, each on one line.

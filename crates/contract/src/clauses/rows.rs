@@ -27,7 +27,7 @@ pub async fn a_batch_that_ended_without_answers_is_complete(kit: &Kit) {
         }
         open.end_with(status.clone(), parts, 0);
         let word = status.as_str();
-        assert_eq!(open.told().await, [word, word, word]);
+        assert_eq!(open.texts().await, [word, word, word]);
     }
 }
 
@@ -44,7 +44,7 @@ pub async fn an_answer_takes_precedence_over_a_failure(kit: &Kit) {
         DONE,
         &[(part, both), open.yes(1, "two"), open.yes(2, "three")],
     );
-    assert_eq!(open.told().await, ["one", "two", "three"]);
+    assert_eq!(open.texts().await, ["one", "two", "three"]);
 }
 
 /// Replaces null and absent members of `value` by those of `from`.

@@ -227,7 +227,7 @@ pub async fn an_html_page_instead_of_a_status_is_an_error(kit: &Kit) {
     );
     let id = desk.keep(kit.described(1, BatchStatus::Completed));
     let error = kit.adapter(&desk).status(&id).await.expect_err("no status");
-    assert_eq!(error.kind(), ErrorKind::MalformedReply);
+    assert_eq!(error.kind(), ErrorKind::MalformedResponse);
     assert_eq!(error.retry(), Retry::Temporary, "{error}");
     assert!(!crate::kit::said(&error).contains("page-canary"));
 }
@@ -269,7 +269,7 @@ pub(super) async fn not_believed(kit: &Kit, body: &Value) {
         results.expect_err("no results"),
     ] {
         let found = (error.kind(), error.retry());
-        let expected = (ErrorKind::MalformedReply, Retry::Temporary);
+        let expected = (ErrorKind::MalformedResponse, Retry::Temporary);
         assert_eq!(found, expected, "{body}: {error}");
         assert_eq!(error.batch(), Some(&id), "{body}: {error}");
     }

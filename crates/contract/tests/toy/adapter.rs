@@ -8,7 +8,7 @@ use futures::TryStreamExt as _;
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot,
     BatchStatus, Candidate, Certainty, Cursor, Delivery, Error, ErrorKind, Found, Intent, Label,
-    ListOptions, Page, PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart,
+    ListOptions, Page, PartRole, RemoteObject, RequestCounts, RequestError, Result, ResultPart,
     ResultSet, Retry, RowStream, Shard, Staged, Upload, parse_time,
 };
 use lmbatch_http::{batch_error, segment};
@@ -80,12 +80,12 @@ impl Acme {
             false => batch_error(batch, error),
         };
         let reply = self.ask(exchange, &path).await.map_err(batch_error)?;
-        let about = reply.error(ErrorKind::MalformedReply);
+        let about = reply.error(ErrorKind::MalformedResponse);
         let body = reply.json();
         if self.broken("an_html_page_instead_of_a_status_is_an_error")
             && body
                 .as_ref()
-                .is_err_and(|error| error.kind() == ErrorKind::MalformedReply)
+                .is_err_and(|error| error.kind() == ErrorKind::MalformedResponse)
         {
             return Ok(json!({"id": batch, "state": "web page"}));
         }
@@ -223,7 +223,7 @@ impl Acme {
 
     async fn made(&self, reply: Reply) -> Result<BatchId> {
         let about = reply
-            .error(ErrorKind::MalformedReply)
+            .error(ErrorKind::MalformedResponse)
             .with_delivery(Delivery::Unknown);
         let body = reply.bytes().map_err(|error| {
             let lost = self.broken("a_create_is_in_doubt_after_a_truncated_response");
@@ -308,7 +308,7 @@ impl BatchProvider for Acme {
         let input = reply["input"].as_str().unwrap_or_default();
         Ok(Staged {
             ready: true,
-            remnants: vec![Remnant::File(input.into())],
+            remote_objects: vec![RemoteObject::File(input.into())],
             state: [("input".into(), input.into())].into(),
         })
     }
@@ -357,7 +357,7 @@ impl BatchProvider for Acme {
     async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {
         let page = match self.list(&ListOptions { limit: None, page }).await {
             Err(error)
-                if error.kind() == ErrorKind::MalformedReply
+                if error.kind() == ErrorKind::MalformedResponse
                     && self.broken("a search without a list finds nothing") =>
             {
                 return Ok(Found {
@@ -393,7 +393,7 @@ impl BatchProvider for Acme {
             return Ok(());
         }
         let input = staged.state.get("input").cloned().unwrap_or_default();
-        match self.discard(&Remnant::File(input)).await {
+        match self.discard(&RemoteObject::File(input)).await {
             Err(_) if self.broken("a failed fence is reported as a success") => Ok(()),
             fenced => fenced,
         }
@@ -404,7 +404,7 @@ impl BatchProvider for Acme {
         if self.broken("a_status_call_is_one_exchange") {
             self.batch(batch).await?;
         }
-        let about = || Error::new(ErrorKind::MalformedReply);
+        let about = || Error::new(ErrorKind::MalformedResponse);
         let bad = match self.breaks.unwrap_or_default() {
             "a_failed_batch_is_a_status_and_not_an_error" => body["state"] == "failed",
             "request_counts_may_be_absent" => body.get("counts").is_none(),
@@ -482,7 +482,7 @@ impl BatchProvider for Acme {
             }
             // Not an empty result set, and not a temporary error, which the engine would retry.
             "an_ended_batch_without_results_is_not_delivered" if parts.is_empty() => {
-                return Err(Error::new(ErrorKind::MalformedReply));
+                return Err(Error::new(ErrorKind::MalformedResponse));
             }
             _ => {}
         }
@@ -580,7 +580,7 @@ impl BatchProvider for Acme {
             Ok(_) if self.broken("an_unconfirmed_cancel_is_an_error") => return Ok(()),
             Ok(reply) => {
                 let about = reply
-                    .error(ErrorKind::MalformedReply)
+                    .error(ErrorKind::MalformedResponse)
                     .with_retry(Retry::Temporary)
                     .with_batch(batch.clone());
                 return match reply.json() {
@@ -607,8 +607,8 @@ impl BatchProvider for Acme {
         Err(error)
     }
 
-    async fn discard(&self, remnant: &Remnant) -> Result<()> {
-        let Remnant::File(input) = remnant else {
+    async fn discard(&self, remote_object: &RemoteObject) -> Result<()> {
+        let RemoteObject::File(input) = remote_object else {
             return Err(Error::unsupported("deleting a batch at acme"));
         };
         let exchange = self.http.delete(&format!("inputs/{}", segment(input)));
@@ -630,7 +630,7 @@ impl BatchProvider for Acme {
             other => {
                 let reply = other?;
                 let about = reply
-                    .error(ErrorKind::MalformedReply)
+                    .error(ErrorKind::MalformedResponse)
                     .with_retry(Retry::Temporary);
                 let trusts = self.broken("a_fence_without_confirmation_is_an_error");
                 let said: Value = match reply.json() {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, FailureView, FollowUp,
-    GenerateView, JsonView, Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView,
-    ResultPart, ResultRow, RowError, Scanned, Text, Verdict, WireId, WireIdRule, append_items,
+    GenerateView, JsonView, Limits, OpenedRow, OutcomeView, ProviderId, RequestError, RequestView,
+    ResultPart, ResultRow, RowError, ScannedRow, Text, Verdict, WireId, WireIdRule, append_items,
     read_row, replace_member,
 };
 use serde_json::{Value, json};
@@ -235,13 +235,13 @@ impl BatchCodec for AcmeCodec {
     }
 
     // Acme implements this itself, since the default implementation of core could not disagree.
-    fn scan<'a>(&self, part: &ResultPart, row: ResultRow<'a>) -> Result<Scanned<'a>, RowError> {
-        let row = self.decode(part, row).map(|row| Scanned {
+    fn scan<'a>(&self, part: &ResultPart, row: ResultRow<'a>) -> Result<ScannedRow<'a>, RowError> {
+        let row = self.decode(part, row).map(|row| ScannedRow {
             id: row.id,
             verdict: row.outcome.verdict(),
         });
         if row.is_err() && self.broken("scan_and_decode_agree") {
-            return Ok(Scanned {
+            return Ok(ScannedRow {
                 id: None,
                 verdict: Verdict::Errored,
             });
@@ -249,7 +249,7 @@ impl BatchCodec for AcmeCodec {
         row
     }
 
-    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<OpenedRow<'a>, RowError> {
         if self.broken("unknown_members_of_a_row_are_ignored")
             && row.as_str().contains("contract_unknown")
         {
@@ -272,7 +272,8 @@ impl BatchCodec for AcmeCodec {
         if error.is_none() && !row.error.is_absent() {
             return Err(RowError);
         }
-        let forever = error.is_some_and(|error| error.forever.word().as_deref() == Some("true"));
+        let forever =
+            error.is_some_and(|error| error.forever.scalar_text().as_deref() == Some("true"));
         let unknown = error.is_some_and(|error| error.reason.text().is_some());
         let unknown = unknown && !self.broken("a failure for an unknown reason is retryable");
         let again = !forever && !unknown || self.broken("every failed row is retryable");
@@ -285,19 +286,19 @@ impl BatchCodec for AcmeCodec {
         };
         Ok(match (error, row.answer.raw()) {
             (Some(_), _) if self.broken("an_errored_row_is_one_errored_outcome") => {
-                Opened::ended(id, OutcomeView::Errored(told(None)))
+                OpenedRow::ended(id, OutcomeView::Errored(told(None)))
             }
             (Some(error), Some(_)) if self.broken("a failure with an answer is retryable") => {
-                Opened::ended(id, OutcomeView::Errored(told(error.words.text())))
+                OpenedRow::ended(id, OutcomeView::Errored(told(error.words.text())))
             }
-            (_, Some(text)) => Opened::answer(id, text),
+            (_, Some(text)) => OpenedRow::answer(id, text),
             (Some(error), None) => {
-                Opened::ended(id, OutcomeView::Errored(told(error.words.text())))
+                OpenedRow::ended(id, OutcomeView::Errored(told(error.words.text())))
             }
             (None, None) if self.broken("a_row_with_only_an_id_is_an_error") => {
-                Opened::ended(id, self.said(Text::Plain("")))
+                OpenedRow::ended(id, self.said(Text::Plain("")))
             }
-            (None, None) => Opened::malformed(id),
+            (None, None) => OpenedRow::malformed(id),
         })
     }
 

@@ -170,7 +170,7 @@ impl Reply {
 
     pub(crate) fn json(self) -> Result<Value> {
         let about = self
-            .error(ErrorKind::MalformedReply)
+            .error(ErrorKind::MalformedResponse)
             .with_retry(Retry::Temporary)
             .with_delivery(Delivery::Unknown);
         serde_json::from_slice(&self.body?).map_err(|_| about)

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lmbatch_core::{
-    BatchSnapshot, BatchStatus, Cursor, Error, ErrorKind, Label, ListOptions, Page, Remnant,
+    BatchSnapshot, BatchStatus, Cursor, Error, ErrorKind, Label, ListOptions, Page, RemoteObject,
     RequestCounts, Result, Retry, Upload, parse_time,
 };
 use serde_json::Value;
@@ -55,26 +55,26 @@ impl Acme {
                 Vec::new()
             }
             None => {
-                let about = Error::new(ErrorKind::MalformedReply);
+                let about = Error::new(ErrorKind::MalformedResponse);
                 return Err(about.with_retry(Retry::Temporary));
             }
         };
         let says_error = !body["error"].is_null() && body["batches"].is_array();
         if says_error && !self.broken("a list with an error is accepted") {
-            let about = Error::new(ErrorKind::MalformedReply);
+            let about = Error::new(ErrorKind::MalformedResponse);
             return Err(about.with_retry(Retry::Temporary));
         }
         if body["contract_unknown"].is_object()
             && self.broken("unknown_members_of_a_list_are_ignored")
         {
-            return Err(Error::new(ErrorKind::MalformedReply));
+            return Err(Error::new(ErrorKind::MalformedResponse));
         }
         let lenient = self.broken("an_unreadable_page_cursor_is_an_error");
         let mut next = match &body["next"] {
             Value::String(next) => Some(Cursor::new(next.as_str())),
             Value::Null => None,
             _ if lenient => None,
-            _ => return Err(Error::new(ErrorKind::MalformedReply)),
+            _ => return Err(Error::new(ErrorKind::MalformedResponse)),
         };
         if self.mode().starts_with("numbered") {
             next = self.after(options, &body["total"])?;
@@ -162,7 +162,7 @@ impl Acme {
     /// Returns the cursor of the page after a numbered one.
     fn after(&self, options: &ListOptions, total: &Value) -> Result<Option<Cursor>> {
         let total = total.as_u64();
-        let total = total.ok_or_else(|| Error::new(ErrorKind::MalformedReply))?;
+        let total = total.ok_or_else(|| Error::new(ErrorKind::MalformedResponse))?;
         let next = self.number(options) + 1;
         let early = u64::from(self.broken("numbered: the last page is left out"));
         let is_there = (next + early) * SIZE < total;
@@ -182,13 +182,13 @@ impl Acme {
         let inputs = match body["inputs"].as_array() {
             Some(inputs) => inputs.clone(),
             None if self.broken("a 200 without a list of uploads is an empty list") => Vec::new(),
-            None => return Err(Error::new(ErrorKind::MalformedReply)),
+            None => return Err(Error::new(ErrorKind::MalformedResponse)),
         };
         let all = self.broken("uploads of others are listed");
         let items = inputs.iter().filter_map(|input| {
             let label = Label::new(input["name"].as_str()?);
             (all || label.parts().is_some()).then(|| Upload {
-                remnant: Remnant::File(input["id"].as_str().unwrap_or_default().into()),
+                remote_object: RemoteObject::File(input["id"].as_str().unwrap_or_default().into()),
                 label,
                 bytes: input["bytes"].as_u64(),
                 created_at: input["created"].as_str().and_then(parse_time),

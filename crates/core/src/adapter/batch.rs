@@ -98,7 +98,7 @@ pub struct Staged {
     /// `true` where the batch can be created now.
     pub ready: bool,
     /// Uploads that must be discarded when the batch no longer needs them.
-    pub remnants: Vec<Remnant>,
+    pub remote_objects: Vec<RemoteObject>,
     /// Further values that the adapter needs in later calls, by name.
     pub state: BTreeMap<Box<str>, Box<str>>,
 }
@@ -120,7 +120,7 @@ impl Staged {
         let file = file.into();
         Self {
             ready: true,
-            remnants: vec![Remnant::File(file.clone())],
+            remote_objects: vec![RemoteObject::File(file.clone())],
             state: [(FILE.into(), file)].into(),
         }
     }
@@ -133,7 +133,7 @@ impl Staged {
 
 /// File or batch that stays at a provider until it is discarded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Remnant {
+pub enum RemoteObject {
     /// The provider's id of a file.
     File(Box<str>),
     /// The provider's id of a batch.
@@ -144,7 +144,7 @@ pub enum Remnant {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
     /// File to [discard](crate::BatchProvider::discard).
-    pub remnant: Remnant,
+    pub remote_object: RemoteObject,
     /// Label of the shard for which the file was uploaded.
     pub label: Label,
     /// Size of the file in bytes, where the provider reports it.
@@ -518,7 +518,7 @@ mod tests {
     fn a_staged_file_is_stored_and_listed_for_discarding() {
         let staged = Staged::of_file("f");
         assert_eq!((staged.file(), staged.ready), (Some("f"), true));
-        assert_eq!(staged.remnants, [Remnant::File("f".into())]);
+        assert_eq!(staged.remote_objects, [RemoteObject::File("f".into())]);
         assert_eq!(Staged::ready().file(), None);
     }
 

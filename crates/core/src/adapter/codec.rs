@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     BatchClass, Capabilities, FailureView, FollowUp, Frame, JsonView, Label, Limits, OutcomeView,
     ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, ResultRow, RowError,
-    RowView, Scanned, Text, TokenBounds, Verdict, WireId, legible_id,
+    RowView, ScannedRow, Text, TokenBounds, Verdict, WireId, readable_id,
 };
 
 /// Translation between lmbatch's types and a provider's JSON. Pure: no I/O and no clock.
@@ -106,7 +106,7 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`RowError`] for a row that cannot be read. Core then searches for the id itself: see
     /// [`id_members`](Self::id_members).
-    fn open<'a>(&self, part: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError>;
+    fn open<'a>(&self, part: &ResultPart, row: JsonView<'a>) -> Result<OpenedRow<'a>, RowError>;
 
     /// Reads an answer, from a row of results or from the reply to a real-time call.
     fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a>;
@@ -156,9 +156,9 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`RowError`] for a row that cannot be assigned to a request.
-    fn scan<'a>(&self, part: &ResultPart, row: ResultRow<'a>) -> Result<Scanned<'a>, RowError> {
+    fn scan<'a>(&self, part: &ResultPart, row: ResultRow<'a>) -> Result<ScannedRow<'a>, RowError> {
         let opened = opened(self, part, row)?;
-        Ok(Scanned {
+        Ok(ScannedRow {
             id: opened.id,
             verdict: match opened.content {
                 RowContent::Answer(_) => Verdict::Succeeded,
@@ -185,7 +185,7 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
 
 /// Row of results whose answer has not been read yet.
 #[derive(Debug, Clone)]
-pub struct Opened<'a> {
+pub struct OpenedRow<'a> {
     /// The request's id on the wire; `None` for a row that names no request.
     pub id: Option<Text<'a>>,
     /// Answer, or an outcome without one.
@@ -210,7 +210,7 @@ impl fmt::Debug for RowContent<'_> {
     }
 }
 
-impl<'a> Opened<'a> {
+impl<'a> OpenedRow<'a> {
     /// Creates a row with an answer.
     pub fn answer(id: Option<Text<'a>>, answer: JsonView<'a>) -> Self {
         Self {
@@ -238,13 +238,13 @@ fn opened<'a, C: BatchCodec + ?Sized>(
     codec: &C,
     part: &ResultPart,
     row: ResultRow<'a>,
-) -> Result<Opened<'a>, RowError> {
+) -> Result<OpenedRow<'a>, RowError> {
     let opened = row.value().map(|value| codec.open(part, value));
     if let Some(Ok(opened)) = opened {
         return Ok(opened);
     }
     let mut members = codec.id_members().iter();
-    let id = members.find_map(|path| legible_id(row.as_bytes(), path));
+    let id = members.find_map(|path| readable_id(row.as_bytes(), path));
     let id = id.ok_or(RowError)?;
-    Ok(Opened::malformed(Some(id)))
+    Ok(OpenedRow::malformed(Some(id)))
 }

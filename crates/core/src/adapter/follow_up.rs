@@ -9,7 +9,7 @@ use crate::{ItemView, JsonView, Outline, OutputView, RequestError};
 /// ```
 /// use lmbatch_core::{FinishReason, FollowUp, ItemView, OutputView};
 /// let items = ["{\"mood\":", "7}"].map(|text| ItemView::Text(text.into()));
-/// let answer = OutputView::judged(items.to_vec(), FinishReason::Stop);
+/// let answer = OutputView::from_items(items.to_vec(), FinishReason::Stop);
 /// let turns = FollowUp::new(&answer, "At /mood: 7 is not a string.");
 /// assert_eq!(turns.text(), r#"{"mood":7}"#);
 /// ```

@@ -60,7 +60,7 @@ impl Intent {
 
     /// Returns whether the create may have made a batch: the batch is not the watermark, and not older than
     /// it by the provider's times. A batch created in the same second counts.
-    pub fn may_have_made(&self, batch: &str, created_at: Option<SystemTime>) -> bool {
+    pub fn may_have_created(&self, batch: &str, created_at: Option<SystemTime>) -> bool {
         if self
             .watermark
             .as_ref()
@@ -109,7 +109,7 @@ mod tests {
             let intent = intent(mark);
             let found = (
                 intent.is_before(batch, created),
-                intent.may_have_made(batch, created),
+                intent.may_have_created(batch, created),
             );
             assert_eq!(found, (before, may), "{batch} {created:?} {mark:?}");
         }

@@ -21,7 +21,7 @@ use crate::{Items, Json, JsonError, JsonView, RowError, Text, Token};
 /// let mut outline = Outline::new();
 /// let odd: Answer<'_> = outline.read(r#"{"end":1}"#)?.read().unwrap_or_default();
 /// assert!(odd.end.text().is_none());
-/// assert_eq!(odd.end.word().as_deref(), Some("1"));
+/// assert_eq!(odd.end.scalar_text().as_deref(), Some("1"));
 /// # Ok::<(), lmbatch_core::JsonError>(())
 /// ```
 #[derive(Clone, Copy, Default)]
@@ -141,7 +141,7 @@ impl<'a> Member<'a> {
     }
 
     /// Returns a string, or a number or boolean as it is written; `None` for any other value.
-    pub fn word(self) -> Option<Cow<'a, str>> {
+    pub fn scalar_text(self) -> Option<Cow<'a, str>> {
         match self.0? {
             value if value.is_string() => value.text().map(Text::decode),
             value if value.is_object() || value.is_list() => None,
@@ -229,7 +229,7 @@ mod tests {
                 text,
                 "{json}"
             );
-            assert_eq!(member.word().as_deref(), word, "{json}");
+            assert_eq!(member.scalar_text().as_deref(), word, "{json}");
             match member.items() {
                 Ok(found) => assert_eq!(found.count(), items, "{json}"),
                 Err(_) => assert!(json.contains("ud800")),
@@ -280,7 +280,7 @@ mod tests {
                 let mut outline = Outline::new();
                 let value = outline.read(json).unwrap();
                 let is_one = |name: &str, member: Member<'_>| {
-                    name == "a" && member.word().as_deref() == Some("1")
+                    name == "a" && member.scalar_text().as_deref() == Some("1")
                 };
                 assert_eq!(value.any_member(is_one), expected, "{json}");
             }

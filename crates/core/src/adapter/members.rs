@@ -28,7 +28,7 @@ pub trait Members<'a>: Sized {
 /// let mut outline = Outline::new();
 /// let mut read = |json| {
 ///     let answer: Answer<'_> = outline.read(json).ok()?.read()?;
-///     Some(answer.end.word()?.into_owned())
+///     Some(answer.end.scalar_text()?.into_owned())
 /// };
 /// assert_eq!(read(r#"{"finish_reason":"A","finishReason":"B"}"#).as_deref(), Some("B"));
 /// assert_eq!(read(r#"{"finish_reason":"A","finishReason":null}"#).as_deref(), Some("A"));
@@ -143,7 +143,7 @@ mod tests {
     fn shown(json: &str) -> Option<String> {
         let mut outline = Outline::new();
         let read: Read<'_> = outline.read(json).ok()?.read()?;
-        let words = [read.end, read.text].map(|member| match member.word() {
+        let words = [read.end, read.text].map(|member| match member.scalar_text() {
             Some(word) => word.into_owned(),
             None => "-".to_owned(),
         });

@@ -13,7 +13,6 @@ pub(crate) mod follow_up;
 pub(crate) mod intent;
 pub(crate) mod json;
 pub(crate) mod judgement;
-pub(crate) mod legible;
 pub(crate) mod media;
 pub(crate) mod member;
 pub(crate) mod members;
@@ -21,6 +20,7 @@ pub(crate) mod outcome_view;
 pub(crate) mod outline;
 pub(crate) mod parts;
 pub(crate) mod provider;
+pub(crate) mod readable;
 pub(crate) mod resolve;
 pub(crate) mod row;
 pub mod schemas;
@@ -32,30 +32,32 @@ pub(crate) mod write;
 
 pub use batch::{
     BatchHandle, ByteStream, Candidate, Certainty, Found, IdRule, ListOptions, Page, Proof,
-    Remnant, Shard, ShardBody, Staged, Upload,
+    RemoteObject, Shard, ShardBody, Staged, Upload,
 };
 pub use bounds::{BoundRules, TokenBounds};
 pub use call_ids::{CallIdRule, CallIds};
 pub use capabilities::{BatchClass, Capabilities, CreateProof, Frame, Limits, WireIdRule};
 pub use chars::is_unsafe;
-pub use codec::{BatchCodec, Opened, RowContent};
+pub use codec::{BatchCodec, OpenedRow, RowContent};
 pub use exact::{check_exact, exact_value};
 pub use factory::{Connection, ProviderFactory};
 pub use follow_up::{FollowUp, append_items, replace_member};
 pub use intent::Intent;
 pub use json::JsonBuf;
 pub use judgement::NonContent;
-pub use legible::{RawRow, legible_id, replace_lone_surrogates};
 pub use media::{
     is_office_media_type, is_same_format, is_text, is_text_media_type, known_media_type,
     media_type_of,
 };
 pub use member::Member;
 pub use members::{Members, find_members, read_row};
-pub use outcome_view::{FailureView, ItemView, OutcomeView, OutputView, RowView, Scanned, Verdict};
+pub use outcome_view::{
+    FailureView, ItemView, OutcomeView, OutputView, RowView, ScannedRow, Verdict,
+};
 pub use outline::{Items, JsonView, Outline};
 pub use parts::{Chunk, PartRole, ResultPart, ResultSet, RowStream};
 pub use provider::BatchProvider;
+pub use readable::{RawRow, readable_id, replace_lone_surrogates};
 pub use row::{ResultRow, RowReader};
 pub use text::{Json, JsonError, MAX_DEPTH, Text, Token, compact, write_string};
 pub use time::{format_time, parse_provider_time, parse_time};

@@ -101,7 +101,7 @@ pub struct OutputView<'a> {
 impl<'a> OutputView<'a> {
     /// Creates an answer of one text, with the problem that its finish reason shows.
     pub fn text(text: Text<'a>, finish_reason: FinishReason) -> Self {
-        Self::judged(vec![ItemView::Text(text)], finish_reason)
+        Self::from_items(vec![ItemView::Text(text)], finish_reason)
     }
 
     /// Creates an answer of several items, with the problem that the items and the finish reason show. Where
@@ -110,10 +110,10 @@ impl<'a> OutputView<'a> {
     ///
     /// ```
     /// use lmbatch_core::{FinishReason, ItemView, OutputView, Problem};
-    /// let refused = OutputView::judged(vec![ItemView::Refusal("no".into())], FinishReason::Stop);
+    /// let refused = OutputView::from_items(vec![ItemView::Refusal("no".into())], FinishReason::Stop);
     /// assert_eq!((refused.finish_reason, refused.problem), (FinishReason::Refusal, Some(Problem::Refused)));
     /// ```
-    pub fn judged(items: Vec<ItemView<'a>>, finish_reason: FinishReason) -> Self {
+    pub fn from_items(items: Vec<ItemView<'a>>, finish_reason: FinishReason) -> Self {
         let has = |test: fn(&ItemView<'_>) -> bool| items.iter().any(test);
         let has_refusal = has(|item| matches!(item, ItemView::Refusal(_)));
         let has_call = has(|item| matches!(item, ItemView::ToolCall(_)));
@@ -194,7 +194,7 @@ pub enum Verdict {
 
 /// Id and verdict of a row whose answer was not read.
 #[derive(Debug, Clone, Copy)]
-pub struct Scanned<'a> {
+pub struct ScannedRow<'a> {
     /// The request's id on the wire; `None` for a row that names no request.
     pub id: Option<Text<'a>>,
     /// Verdict on the request.
@@ -262,7 +262,7 @@ mod tests {
             (Vec::new(), Stop, Stop, Some(Problem::Empty)),
         ] {
             let shown = format!("{items:?} {reason:?}");
-            let output = OutputView::judged(items, reason);
+            let output = OutputView::from_items(items, reason);
             assert_eq!(
                 (output.finish_reason, output.problem),
                 (finish, problem),

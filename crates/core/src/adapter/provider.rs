@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use crate::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchSnapshot, Cursor, Error, Found, Intent,
-    KeyHint, ListOptions, Page, Remnant, Result, ResultPart, ResultSet, RowStream, Shard, Staged,
-    Upload,
+    KeyHint, ListOptions, Page, RemoteObject, Result, ResultPart, ResultSet, RowStream, Shard,
+    Staged, Upload,
 };
 
 /// Batch service of a provider. Each method makes one exchange with the provider: it never retries, sleeps or
@@ -120,8 +120,8 @@ pub trait BatchProvider: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) by default.
-    async fn discard(&self, remnant: &Remnant) -> Result<()> {
-        let _ = remnant;
+    async fn discard(&self, remote_object: &RemoteObject) -> Result<()> {
+        let _ = remote_object;
         Err(Error::unsupported(
             "deleting files and batches at the provider",
         ))
@@ -176,7 +176,7 @@ impl<T: BatchProvider + ?Sized> BatchProvider for Arc<T> {
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
         (**self).cancel(batch).await
     }
-    async fn discard(&self, remnant: &Remnant) -> Result<()> {
-        (**self).discard(remnant).await
+    async fn discard(&self, remote_object: &RemoteObject) -> Result<()> {
+        (**self).discard(remote_object).await
     }
 }

@@ -1,6 +1,6 @@
 //! JSON Schemas as documents: helpers with which an adapter rewrites a schema for its provider.
 //!
-//! A schema is flattened member by member ([`Tree::flat`]), changes are recorded ([`Notes`]), and the result
+//! A schema is flattened member by member ([`SchemaRoot::flat`]), changes are recorded ([`SchemaChanges`]), and the result
 //! is kept for the next request with the same schema ([`Cache`]).
 
 use std::cell::Cell;
@@ -15,7 +15,7 @@ mod merge;
 mod notes;
 
 pub use merge::merge;
-pub use notes::{Notes, describe};
+pub use notes::{SchemaChanges, describe};
 
 /// Names of the types of JSON Schema.
 pub const TYPES: [&str; 7] = [
@@ -143,7 +143,7 @@ fn unescaped(fragment: &str) -> Option<String> {
 
 /// References that a search for recursion follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Through {
+pub enum FollowedReferences {
     /// Every reference is followed.
     All,
     /// References within properties that are not required are not followed.
@@ -152,12 +152,12 @@ pub enum Through {
 
 /// Whole schema, as the root for its references.
 #[derive(Debug)]
-pub struct Tree<'r> {
+pub struct SchemaRoot<'r> {
     root: &'r Value,
     left: Cell<u32>,
 }
 
-impl<'r> Tree<'r> {
+impl<'r> SchemaRoot<'r> {
     /// Creates the tree of a schema.
     pub fn new(root: &'r Value) -> Self {
         Self {
@@ -205,7 +205,7 @@ impl<'r> Tree<'r> {
     ///
     /// # Errors
     /// Those of [`count`](Self::count).
-    pub fn recursion(&self, through: Through) -> Result<Option<String>, RequestError> {
+    pub fn recursion(&self, through: FollowedReferences) -> Result<Option<String>, RequestError> {
         let mut search = Search {
             tree: self,
             through,
@@ -253,7 +253,7 @@ impl<'r> Tree<'r> {
         at: &str,
         depth: u32,
         inline: bool,
-        notes: &mut Notes,
+        notes: &mut SchemaChanges,
     ) -> Result<Map<String, Value>, RequestError> {
         self.count(depth)?;
         let mut out = members.clone();
@@ -294,7 +294,7 @@ impl<'r> Tree<'r> {
         from: Map<String, Value>,
         at: &str,
         keyword: &'static str,
-        notes: &mut Notes,
+        notes: &mut SchemaChanges,
     ) {
         for lost in merge(out, from) {
             notes.lose(keyword, &format!("{at}/{}", escaped(&lost)));
@@ -307,8 +307,8 @@ fn reference(members: &Map<String, Value>) -> Option<&str> {
 }
 
 struct Search<'t, 'r> {
-    tree: &'t Tree<'r>,
-    through: Through,
+    tree: &'t SchemaRoot<'r>,
+    through: FollowedReferences,
     open: Vec<*const Value>,
     done: HashSet<*const Value>,
 }
@@ -339,7 +339,7 @@ impl Search<'_, '_> {
             if is_definition {
                 continue;
             }
-            if self.through == Through::Required
+            if self.through == FollowedReferences::Required
                 && let Some(name) = place.strip_prefix("/properties/")
                 && !required(&name.replace("~1", "/").replace("~0", "~"))
             {
@@ -385,7 +385,12 @@ pub struct SentSchema {
 
 impl SentSchema {
     /// Creates the sent form from the rewritten schema, or from the caller's own text where nothing changed.
-    pub fn new(schema: &ResponseSchema, rewritten: &Value, strict: bool, notes: Notes) -> Self {
+    pub fn new(
+        schema: &ResponseSchema,
+        rewritten: &Value,
+        strict: bool,
+        notes: SchemaChanges,
+    ) -> Self {
         let is_same = schema.schema.to_value() == *rewritten;
         let text = if is_same {
             schema.schema.clone()

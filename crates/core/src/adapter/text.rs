@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::value::RawValue;
 
-use crate::adapter::legible::surrogate;
+use crate::adapter::readable::surrogate;
 
 /// Largest depth of brackets within one another in a value.
 pub const MAX_DEPTH: usize = 100;

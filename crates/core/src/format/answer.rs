@@ -20,7 +20,7 @@ pub struct AnsweredRequest<'a> {
     /// created.
     pub batch: Option<&'a BatchId>,
     /// True if a structured answer was requested.
-    pub schema_asked: bool,
+    pub schema_requested: bool,
     /// Provider's row as it was received; `None` without a row.
     pub raw: Option<RawRow<'a>>,
     /// Number of lone surrogate escapes in the row that were replaced by U+FFFD.
@@ -73,7 +73,7 @@ pub enum AnswerView<'a> {
 #[derive(Debug, Clone)]
 pub enum Structured<'a> {
     /// No schema was requested.
-    NotAsked,
+    NotRequested,
     /// The request has no answer.
     Absent,
     /// The answer is not JSON, or does not match the schema.

@@ -4,4 +4,4 @@ pub(crate) mod answer;
 pub(crate) mod source;
 
 pub use answer::{AnswerCost, AnswerView, AnsweredRequest, Structured};
-pub use source::{Entry, IdView, RequestSource, Sourced};
+pub use source::{IdView, RequestEntry, RequestSource, SourcedRequest};

@@ -8,7 +8,7 @@ use crate::{Error, Json, RequestError, RequestView, ResponseSchema, Text};
 pub trait RequestSource: Send {
     /// Passes the next request to `visit`, or returns `false` at the end. An error means that the
     /// rest cannot be read; an invalid request is passed to `visit` as an error of its own.
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool, Error>;
+    fn next(&mut self, visit: &mut dyn FnMut(SourcedRequest<'_>)) -> Result<bool, Error>;
 
     /// Returns the word for positions of requests in messages: "number" by default, "line" for a
     /// file of lines.
@@ -21,24 +21,24 @@ pub trait RequestSource: Send {
     ///
     /// # Errors
     /// A note about the invalid request that cannot be written.
-    fn leave_out(&mut self, place: u64, error: &RequestError) -> Result<bool, Error> {
-        let _ = (place, error);
+    fn leave_out(&mut self, position: u64, error: &RequestError) -> Result<bool, Error> {
+        let _ = (position, error);
         Ok(false)
     }
 }
 
 /// One request of a source, or the reason why it is invalid.
 #[derive(Debug)]
-pub struct Sourced<'a> {
+pub struct SourcedRequest<'a> {
     /// Position in the source, from 1: the line of a file, the index in a list.
-    pub place: u64,
+    pub position: u64,
     /// Request that was read, or the error that makes it invalid.
-    pub entry: Result<Entry<'a>, RequestError>,
+    pub entry: Result<RequestEntry<'a>, RequestError>,
 }
 
 /// Request together with what the engine keeps for its outcome.
 #[derive(Debug)]
-pub struct Entry<'a> {
+pub struct RequestEntry<'a> {
     /// Caller's id of the request.
     pub id: IdView<'a>,
     /// Request to be sent.

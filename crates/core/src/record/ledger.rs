@@ -223,7 +223,7 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     async fn shards(&self, run: &str) -> Result<Vec<ShardRecord>>;
 
     /// Returns those of the given batches that belong to a shard in the ledger, by its state or by a late
-    /// acknowledgement. Only runs count whose account [may be](AccountId::may_be) `account`, because another
+    /// acknowledgement. Only runs count whose account [may equal](AccountId::may_equal) `account`, because another
     /// account may have a batch with an equal id.
     async fn known(&self, account: &AccountId, batches: &[BatchId]) -> Result<HashSet<BatchId>>;
 
@@ -240,7 +240,7 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     async fn late_acknowledgements(&self, key: &ShardKey) -> Result<Vec<LateAcknowledgement>>;
 
     /// Deletes a run with its shards and their late acknowledgements. No error where there is no such run.
-    async fn forget(&self, run: &str) -> Result<()>;
+    async fn delete(&self, run: &str) -> Result<()>;
 
     /// Claims a run, recorded or not, so that no other process advances it. Reading and cancelling need no
     /// claim. By default the claim excludes no other process; a ledger that several processes share must

@@ -62,7 +62,7 @@ pub struct Search {
 pub enum SearchPhase {
     /// The provider's batches are searched, at growing intervals.
     #[default]
-    Looking,
+    Searching,
     /// No batch was found. The input is to be deleted, so that a create that is still under way fails.
     Fencing,
     /// The input is deleted, and one more look follows.

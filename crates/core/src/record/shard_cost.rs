@@ -24,13 +24,13 @@ pub struct ShardCost {
 impl ShardCost {
     /// Returns the largest cost that the shard can have: what is settled, or else reserved, and earlier creates
     /// whose outcome stayed unknown.
-    pub fn most(&self) -> Cost {
-        self.doubted()
+    pub fn upper_bound(&self) -> Cost {
+        self.in_doubt()
             .saturating_add(self.settled.unwrap_or(self.reserved))
     }
 
     /// Returns the upper bounds of the earlier creates whose outcome stayed unknown, added up.
-    pub fn doubted(&self) -> Cost {
+    pub fn in_doubt(&self) -> Cost {
         self.doubts.iter().copied().sum()
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BatchClass, BatchId, BatchSnapshot, BatchStatus, Certainty, Error, Intent, Label, Progress,
-    Proof, Remnant, ResultPart, ShardCost, Staged,
+    Proof, RemoteObject, ResultPart, ShardCost, Staged,
 };
 
 /// Key of one shard: its run and its number in the run.
@@ -197,7 +197,7 @@ pub struct ShardRecord {
     pub doubted: Option<Intent>,
     /// Uploads for the shard. They stay at the provider until they are discarded.
     #[serde(default)]
-    pub remnants: Vec<Remnant>,
+    pub remote_objects: Vec<RemoteObject>,
     /// `true` where a create was sent after another one whose outcome stayed unknown: two batches may exist.
     #[serde(default)]
     pub sent_twice: bool,
@@ -237,16 +237,16 @@ impl ShardRecord {
         self
     }
 
-    /// Returns the record after a transition to `state`, with proof, doubt and remnants brought up to date.
+    /// Returns the record after a transition to `state`, with proof, doubt and remote_objects brought up to date.
     /// The epoch stays: the ledger increments it when the record is [applied](crate::Ledger::advance).
     pub fn advanced(mut self, state: ShardState) -> Self {
         if let ShardState::Staged(staged) = &state {
-            let new = staged.remnants.iter();
-            let new: Vec<Remnant> = new
-                .filter(|remnant| !self.remnants.contains(remnant))
+            let new = staged.remote_objects.iter();
+            let new: Vec<RemoteObject> = new
+                .filter(|remote_object| !self.remote_objects.contains(remote_object))
                 .cloned()
                 .collect();
-            self.remnants.extend(new);
+            self.remote_objects.extend(new);
         }
         self.sent_twice |= matches!(
             (&self.state, &state),
@@ -334,7 +334,7 @@ mod tests {
             progress: Progress::default(),
             proof: None,
             doubted: None,
-            remnants: Vec::new(),
+            remote_objects: Vec::new(),
             sent_twice: false,
             cost: None,
         }
@@ -441,8 +441,8 @@ mod tests {
             settled: Some(picodollars(3)),
             ..cost(5, &[2])
         };
-        assert_eq!(settled.most(), picodollars(5));
-        assert_eq!(cost(5, &[2, 4]).most(), picodollars(11));
+        assert_eq!(settled.upper_bound(), picodollars(5));
+        assert_eq!(cost(5, &[2, 4]).upper_bound(), picodollars(11));
     }
 
     #[test]

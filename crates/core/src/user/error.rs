@@ -132,7 +132,7 @@ kinds! {
     Connection = "connection": "the connection failed"
         => "Check the network, the base URL, the proxy and the certificates.",
     /// The reply could not be read: it is not what the provider documents, such as a proxy's HTML page.
-    MalformedReply = "malformed_reply": "the reply could not be read"
+    MalformedResponse = "malformed_reply": "the reply could not be read"
         => "Check the base URL and any proxy in between, then try again.",
     /// A row of the results belongs to the request, and its answer cannot be read. It was paid for, and is
     /// not sent again.
@@ -298,10 +298,10 @@ impl Error {
             .with_source(source)
     }
 
-    /// Creates an [`ErrorKind::MalformedReply`] error that names the unreadable part. Its delivery is
+    /// Creates an [`ErrorKind::MalformedResponse`] error that names the unreadable part. Its delivery is
     /// [`Delivery::Unknown`].
     pub fn malformed(message: impl Into<Box<str>>) -> Self {
-        Self::new(ErrorKind::MalformedReply)
+        Self::new(ErrorKind::MalformedResponse)
             .with_message(message)
             .with_delivery(Delivery::Unknown)
     }

@@ -182,10 +182,10 @@ impl AccountId {
     /// ```
     /// use lmbatch_core::AccountId;
     /// let account = AccountId::new("v2-1");
-    /// assert!(account.may_be(&"v2-1".into()) && account.may_be(&"9f86d081".into()));
-    /// assert!(!account.may_be(&"v2-2".into()));
+    /// assert!(account.may_equal(&"v2-1".into()) && account.may_equal(&"9f86d081".into()));
+    /// assert!(!account.may_equal(&"v2-2".into()));
     /// ```
-    pub fn may_be(&self, other: &Self) -> bool {
+    pub fn may_equal(&self, other: &Self) -> bool {
         self == other || !self.is_keyless() || !other.is_keyless()
     }
 }

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use lmbatch_core::{
     AnswerView, AnsweredRequest, Arguments, Attachment, AttachmentSource, AttachmentView,
-    ContentView, Entry, Error, FailureView, GenerateOptions, GenerateView, IdView, ItemView,
-    JsonBuf, LMOutput, Message, MessageContent, MessageView, Outcome, OutcomeView, OutputItem,
-    OutputView, Request, RequestError, RequestSource, RequestView, Result, SourceView, Sourced,
-    Structured, Text, Thinking, ThinkingView, ToolCall, ToolCallView, ToolResultView,
+    ContentView, Error, FailureView, GenerateOptions, GenerateView, IdView, ItemView, JsonBuf,
+    LMOutput, Message, MessageContent, MessageView, Outcome, OutcomeView, OutputItem, OutputView,
+    Request, RequestEntry, RequestError, RequestSource, RequestView, Result, SourceView,
+    SourcedRequest, Structured, Text, Thinking, ThinkingView, ToolCall, ToolCallView,
+    ToolResultView,
 };
 
 /// Source of owned requests, with default options for each request.
@@ -16,7 +17,7 @@ pub(crate) struct OwnedSource {
     requests: Requests,
     model: String,
     options: GenerateOptions,
-    place: u64,
+    position: u64,
 }
 
 /// Requests in their order; the first error ends the source.
@@ -28,24 +29,24 @@ impl OwnedSource {
             requests,
             model,
             options,
-            place: 0,
+            position: 0,
         })
     }
 }
 
 impl RequestSource for OwnedSource {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool, Error> {
+    fn next(&mut self, visit: &mut dyn FnMut(SourcedRequest<'_>)) -> Result<bool, Error> {
         let Some(request) = self.requests.next().transpose()? else {
             return Ok(false);
         };
-        self.place += 1;
+        self.position += 1;
         let options = request.options.with_defaults(&self.options);
         let entry = if request.id.as_str().is_empty() {
             Err(RequestError::invalid_input("the id is empty"))
         } else if request.input.messages.is_empty() {
             Err(RequestError::invalid_input("there are no messages"))
         } else {
-            Ok(Entry {
+            Ok(RequestEntry {
                 id: IdView::Text(Text::Plain(request.id.as_str())),
                 request: RequestView::Generate(generate(
                     &self.model,
@@ -57,8 +58,8 @@ impl RequestSource for OwnedSource {
                 folder: None,
             })
         };
-        visit(Sourced {
-            place: self.place,
+        visit(SourcedRequest {
+            position: self.position,
             entry,
         });
         Ok(true)

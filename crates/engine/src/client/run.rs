@@ -312,7 +312,7 @@ impl Context {
             }
         };
         let finished = if run.finished {
-            self.answered(&run, options).await?
+            self.results(&run, options).await?
         } else {
             self.attach(&run, options).await?
         };

@@ -51,7 +51,7 @@ impl Driver<'_> {
             },
             created_at: work.poll.as_ref().and_then(|poll| poll.created_at),
         };
-        self.seat.watch(at, batch, live);
+        self.shared.watch(at, batch, live);
     }
 
     /// Removes a shard from the sweeps of the account.
@@ -60,7 +60,7 @@ impl Driver<'_> {
         self.alone.remove(&at);
         let work = self.slots[at].as_ref().filter(|_| self.page_size.is_some());
         if let Some(batch) = work.and_then(|work| work.record.state.batch()) {
-            self.seat.forget(at, batch);
+            self.shared.forget(at, batch);
         }
     }
 
@@ -68,7 +68,7 @@ impl Driver<'_> {
     pub(super) fn leave_polls(&mut self) {
         self.page = None;
         self.listed.clear();
-        self.seat.forget_all();
+        self.shared.forget_all();
     }
 
     /// Decides how due shards are polled: by the list or by status calls.
@@ -80,7 +80,7 @@ impl Driver<'_> {
             .iter()
             .filter_map(|at| Some((*at, self.polled(*at)?.clone())));
         let batches: Vec<(usize, BatchId)> = batches.collect();
-        let verdicts = self.seat.due(&batches, now, size);
+        let verdicts = self.shared.due(&batches, now, size);
         for ((at, _), verdict) in batches.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Alone => self.poll_alone(at),
@@ -99,7 +99,7 @@ impl Driver<'_> {
 
     /// Records what sweeps of the list report about the batches.
     pub(super) fn read_messages(&mut self) {
-        for message in self.seat.messages() {
+        for message in self.shared.messages() {
             let at = message.at;
             let was_listed = self.listed.remove(&at);
             let now = self.now();
@@ -134,29 +134,29 @@ impl Driver<'_> {
         }
     }
 
-    /// Begins to read the next page of a sweep, if it is this driver's turn. Returns whether there
+    /// Begins to read the next page of a sweep, if it is this driver's lease. Returns whether there
     /// was a permit for it.
     pub(super) fn begin_page(&mut self, now: Duration) -> bool {
         let context = self.scope.context;
-        let is_due = self.seat.sweep_due().is_some_and(|due| due <= now);
+        let is_due = self.shared.sweep_due().is_some_and(|due| due <= now);
         if self.page.is_some() || !is_due {
             return true;
         }
         let limit = context.limits.of(Kind::Poll);
-        let Some(free) = self.seat.permit(Kind::Poll, limit) else {
+        let Some(free) = self.shared.permit(Kind::Poll, limit) else {
             return false;
         };
-        let Some(turn) = self.seat.turn(now) else {
+        let Some(lease) = self.shared.lease(now) else {
             return true;
         };
         let options = ListOptions {
             limit: self.page_size,
-            page: turn.cursor.clone(),
+            page: lease.cursor.clone(),
         };
         let read = async move {
             let listed = context.provider.list(&options).await;
             PageRead {
-                turn,
+                lease,
                 listed,
                 permit: free,
             }
@@ -170,24 +170,26 @@ impl Driver<'_> {
         let (context, now) = (self.scope.context, self.now());
         drop(read.permit);
         let error = match read.listed {
-            Ok(page) => return self.seat.page(&read.turn, &page, now),
+            Ok(page) => return self.shared.page(&read.lease, &page, now),
             Err(error) => error,
         };
-        let chance = context.rng.next_f64();
-        let tried = read.turn.failures + 1;
-        let again = match context.retries.decide(tried, &error, chance) {
+        let random = context.rng.next_f64();
+        let tried = read.lease.failures + 1;
+        let again = match context.retries.decide(tried, &error, random) {
             Decision::RetryAfter(wait) => Some(wait),
             _ => None,
         };
         let asked = error.retry_after();
         let is_unsupported = error.kind() == ErrorKind::Unsupported;
-        let spare = match is_unsupported {
+        let unused_for = match is_unsupported {
             true => NEVER,
             false => LIST_PAUSE.max(asked.unwrap_or_default()),
         };
-        let is_tried_again = self.seat.page_failed(&read.turn, now, again, asked, spare);
+        let is_tried_again = self
+            .shared
+            .page_failed(&read.lease, now, again, asked, unused_for);
         match again.filter(|_| is_tried_again) {
-            Some(wait) => context.tell(&Event::Retrying {
+            Some(wait) => context.report(&Event::Retrying {
                 error: &error,
                 wait,
             }),
@@ -196,7 +198,7 @@ impl Driver<'_> {
                 let message = format!(
                     "the list of batches cannot be read: {error}; batches are polled one by one instead"
                 );
-                context.tell(&Event::Warning { message: &message });
+                context.report(&Event::Warning { message: &message });
             }
         }
     }

@@ -120,7 +120,7 @@ impl Context {
     pub(crate) fn again(&self, failures: u32, error: Error) -> Result<Duration> {
         match self.retries.decide(failures, &error, self.rng.next_f64()) {
             Decision::RetryAfter(wait) => {
-                self.tell(&Event::Retrying {
+                self.report(&Event::Retrying {
                     error: &error,
                     wait,
                 });
@@ -137,7 +137,7 @@ impl Context {
     }
 
     async fn pause(&self, error: &Error, wait: Duration) {
-        self.tell(&Event::Retrying { error, wait });
+        self.report(&Event::Retrying { error, wait });
         self.clock.sleep(wait).await;
     }
 }

@@ -67,14 +67,14 @@ impl Driver<'_> {
     }
 
     /// Reports once that creates wait for the cost limit.
-    pub(super) fn tell_of_budget(&mut self, error: &Error) {
-        if !std::mem::replace(&mut self.told_of_budget, true) {
+    pub(super) fn report_budget(&mut self, error: &Error) {
+        if !std::mem::replace(&mut self.has_reported_budget, true) {
             let message = format!(
                 "{}; it is created once other batches have ended and cost less than was reserved",
                 error.message().unwrap_or_default()
             );
             let context = self.scope.context;
-            context.tell(&Event::Warning { message: &message });
+            context.report(&Event::Warning { message: &message });
         }
     }
 
@@ -148,7 +148,7 @@ impl Driver<'_> {
         let context = self.scope.context;
         if !before {
             let message = "the run was cancelled; the results of its existing batches are fetched";
-            context.tell(&Event::Warning { message });
+            context.report(&Event::Warning { message });
         }
         for at in 0..self.slots.len() {
             let Some(work) = &self.slots[at] else {
@@ -160,7 +160,7 @@ impl Driver<'_> {
                 let message = format!(
                     "{batch} is not cancelled: it is not certain that it belongs to this run"
                 );
-                context.tell(&Event::Warning { message: &message });
+                context.report(&Event::Warning { message: &message });
             }
             self.cancel_now(at);
         }

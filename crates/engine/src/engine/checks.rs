@@ -102,10 +102,10 @@ impl Engine {
     /// use lmbatch::Engine;
     ///
     /// async fn spent(engine: &Engine, run: &RunRecord) -> Result<Cost> {
-    ///     Ok(engine.counted_costs(run).await?.into_values().sum())
+    ///     Ok(engine.costs_against_limit(run).await?.into_values().sum())
     /// }
     /// ```
-    pub async fn counted_costs(&self, run: &RunRecord) -> Result<BTreeMap<u32, Cost>> {
+    pub async fn costs_against_limit(&self, run: &RunRecord) -> Result<BTreeMap<u32, Cost>> {
         self.ready()?.spent(run).await
     }
 }

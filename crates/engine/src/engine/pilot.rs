@@ -51,7 +51,7 @@ impl Engine {
     /// # use lmbatch_engine as lmbatch;
     /// # async fn example(engine: &lmbatch::Engine, source: Box<dyn RequestSource>, nonce: Nonce) -> Result<()> {
     /// let plan = engine.plan(source).await.map_err(Error::from)?;
-    /// let pilot = engine.pilot_again(&plan, 100, nonce).await?;
+    /// let pilot = engine.pilot_with_nonce(&plan, 100, nonce).await?;
     /// let (run, adopted) = engine.adopt(&pilot, Default::default(), false).await?;
     /// assert_eq!((run.requests, adopted), (100, 1));
     /// # Ok(())
@@ -61,7 +61,7 @@ impl Engine {
     /// # Errors
     /// Those of [`pilot`](Self::pilot), and [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another
     /// process holds the run of the nonce.
-    pub async fn pilot_again(&self, plan: &Plan, requests: u32, nonce: Nonce) -> Result<Plan> {
+    pub async fn pilot_with_nonce(&self, plan: &Plan, requests: u32, nonce: Nonce) -> Result<Plan> {
         self.ready()?.pilot_under(plan, requests, nonce).await
     }
 

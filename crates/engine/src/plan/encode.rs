@@ -2,8 +2,8 @@
 //! ones.
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Entry, Error, JsonBuf, MAX_DEPTH, Nonce, RequestError, RequestSource,
-    RequestView, Sourced, WireId,
+    BatchClass, BatchCodec, Error, JsonBuf, MAX_DEPTH, Nonce, RequestEntry, RequestError,
+    RequestSource, RequestView, SourcedRequest, WireId,
 };
 use memchr::memmem;
 
@@ -42,19 +42,19 @@ struct Disagreements {
 }
 
 impl Disagreements {
-    fn note(&mut self, place: u64, disagreement: Option<String>) {
+    fn note(&mut self, position: u64, disagreement: Option<String>) {
         if let Some(why) = disagreement {
             self.count += 1;
-            self.first.get_or_insert((place, why));
+            self.first.get_or_insert((position, why));
         }
     }
 
     fn warning(self, unit: &str) -> Option<String> {
-        let (place, why) = self.first?;
+        let (position, why) = self.first?;
         Some(match self.count {
-            1 => format!("{unit} {place}: {why}"),
+            1 => format!("{unit} {position}: {why}"),
             count => format!(
-                "{} have attachments of other media types than declared; the first is {unit} {place}: {why}",
+                "{} have attachments of other media types than declared; the first is {unit} {position}: {why}",
                 counted::requests(count)
             ),
         })
@@ -135,34 +135,34 @@ impl Draft<'_, '_> {
             if let Some(error) = failed.take() {
                 return Err(error);
             }
-            for (place, id, error) in std::mem::take(&mut self.refused) {
-                if !source.leave_out(place, &error)? {
-                    self.refuse(place, id, &error)?;
+            for (position, id, error) in std::mem::take(&mut self.refused) {
+                if !source.leave_out(position, &error)? {
+                    self.refuse(position, id, &error)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, sourced: Sourced<'_>) -> Result<(), Error> {
-        let place = sourced.place;
+    fn take(&mut self, sourced: SourcedRequest<'_>) -> Result<(), Error> {
+        let position = sourced.position;
         let mut entry = match sourced.entry {
             Ok(entry) => entry,
             Err(error) => {
-                self.refused.push((place, None, error));
+                self.refused.push((position, None, error));
                 return Ok(());
             }
         };
         let entry_id = entry.id;
         let id = entry_id.decode();
         let start = self.block.bytes().len();
-        let encoded = self.encode(&mut entry, &id, place);
+        let encoded = self.encode(&mut entry, &id, position);
         match encoded {
             Ok(class) => {
-                self.seen.add(&id, place).map_err(spooled)?;
+                self.seen.add(&id, position).map_err(spooled)?;
                 if self.bad.count == 0 {
                     (self.visit)(&PlannedRequest {
-                        place,
+                        position,
                         id: &id,
                         request: &entry.request,
                         endpoint: &self.classes[class].class.endpoint,
@@ -172,7 +172,7 @@ impl Draft<'_, '_> {
                 }
                 // An invalid input is not sent: nothing more is written.
             }
-            Err(error) => self.refused.push((place, Some(id.into_owned()), error)),
+            Err(error) => self.refused.push((position, Some(id.into_owned()), error)),
         }
         self.block.bytes().truncate(start);
         Ok(())
@@ -181,12 +181,12 @@ impl Draft<'_, '_> {
     /// Appends the row to the block and returns the number of its class.
     fn encode(
         &mut self,
-        entry: &mut Entry<'_>,
+        entry: &mut RequestEntry<'_>,
         id: &str,
-        place: u64,
+        position: u64,
     ) -> Result<usize, RequestError> {
         let disagreement = attachments::load(&mut entry.request, entry.folder, self.codec)?;
-        self.disagreements.note(place, disagreement);
+        self.disagreements.note(position, disagreement);
         check_depth(&entry.request)?;
         if let Some(schema) = entry.schema {
             self.schemas.check(schema)?;
@@ -238,7 +238,12 @@ impl Draft<'_, '_> {
     }
 
     /// Appends the echo, which is returned with the outcome, to the row that begins at `start`.
-    fn append(&mut self, entry: &Entry<'_>, class: usize, start: usize) -> Result<(), Error> {
+    fn append(
+        &mut self,
+        entry: &RequestEntry<'_>,
+        class: usize,
+        start: usize,
+    ) -> Result<(), Error> {
         let out = self.block.bytes();
         let row = &out[start..];
         let bytes = row.len();
@@ -285,17 +290,21 @@ impl Draft<'_, '_> {
     /// Counts an invalid request, whose id is still taken.
     fn refuse(
         &mut self,
-        place: u64,
+        position: u64,
         id: Option<String>,
         error: &RequestError,
     ) -> Result<(), Error> {
         if let Some(id) = &id {
-            self.seen.add(id, place).map_err(spooled)?;
+            self.seen.add(id, position).map_err(spooled)?;
         }
         let reason = error
             .message()
             .map_or_else(|| error.to_string(), str::to_owned);
-        self.bad.note(BadRequest { place, id, reason });
+        self.bad.note(BadRequest {
+            position,
+            id,
+            reason,
+        });
         Ok(())
     }
 
@@ -305,10 +314,14 @@ impl Draft<'_, '_> {
         let writer = self.blocks.finish(self.block)?;
         read?;
         let bad = &mut self.bad;
-        let duplicates = self.seen.duplicates(|first, place| {
+        let duplicates = self.seen.duplicates(|first, position| {
             let reason = format!("the id is the same as that of {unit} {first}");
             let id = None;
-            bad.note(BadRequest { place, id, reason });
+            bad.note(BadRequest {
+                position,
+                id,
+                reason,
+            });
         });
         duplicates.map_err(spooled)?;
         if self.bad.count > 0 {

@@ -53,7 +53,7 @@ impl BadInput {
     }
 
     pub(crate) fn trim(&mut self) {
-        self.first.sort_by_key(|bad| bad.place);
+        self.first.sort_by_key(|bad| bad.position);
         self.first.truncate(MAX_SHOWN_REQUESTS);
     }
 }
@@ -63,7 +63,7 @@ impl BadInput {
 #[non_exhaustive]
 pub struct BadRequest {
     /// Position in the source, from 1.
-    pub place: u64,
+    pub position: u64,
     /// Caller's id, if it could be read.
     pub id: Option<String>,
     /// Reason why the request is invalid.
@@ -80,8 +80,8 @@ impl fmt::Display for BadInput {
         write!(f, "{} {plural} not valid", self.count)?;
         for bad in &self.first {
             match &bad.id {
-                Some(id) => write!(f, "; {id:?} (number {}): {}", bad.place, bad.reason)?,
-                None => write!(f, "; number {}: {}", bad.place, bad.reason)?,
+                Some(id) => write!(f, "; {id:?} (number {}): {}", bad.position, bad.reason)?,
+                None => write!(f, "; number {}: {}", bad.position, bad.reason)?,
             }
         }
         Ok(())

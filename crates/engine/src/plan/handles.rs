@@ -133,7 +133,7 @@ pub(crate) fn read_ids(
     count: u32,
 ) -> Result<Vec<(u32, RequestId)>> {
     let mut rows = Window::new(files.open_whole(&tables.rows)?, count, AHEAD);
-    let mut echoes = Reader::new(files.open_whole(&tables.echo)?);
+    let mut echoes = Reader::new(files.open_whole(&tables.request_data)?);
     let mut echo = Echo::default();
     let mut ids = Vec::with_capacity(count as usize);
     for at in 0..count {

@@ -131,7 +131,7 @@ impl Plan {
             requests: self.requests,
             pilot_of: self.pilot_of,
             attempt: 0,
-            asked: 0,
+            requested_attempt: 0,
             order: None,
             created_at: Some(clock.now()),
             finished: false,

@@ -67,7 +67,7 @@ impl PlannedShard {
         let tables = self.tables.clone();
         blocking(move || {
             files.open_whole(&tables.rows)?;
-            files.open_whole(&tables.echo)?;
+            files.open_whole(&tables.request_data)?;
             match checksum {
                 Some(checksum) => files.verify(&body, checksum),
                 None => Ok(()),
@@ -96,7 +96,7 @@ impl PlannedShard {
             progress: Default::default(),
             proof: None,
             doubted: None,
-            remnants: Vec::new(),
+            remote_objects: Vec::new(),
             sent_twice: false,
             cost: None,
         }

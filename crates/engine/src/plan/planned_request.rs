@@ -14,7 +14,7 @@ pub(crate) type Visit = Box<dyn FnMut(&PlannedRequest<'_>) + Send>;
 
 /// Request of an input that was encoded, and is not sent yet. Debug output shows no content.
 pub struct PlannedRequest<'a> {
-    pub(crate) place: u64,
+    pub(crate) position: u64,
     pub(crate) id: &'a str,
     pub(crate) request: &'a RequestView<'a>,
     pub(crate) endpoint: &'a str,
@@ -23,8 +23,8 @@ pub struct PlannedRequest<'a> {
 
 impl PlannedRequest<'_> {
     /// Returns the position in the source, from 1: the line of a file, the index in a list.
-    pub fn place(&self) -> u64 {
-        self.place
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     /// Returns the caller's id of the request.
@@ -108,7 +108,7 @@ impl Limits {
 impl fmt::Debug for PlannedRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PlannedRequest")
-            .field("place", &self.place)
+            .field("position", &self.position)
             .field("bytes", &self.row.len())
             .finish_non_exhaustive()
     }
@@ -136,7 +136,7 @@ mod tests {
                 body: Json::new(body).unwrap(),
             });
             let planned = PlannedRequest {
-                place: 1,
+                position: 1,
                 id: "a",
                 request: &request,
                 endpoint: "/v1/any",

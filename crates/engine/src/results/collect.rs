@@ -189,7 +189,7 @@ impl Collected {
         };
         Ok(RunResults {
             ends,
-            twins: Vec::new(),
+            duplicate_batches: Vec::new(),
             segments: self.segments,
             requests: plan.requests,
             index,

@@ -16,7 +16,7 @@ use crate::spool::Files;
 pub struct RunResults {
     /// Ends of the shards, by number; at least one.
     pub(crate) ends: Vec<End>,
-    pub(crate) twins: Vec<DuplicateBatch>,
+    pub(crate) duplicate_batches: Vec<DuplicateBatch>,
     pub(crate) files: Arc<Files>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) requests: u32,
@@ -191,7 +191,7 @@ impl RunResults {
         ends.filter_map(|end| end.snapshot.as_ref()).collect()
     }
     /// Returns whether every batch has ended, so that each request has its outcome.
-    pub fn is_whole(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.ends.iter().all(|end| end.status.is_terminal())
     }
     /// Returns the number of requests, each of which has one outcome.
@@ -219,8 +219,8 @@ impl RunResults {
         self.tally.malformed
     }
     /// Returns the number of rows that name no request at all.
-    pub fn keyless(&self) -> u64 {
-        self.tally.keyless
+    pub fn rows_without_id(&self) -> u64 {
+        self.tally.without_id
     }
 
     /// Returns the number of requests that may have been answered and paid for, but whose outcome
@@ -238,7 +238,7 @@ impl RunResults {
 
     /// Returns second batches under labels of the run, from the provider's list when the run ended.
     pub fn duplicate_batches(&self) -> &[DuplicateBatch] {
-        &self.twins
+        &self.duplicate_batches
     }
 
     /// Has the spool files deleted when this value is dropped, even where a durable ledger records

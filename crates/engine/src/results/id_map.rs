@@ -46,7 +46,7 @@ pub(crate) enum IdMap {
         /// Ordinals of rows that name no request, in the order of arrival. Their ids are made at
         /// the end, when all other ids are known.
         unnamed: Vec<u32>,
-        keyless: u32,
+        without_id: u32,
     },
 }
 
@@ -141,22 +141,24 @@ impl IdMap {
             ordinals: HashMap::new(),
             names,
             unnamed: Vec::new(),
-            keyless: 0,
+            without_id: 0,
         }
     }
 
     /// Returns the ordinal for a row that names no request, which is known only by its order of
     /// arrival; `None` where such rows do not count.
-    pub(crate) fn keyless(&mut self) -> Result<Option<u32>> {
+    pub(crate) fn without_id(&mut self) -> Result<Option<u32>> {
         let next = self.next_ordinal();
         let Self::Discover {
-            unnamed, keyless, ..
+            unnamed,
+            without_id,
+            ..
         } = self
         else {
             return Ok(None);
         };
-        let at = *keyless as usize;
-        *keyless += 1;
+        let at = *without_id as usize;
+        *without_id += 1;
         // Rows that are read again keep their ordinals.
         if at == unnamed.len() {
             unnamed.push(next?);
@@ -258,20 +260,20 @@ impl IdMap {
     /// Returns the number of rows so far that name no request.
     pub(crate) fn numbered(&self) -> u32 {
         match self {
-            Self::Discover { keyless, .. } => *keyless,
+            Self::Discover { without_id, .. } => *without_id,
             _ => 0,
         }
     }
 
     /// Resets that number, so that rows that are read again keep their names.
     pub(crate) fn renumber(&mut self, rows: u32) {
-        if let Self::Discover { keyless, .. } = self {
-            *keyless = rows;
+        if let Self::Discover { without_id, .. } = self {
+            *without_id = rows;
         }
     }
 
     /// Returns whether rows that name no request count.
-    pub(crate) fn takes_keyless(&self) -> bool {
+    pub(crate) fn takes_rows_without_id(&self) -> bool {
         matches!(self, Self::Discover { .. })
     }
 
@@ -398,7 +400,7 @@ mod tests {
                 for (position, row) in (0..).zip(rows) {
                     let ordinal = match row {
                         Some(id) => id_map.ordinal(id).unwrap(),
-                        None => id_map.keyless().unwrap(),
+                        None => id_map.without_id().unwrap(),
                     };
                     assert_eq!(ordinal, Some(position), "{rows:?}");
                 }

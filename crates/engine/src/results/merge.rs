@@ -212,7 +212,7 @@ impl Merge {
         let reader = match &mut cursor.echo {
             Some(reader) => reader,
             None => {
-                let table = &self.layers.all[cursor.layer].tables.echo;
+                let table = &self.layers.all[cursor.layer].tables.request_data;
                 let file = self.layers.tables.open_whole(table)?;
                 cursor.echo.insert(Reader::ahead(file, ahead))
             }

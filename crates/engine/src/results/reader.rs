@@ -119,7 +119,7 @@ impl OutcomeReader {
                             self.checker.check(output, schema)
                         }
                         _ if asked => Structured::Absent,
-                        _ => Structured::NotAsked,
+                        _ => Structured::NotRequested,
                     };
                     AnswerView::Row {
                         outcome: row.outcome,
@@ -157,7 +157,7 @@ impl OutcomeReader {
                 Some(part) => Some(&part.batch),
                 None => end.snapshot.as_ref().map(|snapshot| &snapshot.id),
             },
-            schema_asked: asked,
+            schema_requested: asked,
             raw,
             replaced,
             answer,
@@ -183,7 +183,7 @@ impl OutcomeReader {
     ///
     /// # Errors
     /// [`ErrorKind::Local`] where a table of the spool is missing or damaged.
-    pub fn within(&mut self, positions: Range<u64>) -> Result<()> {
+    pub fn limit_to(&mut self, positions: Range<u64>) -> Result<()> {
         let most = u64::from(self.requests);
         self.end = positions.end.min(most) as u32;
         self.end = self.end.max(self.next);
@@ -336,7 +336,7 @@ fn rowless<'a>(
     let structured = if asked {
         Structured::Absent
     } else {
-        Structured::NotAsked
+        Structured::NotRequested
     };
     AnswerView::Row {
         outcome,

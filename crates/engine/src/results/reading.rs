@@ -127,8 +127,8 @@ impl Results {
     }
 
     /// Returns whether rows that name no request count.
-    pub(crate) fn takes_keyless(&self) -> bool {
-        self.id_map.takes_keyless()
+    pub(crate) fn takes_rows_without_id(&self) -> bool {
+        self.id_map.takes_rows_without_id()
     }
 
     /// Returns the requests of the batch that rows have named.
@@ -146,20 +146,20 @@ impl Results {
     }
 
     /// Returns the number of requests that no row names but that may have been answered
-    /// nevertheless: a row without a legible id may belong to one of them, a truncated row may have
+    /// nevertheless: a row without a readable id may belong to one of them, a truncated row may have
     /// been followed by theirs, and counts that are lower than the number of rows prove nothing.
     /// `requests` is the number of requests in the batch, where known.
     pub(crate) fn hidden(&self, snapshot: &BatchSnapshot, requests: Option<u64>) -> u64 {
         let requests = requests.or(snapshot.counts.total).unwrap_or(u64::MAX);
         let unnamed = requests.saturating_sub(self.delivered.count());
-        let keyless = match self.takes_keyless() {
+        let without_id = match self.takes_rows_without_id() {
             true => 0,
-            false => self.tally.keyless,
+            false => self.tally.without_id,
         };
         let is_beyond = |found: CountMismatch| !found.is_short();
         let beyond = self.mismatch(snapshot).is_some_and(is_beyond);
         let cut = self.tally.cut.max(u64::from(self.truncated));
-        let rows = self.tally.malformed + self.tally.foreign + cut + keyless + u64::from(beyond);
+        let rows = self.tally.malformed + self.tally.foreign + cut + without_id + u64::from(beyond);
         rows.min(unnamed)
     }
 
@@ -270,7 +270,7 @@ impl Results {
     /// Seals a part that was read to its end.
     ///
     /// # Errors
-    /// [`ErrorKind::MalformedReply`] where no line of it is a row of results. Then it came from an
+    /// [`ErrorKind::MalformedResponse`] where no line of it is a row of results. Then it came from an
     /// intermediary such as a proxy, and requests that it does not name would be taken for
     /// unanswered and paid for again.
     pub(crate) fn close(&mut self, mut reading: Reading) -> Result<Option<ResultPart>> {
@@ -280,7 +280,7 @@ impl Results {
         row.end(|row, offset| self.note_last(part, *number, row, offset))?;
         if self
             .tally
-            .is_without_ids(&reading.before, self.takes_keyless())
+            .is_without_ids(&reading.before, self.takes_rows_without_id())
         {
             self.drop_reading(reading)?;
             return Err(Error::malformed("no line of the reply is a row of results")
@@ -351,8 +351,8 @@ impl Results {
         let at = match scanned.id {
             Some(id) => self.id_map.ordinal(&id.decode())?,
             None => {
-                self.tally.keyless += 1;
-                self.id_map.keyless()?
+                self.tally.without_id += 1;
+                self.id_map.without_id()?
             }
         };
         let Some(at) = at else {
@@ -389,11 +389,11 @@ impl Results {
 
     /// Returns the disagreement between the provider's counts and the rows.
     pub(crate) fn mismatch(&self, snapshot: &BatchSnapshot) -> Option<CountMismatch> {
-        let keyless = match self.takes_keyless() {
+        let without_id = match self.takes_rows_without_id() {
             true => 0,
-            false => self.tally.keyless,
+            false => self.tally.without_id,
         };
-        let others = self.tally.foreign + keyless;
+        let others = self.tally.foreign + without_id;
         self.delivered.mismatch(snapshot, others)
     }
 
@@ -434,7 +434,7 @@ impl Results {
         writer.flush().map_err(spooled)?;
         Ok(RunResults {
             ends: vec![end],
-            twins: Vec::new(),
+            duplicate_batches: Vec::new(),
             index: Index::Batch {
                 locations: index,
                 echo: self.files.open(layout::BATCH_ECHO)?,

@@ -1,6 +1,6 @@
 //! Scans rows of results for their request and their verdict.
 
-use lmbatch_core::{BatchCodec, ResultPart, ResultRow, RowReader, Scanned};
+use lmbatch_core::{BatchCodec, ResultPart, ResultRow, RowReader, ScannedRow};
 
 /// Scans a row and returns it with lone surrogate escapes replaced; `None` where it cannot be read.
 ///
@@ -11,7 +11,7 @@ pub(crate) fn scan<'a>(
     part: &ResultPart,
     raw: &'a [u8],
     rows: &'a mut RowReader,
-) -> Option<(ResultRow<'a>, Scanned<'a>)> {
+) -> Option<(ResultRow<'a>, ScannedRow<'a>)> {
     let row = rows.read(raw);
     let mut scanned = codec.scan(part, row).ok()?;
     if row.replaced() > 0 && scanned.id.is_some() {

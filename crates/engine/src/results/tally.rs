@@ -7,11 +7,11 @@ pub(crate) struct Tally {
     pub(crate) duplicates: u64,
     pub(crate) foreign: u64,
     pub(crate) malformed: u64,
-    /// Rows with a legible id that are not JSON.
+    /// Rows with a readable id that are not JSON.
     pub(crate) broken: u64,
-    /// Rows with a legible id that were truncated.
+    /// Rows with a readable id that were truncated.
     pub(crate) cut: u64,
-    pub(crate) keyless: u64,
+    pub(crate) without_id: u64,
 }
 
 impl Tally {
@@ -26,7 +26,7 @@ impl Tally {
             self.malformed,
             self.broken,
             self.cut,
-            self.keyless,
+            self.without_id,
         ]
     }
 
@@ -40,7 +40,7 @@ impl Tally {
             malformed: count(3),
             broken: count(4),
             cut: count(5),
-            keyless: count(6),
+            without_id: count(6),
         }
     }
 
@@ -51,24 +51,24 @@ impl Tally {
         self.malformed += other.malformed;
         self.broken += other.broken;
         self.cut += other.cut;
-        self.keyless += other.keyless;
+        self.without_id += other.without_id;
     }
 
     /// Returns whether rows came since `before`, and none of them names a request.
-    pub(crate) fn is_without_ids(&self, before: &Self, takes_keyless: bool) -> bool {
+    pub(crate) fn is_without_ids(&self, before: &Self, takes_rows_without_id: bool) -> bool {
         let rows = self.rows - before.rows;
-        let keyless = if takes_keyless {
+        let without_id = if takes_rows_without_id {
             0
         } else {
-            self.keyless - before.keyless
+            self.without_id - before.without_id
         };
-        rows > 0 && self.malformed - before.malformed + keyless == rows
+        rows > 0 && self.malformed - before.malformed + without_id == rows
     }
 
     /// Returns whether the rows belong to a batch of another program: some name other requests, and
     /// none names one of this batch.
     pub(crate) fn is_foreign(&self) -> bool {
-        let foreign = self.foreign + self.keyless;
+        let foreign = self.foreign + self.without_id;
         foreign > 0 && foreign + self.malformed == self.rows
     }
 }

@@ -62,7 +62,7 @@ impl Context {
                     "the run {} was recorded with another key; the provider is asked whether this key is of the same account",
                     run.id
                 );
-                self.tell(&Event::Warning { message: &message });
+                self.report(&Event::Warning { message: &message });
                 match self.evidence(run).await? {
                     Evidence::Known => {}
                     Evidence::Nothing if matched == AccountMatch::KeyChanged && !confirmed => {}
@@ -154,7 +154,7 @@ impl Context {
                     "the handle of {} was made with another key; the provider is asked whether this key is of the same account",
                     handle.batch
                 );
-                self.tell(&Event::Warning { message: &message });
+                self.report(&Event::Warning { message: &message });
                 Ok(true)
             }
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use futures::TryStreamExt as _;
 use lmbatch_core::{
     BatchId, BatchSnapshot, BatchStatus, CreateProof, Cursor, Error, ErrorKind, Label, Nonce,
-    Proof, Remnant, Result, Retry, RunRecord, ShardRecord, ShardState, Upload,
+    Proof, RemoteObject, Result, Retry, RunRecord, ShardRecord, ShardState, Upload,
 };
 
 use crate::context::Context;
@@ -19,7 +19,7 @@ use crate::services::origin::{Survey, is_one_model};
 /// Batch of the provider that carries a label of lmbatch.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Labelled {
+pub struct LabelledBatch {
     /// Nonce of the run, which all of its labels contain.
     pub nonce: Box<str>,
     /// Number of the shard in the run.
@@ -33,7 +33,7 @@ pub struct Labelled {
 #[non_exhaustive]
 pub struct Inventory {
     /// Batches that carry a label of lmbatch, newest first.
-    pub labelled: Vec<Labelled>,
+    pub labelled: Vec<LabelledBatch>,
     /// Batches without a label that may belong to lmbatch, newest first; empty where the provider
     /// keeps labels.
     pub unlabelled: Vec<BatchSnapshot>,
@@ -47,9 +47,9 @@ impl Inventory {
     /// Returns whether a batch that has not ended may need an upload.
     pub fn needs(&self, upload: &Upload) -> bool {
         let nonce = upload.label.parts().map(|(nonce, _)| nonce);
-        let by_file = match &upload.remnant {
-            Remnant::File(file) => self.files_in_use.contains(file),
-            Remnant::Batch(_) => false,
+        let by_file = match &upload.remote_object {
+            RemoteObject::File(file) => self.files_in_use.contains(file),
+            RemoteObject::Batch(_) => false,
         };
         by_file || nonce.is_some_and(|nonce| self.running.contains(nonce))
     }
@@ -65,7 +65,7 @@ impl Inventory {
                 if running {
                     self.running.insert(nonce.clone());
                 }
-                self.labelled.push(Labelled {
+                self.labelled.push(LabelledBatch {
                     nonce,
                     number,
                     snapshot,
@@ -80,7 +80,7 @@ impl Inventory {
 /// Batches without a label that belong to lmbatch, as the ids of their rows prove.
 #[derive(Debug, Default)]
 #[non_exhaustive]
-pub struct Recognised {
+pub struct RecognisedBatches {
     /// Recognised batches, each with the nonce of its run, newest first.
     pub found: Vec<(Nonce, BatchSnapshot)>,
     /// Number of batches whose results were not read: they are beyond the limit, or not readable.
@@ -105,8 +105,8 @@ impl Context {
         batches: Vec<BatchSnapshot>,
         known: &HashSet<BatchId>,
         most: usize,
-    ) -> Recognised {
-        let mut recognised = Recognised::default();
+    ) -> RecognisedBatches {
+        let mut recognised = RecognisedBatches::default();
         let mut looks = 0;
         for snapshot in batches {
             if known.contains(&snapshot.id) {
@@ -137,7 +137,7 @@ impl Context {
         self.provider.codec().capabilities().create != CreateProof::CountAndTime
     }
 
-    pub(crate) async fn labelled(&self) -> Result<Vec<Labelled>> {
+    pub(crate) async fn labelled(&self) -> Result<Vec<LabelledBatch>> {
         Ok(self.inventory().await?.labelled)
     }
 
@@ -303,7 +303,10 @@ impl Context {
                     .with_batch(snapshot.id.clone()));
                 }
                 // The uploads of the batch are deleted with the others, once its outcomes are read.
-                record.remnants = inputs.iter().map(|file| file.remnant.clone()).collect();
+                record.remote_objects = inputs
+                    .iter()
+                    .map(|file| file.remote_object.clone())
+                    .collect();
                 record.proof = Some(proof.clone());
                 record.state = ShardState::Created {
                     batch: snapshot.id.clone(),
@@ -339,7 +342,7 @@ impl Context {
     fn one_each(
         &self,
         plan: &Plan,
-        labelled: impl Iterator<Item = Labelled>,
+        labelled: impl Iterator<Item = LabelledBatch>,
     ) -> Result<BTreeMap<u32, BatchSnapshot>> {
         let mut all: BTreeMap<u32, Vec<BatchSnapshot>> = BTreeMap::new();
         for one in labelled {
@@ -368,7 +371,7 @@ impl Context {
                     "{} carries the same label as {}, which is adopted; both are paid for",
                     other.id, oldest.id
                 );
-                self.tell(&Event::Warning { message: &message });
+                self.report(&Event::Warning { message: &message });
             }
             each.insert(number, oldest);
         }
@@ -492,7 +495,7 @@ mod tests {
             inventory.add(snapshot(label, file, status), true);
         }
         let upload = |label: &str, file: &str| Upload {
-            remnant: Remnant::File(file.into()),
+            remote_object: RemoteObject::File(file.into()),
             label: Label::new(label),
             bytes: None,
             created_at: None,

@@ -31,7 +31,7 @@ impl Context {
             .await
     }
 
-    pub(crate) async fn plan_again(
+    pub(crate) async fn plan_with_nonce(
         &self,
         source: Box<dyn RequestSource>,
         nonce: Nonce,
@@ -82,14 +82,14 @@ impl Context {
         };
         let (plan, warning) = blocking(move || planner.plan(source)).await??;
         if let Some(message) = &warning {
-            self.tell(&Event::Warning { message });
+            self.report(&Event::Warning { message });
         }
-        self.tell(&Event::Planned {
+        self.report(&Event::Planned {
             requests: plan.requests(),
             bytes: plan.bytes(),
         });
         if !plan.schema_notes().is_empty() {
-            self.tell(&Event::SchemaChanged {
+            self.report(&Event::SchemaChanged {
                 notes: plan.schema_notes(),
             });
         }

@@ -7,12 +7,12 @@ use lmbatch_core::{Delivery, Error, ErrorKind, Label, Result, Retry, RunRecord, 
 
 use crate::clock::within;
 use crate::context::Context;
+use crate::last_failure::LastFailure;
 use crate::plan::Plan;
 use crate::plan::handles::RunHandles;
 use crate::policy::RunOptions;
 use crate::results::finished::RunResults;
 use crate::run::job::Job;
-use crate::trouble::Trouble;
 
 impl Context {
     /// Drives a run to its end, within its time limit. An error carries what is known of the run's
@@ -27,7 +27,7 @@ impl Context {
             self.check_repairs(&plan)?;
         }
         let mut context = self.clone();
-        context.trouble = Trouble::default();
+        context.last_failure = LastFailure::default();
         context.started = Some(self.started());
         let handles = Arc::clone(&plan.handles);
         let record = run.clone();
@@ -157,7 +157,7 @@ impl Context {
                 error.with_provider(self.provider.codec().id().clone())
             }
             ErrorKind::Timeout if std::error::Error::source(&error).is_none() => {
-                match self.trouble.last() {
+                match self.last_failure.last() {
                     Some(last) => error.with_source(last),
                     None => error,
                 }

@@ -258,7 +258,7 @@ impl Budget {
             settled: None,
             prices_as_of: self.pricer.as_of().into(),
         });
-        let own = posted.cost.as_ref().map_or(bound, ShardCost::most);
+        let own = posted.cost.as_ref().map_or(bound, ShardCost::upper_bound);
         let mut view = self.view.lock().await;
         loop {
             let known = match view.take() {
@@ -408,12 +408,12 @@ fn recorded(record: &ShardRecord) -> Option<Cost> {
                 .cost
                 .as_ref()
                 .filter(|cost| cost.settled.is_some())
-                .map(ShardCost::most);
+                .map(ShardCost::upper_bound);
         }
         _ => true,
     };
     match &record.cost {
-        Some(cost) if !is_open || cost.reserved > Cost::ZERO => Some(cost.most()),
+        Some(cost) if !is_open || cost.reserved > Cost::ZERO => Some(cost.upper_bound()),
         None if !is_open && !record.sent_twice => Some(Cost::ZERO),
         _ => None,
     }
@@ -431,7 +431,7 @@ fn computed(
         state => source.settle(ids, planned, state)?,
     };
     let doubted = match &record.cost {
-        Some(cost) => cost.doubted(),
+        Some(cost) => cost.in_doubt(),
         None if record.sent_twice => source.bound(planned)?,
         None => Cost::ZERO,
     };

@@ -23,7 +23,7 @@ impl Context {
                     let message = format!(
                         "{batch} is not cancelled: it is not certain that it belongs to this run"
                     );
-                    self.tell(&Event::Warning { message: &message });
+                    self.report(&Event::Warning { message: &message });
                     continue;
                 }
                 match self.cancel(batch).await {

@@ -29,7 +29,7 @@ impl Context {
         Ok(self.with_claim(Some(claim)))
     }
 
-    pub(crate) fn holding_plan(&self, plan: &Plan) -> Self {
+    pub(crate) fn with_claim_of(&self, plan: &Plan) -> Self {
         self.with_claim(plan.claim.clone())
     }
 
@@ -92,7 +92,7 @@ impl Context {
                 _ => {}
             }
         }
-        self.tell(&Event::Following {
+        self.report(&Event::Following {
             held: held.message().unwrap_or_default(),
             ended,
             batches: shards.len() as u64,
@@ -113,7 +113,7 @@ impl Context {
         };
         let run = context.recorded(run).await?;
         if run.finished {
-            return context.sealed(&run).await;
+            return context.recorded_results(&run).await;
         }
         context.resume(&run, options).await
     }

@@ -3,7 +3,8 @@
 use std::time::SystemTime;
 
 use lmbatch_core::{
-    BatchId, Cleaned, ErrorKind, Remnant, Result, ResultPart, RunRecord, ShardRecord, ShardState,
+    BatchId, Cleaned, ErrorKind, RemoteObject, Result, ResultPart, RunRecord, ShardRecord,
+    ShardState,
 };
 
 use crate::context::Context;
@@ -40,8 +41,8 @@ impl Context {
             if needs_its_input(&shard) {
                 stay.0 = true;
             } else if !run.cleaned.is_some_and(|cleaned| cleaned.inputs(&shard)) {
-                for remnant in &shard.remnants {
-                    stay.0 |= !self.discard(remnant).await?;
+                for remote_object in &shard.remote_objects {
+                    stay.0 |= !self.discard(remote_object).await?;
                 }
             }
             if run.cleaned.is_some_and(|cleaned| cleaned.batches(&shard)) {
@@ -82,15 +83,15 @@ impl Context {
             left.batches += 1;
             kept_since(since);
         }
-        if inputs && !shard.remnants.is_empty() {
-            left.inputs += shard.remnants.len() as u64;
+        if inputs && !shard.remote_objects.is_empty() {
+            left.inputs += shard.remote_objects.len() as u64;
             kept_since(sealed(shard).and_then(|(.., since)| since));
         }
     }
 
-    /// Deletes a remnant. Returns whether it is deleted.
-    async fn discard(&self, remnant: &Remnant) -> Result<bool> {
-        match self.retrying(|| self.provider.discard(remnant)).await {
+    /// Deletes a remote_object. Returns whether it is deleted.
+    async fn discard(&self, remote_object: &RemoteObject) -> Result<bool> {
+        match self.retrying(|| self.provider.discard(remote_object)).await {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
             Err(error) => Err(error),
@@ -100,12 +101,12 @@ impl Context {
     /// Deletes a batch with its results. If the provider cannot delete the batch, the files of its
     /// results are deleted instead.
     async fn discard_batch(&self, batch: &BatchId, parts: Vec<&ResultPart>) -> Result<bool> {
-        if self.discard(&Remnant::Batch(batch.clone())).await? {
+        if self.discard(&RemoteObject::Batch(batch.clone())).await? {
             return Ok(true);
         }
         let mut gone = true;
         for part in parts {
-            gone &= self.discard(&Remnant::File(part.name.clone())).await?;
+            gone &= self.discard(&RemoteObject::File(part.name.clone())).await?;
         }
         Ok(gone)
     }

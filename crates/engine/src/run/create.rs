@@ -35,7 +35,7 @@ impl Work {
         };
         let shard = &self.planned.shard;
         if prior.is_none() && self.failures == 0 {
-            context.tell(&Event::Staging {
+            context.report(&Event::Staging {
                 label: &shard.label,
                 bytes: shard.len(),
             });
@@ -102,13 +102,13 @@ impl Work {
                     counted::requests(holds),
                     shard.count
                 );
-                return Ok(Next::Stuck(held(context, &intent, None, &looked)));
+                return Ok(Next::Held(held(context, &intent, None, &looked)));
             }
             let message = format!(
                 "{} already carries the label of this shard and is adopted: the ledger is a copy or was restored from a backup",
                 oldest.id
             );
-            context.tell(&Event::Warning { message: &message });
+            context.report(&Event::Warning { message: &message });
             let proof = Proof::proved("it carried the label of the shard before a create was sent");
             return self
                 .acknowledge(context, oldest.id.clone(), proof, true)
@@ -170,7 +170,7 @@ impl Work {
         if let Some(next) = self.posting(context, scope, &intent).await? {
             return Ok(next);
         }
-        context.tell(&Event::Creating {
+        context.report(&Event::Creating {
             label: &self.planned.shard.label,
         });
         let error = match context.provider.create(&self.planned.shard, &intent).await {
@@ -184,13 +184,13 @@ impl Work {
             return self.existing(context, intent, error).await;
         }
         self.failures += 1;
-        let chance = context.rng.next_f64();
-        match context.retries.decide_create(self.failures, &error, chance) {
+        let random = context.rng.next_f64();
+        match context.retries.decide_create(self.failures, &error, random) {
             Decision::RetryAfter(wait) => {
                 // There is no batch: the next process or call need not search for one.
                 let staged = ShardState::Staged(intent.staged);
                 self.advance(context, staged).await?;
-                context.tell(&Event::Retrying {
+                context.report(&Event::Retrying {
                     error: &error,
                     wait,
                 });
@@ -203,7 +203,7 @@ impl Work {
                 (self.prepared, self.failures) = (None, 0);
                 self.cause = Some(error);
                 let search = Search {
-                    again: self.record.sent_twice,
+                    is_repeated: self.record.sent_twice,
                     ..Search::default()
                 };
                 self.doubt(context, intent, search).await
@@ -215,7 +215,7 @@ impl Work {
                 self.advance(context, staged).await?;
                 Ok(match is_for_now(&error) {
                     true => Next::ForQuota(error),
-                    false => Next::Stuck(error),
+                    false => Next::Held(error),
                 })
             }
             Decision::Stop => {
@@ -225,7 +225,7 @@ impl Work {
                 if self.reuses_upload && may_lack_its_input(&error) {
                     return Ok(Next::NOW);
                 }
-                Ok(Next::Stuck(error))
+                Ok(Next::Held(error))
             }
         }
     }
@@ -244,7 +244,7 @@ impl Work {
         }
         self.cause = Some(error);
         let search = Search {
-            exists: true,
+            reported_existing: true,
             ..Search::default()
         };
         self.doubt(context, intent, search).await
@@ -269,7 +269,7 @@ impl Work {
             "the ledger has lost the record of a create of {}; its batch is searched for before another is created",
             shard.label
         );
-        context.tell(&Event::Warning { message: &message });
+        context.report(&Event::Warning { message: &message });
         if !self.is_of(checksum) {
             let intent = context.intent_of(shard, Staged::default());
             let looked = "other requests were sent under its label before the ledger was replaced";
@@ -281,7 +281,7 @@ impl Work {
         };
         let intent = match marked {
             Marked::Created(batch) => {
-                let proof = Proof::proved("it is recorded in the file beside the ledger");
+                let proof = Proof::proved("it is recorded in the mark file of the create");
                 return self
                     .acknowledge(context, batch, proof, true)
                     .await

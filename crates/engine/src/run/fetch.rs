@@ -142,7 +142,7 @@ impl Fetch {
         if !self.ended.snapshot.status.may_have_outcomes() {
             let counted = self.ended.snapshot.counts.succeeded;
             let mismatch = (counted > 0).then_some(CountMismatch { counted, read: 0 });
-            self.tell_mismatch(context, mismatch);
+            self.report_mismatch(context, mismatch);
             return Ok(Fetched::Whole {
                 segments: Vec::new(),
                 locations: None,
@@ -181,7 +181,7 @@ impl Fetch {
                     "the results of batch {} are given up: {error}",
                     self.batch()
                 );
-                context.tell(&Event::Warning { message: &message });
+                context.report(&Event::Warning { message: &message });
                 self.given_up = true;
                 ResultSet::default()
             }
@@ -238,7 +238,7 @@ impl Fetch {
             true => self.again_at.saturating_sub(context.clock.elapsed()),
         };
         let wait = wait.min(left);
-        context.tell(&Event::Retrying {
+        context.report(&Event::Retrying {
             error: &short,
             wait,
         });
@@ -274,7 +274,7 @@ impl Fetch {
             }
             Part::Failed(error) if gives_up && is_for_now(&error) => {
                 let message = format!("a part of the results is given up: {error}");
-                context.tell(&Event::Warning { message: &message });
+                context.report(&Event::Warning { message: &message });
                 self.given_up = true;
                 Duration::ZERO
             }
@@ -328,7 +328,7 @@ impl Fetch {
                     Ok::<_, Error>((results.segments().to_vec(), locations))
                 })
                 .await??;
-            self.tell_mismatch(context, mismatch);
+            self.report_mismatch(context, mismatch);
             let lacks = u64::from(truncated || self.given_up);
             return Ok(Fetched::Whole {
                 segments,
@@ -342,7 +342,7 @@ impl Fetch {
     }
 
     /// Warns of counts that disagree with the rows of the batch.
-    fn tell_mismatch(&self, context: &Context, mismatch: Option<CountMismatch>) {
+    fn report_mismatch(&self, context: &Context, mismatch: Option<CountMismatch>) {
         let Some(CountMismatch { counted, read }) = mismatch else {
             return;
         };
@@ -351,7 +351,7 @@ impl Fetch {
             self.batch(),
             counted::requests(counted)
         );
-        context.tell(&Event::Warning { message: &message });
+        context.report(&Event::Warning { message: &message });
     }
 
     /// Drops incomplete results, and waits until they are read again.
@@ -400,10 +400,10 @@ impl Fetch {
         }
         // A permanent error of a resumed read does not matter: the whole part is read instead.
         let from_the_middle = from > 0 && error.retry() != Retry::Temporary;
-        let chance = context.rng.next_f64();
-        let wait = match context.retries.decide(open.attempt, &error, chance) {
+        let random = context.rng.next_f64();
+        let wait = match context.retries.decide(open.attempt, &error, random) {
             Decision::RetryAfter(wait) => {
-                context.tell(&Event::Retrying {
+                context.report(&Event::Retrying {
                     error: &error,
                     wait,
                 });
@@ -495,7 +495,7 @@ impl Fetch {
                 (taken, results.tally().rows, reading)
             })
             .await?;
-        context.tell(&Event::Fetching {
+        context.report(&Event::Fetching {
             rows,
             bytes: reading.written(),
         });
@@ -589,18 +589,18 @@ impl Context {
         let mut fetch = Fetch::new(self, ended, results);
         let (undelivered, mismatch) = self.fetched(&mut fetch).await?;
         let results = fetch.results.take().ok_or_else(lost)?;
-        let takes_keyless = results.takes_keyless();
+        let takes_rows_without_id = results.takes_rows_without_id();
         let batch = snapshot.id.clone();
         let about = move |error: Error| error.with_batch(batch);
         let end = End::of_batch(snapshot, undelivered).with_model(model);
         let finish = blocking(move || results.finish(end, mismatch));
         let finished = finish.await?.map_err(about)?;
-        self.tell_of(&finished, takes_keyless);
+        self.report_rows(&finished, takes_rows_without_id);
         Ok(finished)
     }
 
     /// Reports the rows that were read, and those that are no outcome.
-    pub(crate) fn tell_of(&self, finished: &RunResults, takes_keyless: bool) {
+    pub(crate) fn report_rows(&self, finished: &RunResults, takes_rows_without_id: bool) {
         let tally: Tally = finished.tally;
         for (count, what) in [
             (
@@ -611,11 +611,11 @@ impl Context {
             (tally.malformed, "cannot be read"),
             (
                 tally.broken + tally.cut,
-                "are not JSON but have a legible id (a request without another row ends as malformed_answer; it was paid for, and is sent again only on request)",
+                "are not JSON but have a readable id (a request without another row ends as malformed_answer; it was paid for, and is sent again only on request)",
             ),
             (
-                tally.keyless,
-                match takes_keyless {
+                tally.without_id,
+                match takes_rows_without_id {
                     true => {
                         "name no request (they get ids in the order of the rows, which may differ from the order in which the requests were sent)"
                     }
@@ -624,7 +624,7 @@ impl Context {
             ),
         ] {
             if count > 0 {
-                self.tell(&Event::Warning {
+                self.report(&Event::Warning {
                     message: &format!("result rows that {what}: {count}"),
                 });
             }
@@ -634,15 +634,15 @@ impl Context {
             let message = format!(
                 "requests that may have been answered but have no row in the results: {undelivered}; they may have been paid for, and are sent again only on request"
             );
-            self.tell(&Event::Warning { message: &message });
+            self.report(&Event::Warning { message: &message });
         }
-        self.tell(&Event::Fetched { rows: tally.rows });
+        self.report(&Event::Fetched { rows: tally.rows });
     }
 }
 
 /// Returns whether reading again later may give the results.
 fn is_for_now(error: &Error) -> bool {
-    error.retry() == Retry::Temporary || error.kind() == ErrorKind::MalformedReply
+    error.retry() == Retry::Temporary || error.kind() == ErrorKind::MalformedResponse
 }
 
 fn is_gone(error: &Error) -> bool {

@@ -132,7 +132,7 @@ impl<'a> Job<'a> {
                 let message = format!(
                     "the results file {name} is damaged; its results are read again from the provider"
                 );
-                self.context.tell(&Event::Warning { message: &message });
+                self.context.report(&Event::Warning { message: &message });
             }
             if let Some(work) = self.works.get_mut(*number as usize) {
                 work.read_again();
@@ -142,7 +142,7 @@ impl<'a> Job<'a> {
     }
 
     /// Returns the sealed outcomes of a run that has ended. The provider is not called.
-    pub(crate) async fn sealed(self) -> Result<RunResults> {
+    pub(crate) async fn recorded_results(self) -> Result<RunResults> {
         if let Some(name) = self
             .damaged()
             .await?
@@ -167,7 +167,7 @@ impl<'a> Job<'a> {
                 let message = format!(
                     "the spool file {name} is damaged, and its outcomes are left out; when the run is resumed, they are read again from the provider"
                 );
-                self.context.tell(&Event::Warning { message: &message });
+                self.context.report(&Event::Warning { message: &message });
             }
             if let Some(work) = self.works.get_mut(number as usize) {
                 work.read_again();
@@ -187,7 +187,7 @@ impl<'a> Job<'a> {
         let collected = self.collect().await?;
         let (context, plan) = (self.context, self.plan);
         let finished = blocking(move || collected.finish(&plan, ends)).await??;
-        context.tell_of(&finished, false);
+        context.report_rows(&finished, false);
         Ok(finished)
     }
 
@@ -228,10 +228,13 @@ impl<'a> Job<'a> {
         // Second batches are searched for before the run is recorded as finished: afterwards no
         // process searches for them.
         let known = self.ended_batches();
-        let twins = self.context.find_twins(known).await;
+        let duplicate_batches = self.context.find_duplicate_batches(known).await;
         self.note(self.run.attempt, true, &[]).await?;
         let finished = self.outcomes().await?;
-        Ok(RunResults { twins, ..finished })
+        Ok(RunResults {
+            duplicate_batches,
+            ..finished
+        })
     }
 
     /// Records the progress of the run with its new shards. What other processes changed in the

@@ -71,7 +71,7 @@ impl Poll {
         self.retry_after = None;
         let wait = match answer {
             Ok(snapshot) if snapshot.status.is_terminal() => {
-                context.tell(&Event::Polled {
+                context.report(&Event::Polled {
                     snapshot: &snapshot,
                     next: None,
                 });
@@ -84,11 +84,11 @@ impl Poll {
                     let message = format!(
                         "the provider reports the unknown batch status {word:?}; the batch is treated as running"
                     );
-                    context.tell(&Event::Warning { message: &message });
+                    context.report(&Event::Warning { message: &message });
                     self.warned = true;
                 }
                 let wait = context.polling.wait(self.polls, snapshot.poll_after);
-                context.tell(&Event::Polled {
+                context.report(&Event::Polled {
                     snapshot: &snapshot,
                     next: Some(wait),
                 });
@@ -118,7 +118,7 @@ impl Poll {
                     .wait_after_failure(&error, self.failures)
                     .max(context.polling.wait(self.polls, None))
                     .min(patience.saturating_sub(failing));
-                context.tell(&Event::Retrying {
+                context.report(&Event::Retrying {
                     error: &error,
                     wait,
                 });
@@ -172,7 +172,7 @@ impl Context {
 pub(crate) fn is_unreadable(error: &Error) -> bool {
     let came = |status: u16| (200..300).contains(&status);
     error.retry() != Retry::Permanent
-        && (error.kind() == ErrorKind::MalformedReply || error.http_status().is_some_and(came))
+        && (error.kind() == ErrorKind::MalformedResponse || error.http_status().is_some_and(came))
 }
 
 /// Returns the error of a batch whose status could not be read for as long as results are awaited.

@@ -34,15 +34,15 @@ impl Work {
         let mut next = self.record.clone().advanced(ShardState::Doubt(intent));
         next.progress.search = Some(search);
         self.put(context, next).await?;
-        context.tell(&Event::Doubt {
+        context.report(&Event::Doubt {
             label: &label,
-            patience: context.doubt.total_wait(),
+            max_search_time: context.doubt.total_wait(),
         });
         Ok(Next::In(context.look_after(0)))
     }
 
     /// Takes over a create that was sent by a process that ended.
-    pub(super) async fn suspect(&mut self, context: &Context) -> Result<Next> {
+    pub(super) async fn record_doubt(&mut self, context: &Context) -> Result<Next> {
         let ShardState::Posting(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
@@ -66,7 +66,7 @@ impl Work {
     }
 
     async fn adopt_beside(&mut self, context: &Context, batch: BatchId) -> Result<Next> {
-        let proof = Proof::proved("it is recorded in the file beside the ledger");
+        let proof = Proof::proved("it is recorded in the mark file of the create");
         self.acknowledge(context, batch, proof, true).await
     }
 
@@ -95,7 +95,7 @@ impl Work {
     }
 
     /// Makes one search.
-    pub(super) async fn look(&mut self, context: &Context) -> Result<Next> {
+    pub(super) async fn search(&mut self, context: &Context) -> Result<Next> {
         let ShardState::Doubt(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
@@ -109,14 +109,14 @@ impl Work {
             return Ok(next);
         }
         let is_last = search.phase == SearchPhase::Fenced;
-        match context.look(&intent).await {
+        match context.search(&intent).await {
             Ok(SearchResult::Proved(mut batches)) => {
                 if batches.len() > 1 {
                     let message = format!(
                         "the create made several batches, and each is paid for: {}",
                         names(&batches)
                     );
-                    context.tell(&Event::Warning { message: &message });
+                    context.report(&Event::Warning { message: &message });
                 }
                 // Batches come newest first: the last is the oldest.
                 if let Some(oldest) = batches.pop() {
@@ -150,8 +150,8 @@ impl Work {
                 return self.hold(context, search, saw).await;
             }
             Err(error) => match self.again(context, error) {
-                Next::Stuck(_) if is_last => return self.hold(context, search, NOTHING).await,
-                Next::Stuck(_) => {
+                Next::Held(_) if is_last => return self.hold(context, search, NOTHING).await,
+                Next::Held(_) => {
                     search.unclear = Some("the list of batches could not be read".into());
                     search.presumed = None;
                 }
@@ -186,11 +186,11 @@ impl Work {
         if let Some(saw) = search.unclear.clone() {
             return self.hold(context, search, &saw).await;
         }
-        if search.exists {
+        if search.reported_existing {
             let saw = "the provider says that the batch exists but does not list it";
             return self.hold(context, search, saw).await;
         }
-        if search.again {
+        if search.is_repeated {
             return self.hold(context, search, NOTHING).await;
         }
         if context.provider.codec().capabilities().fence {
@@ -214,7 +214,7 @@ impl Work {
                 self.searched(context, search).await
             }
             Err(error) => match self.again(context, error) {
-                Next::Stuck(_) => self.conclude_unfenced(context, search).await,
+                Next::Held(_) => self.conclude_unfenced(context, search).await,
                 next => Ok(next),
             },
         }
@@ -242,7 +242,7 @@ impl Work {
         }
         search.phase = SearchPhase::Held;
         self.searched(context, search).await?;
-        Ok(Next::Stuck(held(context, &intent, self.cause.take(), saw)))
+        Ok(Next::Held(held(context, &intent, self.cause.take(), saw)))
     }
 
     /// Sends the create again under its token: whichever of the creates was accepted, there is one
@@ -293,7 +293,9 @@ impl Work {
     /// Returns the time until the next search that earlier processes have not made is due.
     pub(crate) fn look_due(&self, context: &Context) -> Duration {
         let search = match (&self.record.state, &self.record.progress.search) {
-            (ShardState::Doubt(_), Some(search)) if search.phase == SearchPhase::Looking => search,
+            (ShardState::Doubt(_), Some(search)) if search.phase == SearchPhase::Searching => {
+                search
+            }
             (ShardState::Doubt(_), None) => return context.look_after(0),
             _ => return Duration::ZERO,
         };
@@ -343,7 +345,7 @@ impl Context {
 
     /// Makes one search over every page that may hold the batch. A list that fails is not an empty
     /// list.
-    pub(crate) async fn look(&self, intent: &Intent) -> Result<SearchResult> {
+    pub(crate) async fn search(&self, intent: &Intent) -> Result<SearchResult> {
         let (mut proved, mut fitting, mut whole) = (Vec::new(), Vec::new(), true);
         let ask = |page: Option<Cursor>| async move { self.provider.find(intent, page).await };
         let mut pages = pin!(pages(ask));
@@ -379,7 +381,7 @@ impl Context {
 
     /// Searches once for the batch of a create, and returns whether one is certain to be it.
     pub(crate) async fn is_found(&self, intent: &Intent) -> Result<bool> {
-        match self.retrying(|| self.look(intent)).await {
+        match self.retrying(|| self.search(intent)).await {
             Ok(seen) => Ok(matches!(seen, SearchResult::Proved(found) if !found.is_empty())),
             Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
             Err(error) => Err(error),

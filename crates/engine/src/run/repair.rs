@@ -47,7 +47,7 @@ impl Context {
             ));
         }
         let codec = self.provider.codec();
-        let empty = OutputView::judged(Vec::new(), FinishReason::Stop);
+        let empty = OutputView::from_items(Vec::new(), FinishReason::Stop);
         let mut refused = None;
         for planned in &plan.shards {
             let turns = FollowUp::new(&empty, "");
@@ -82,7 +82,7 @@ impl Job<'_> {
             Err(error) if error.kind() == ErrorKind::InvalidInput => {
                 let message =
                     format!("the answers that do not fit their schemas are not repaired: {error}");
-                self.context.tell(&Event::Warning { message: &message });
+                self.context.report(&Event::Warning { message: &message });
                 Ok(false)
             }
             sent => sent.map(|requests| requests > 0),
@@ -91,7 +91,7 @@ impl Job<'_> {
 
     /// Sends those of the chosen answers back that do not fit their schemas, and returns how many they are.
     pub(crate) async fn repair_again(&mut self, chosen: &HashSet<u32>) -> Result<u64> {
-        self.run.asked = self.run.attempt + 1;
+        self.run.requested_attempt = self.run.attempt + 1;
         let new = self.repaired(Some(chosen.clone()), 1).await?;
         self.send(new).await
     }
@@ -99,7 +99,8 @@ impl Job<'_> {
     /// Returns the number of attempts since the caller's last explicit requeue that were repairs.
     pub(crate) fn repairs_made(&self) -> u32 {
         let repairs = self.works.iter().map(|work| &work.record);
-        let repairs = repairs.filter(|record| record.repair && record.attempt >= self.run.asked);
+        let repairs =
+            repairs.filter(|record| record.repair && record.attempt >= self.run.requested_attempt);
         let attempts: BTreeSet<u32> = repairs.map(|record| record.attempt).collect();
         attempts.len() as u32
     }
@@ -118,7 +119,7 @@ impl Job<'_> {
             ids: self.plan.ids.clone(),
             files: Arc::clone(&self.plan.files),
             attempt: self.run.attempt + 1,
-            asked: self.run.asked,
+            asked: self.run.requested_attempt,
             most,
             chosen: match chosen {
                 Some(chosen) => Some(chosen),
@@ -129,14 +130,14 @@ impl Job<'_> {
         };
         let (new, left) = blocking(move || repair.write(&collected)).await??;
         if !left.has_schema {
-            self.context.tell(&Event::Warning {
+            self.context.report(&Event::Warning {
                 message: "no answer is repaired, since no request of the run has a schema",
             });
         }
         if left.count > self.unrepaired {
             self.unrepaired = left.count;
             let message = left.message();
-            self.context.tell(&Event::Warning { message: &message });
+            self.context.report(&Event::Warning { message: &message });
         }
         Ok(new)
     }

@@ -27,7 +27,7 @@ impl Job<'_> {
     /// Sends the unanswered requests again. Returns whether there were any and an attempt was left.
     pub(crate) async fn requeue(&mut self, max_attempts: u32) -> Result<bool> {
         // Attempts are counted from the caller's last explicit requeue, and repairs apart from them.
-        if self.run.attempt - self.run.asked + 1 - self.repairs_made() >= max_attempts {
+        if self.run.attempt - self.run.requested_attempt + 1 - self.repairs_made() >= max_attempts {
             return Ok(false);
         }
         let again = match self.rows(None).await {
@@ -35,7 +35,7 @@ impl Job<'_> {
             // Existing outcomes are returned nevertheless.
             Err(error) if error.kind() == ErrorKind::InvalidInput => {
                 let message = format!("the unanswered requests are not sent again: {error}");
-                self.context.tell(&Event::Warning { message: &message });
+                self.context.report(&Event::Warning { message: &message });
                 return Ok(false);
             }
             Err(error) => return Err(error),
@@ -44,7 +44,7 @@ impl Job<'_> {
             // Under a cost limit that was set later, a request may have no bound.
             Err(error) if error.kind() == ErrorKind::InvalidInput => {
                 let message = format!("the unanswered requests are not sent again: {error}");
-                self.context.tell(&Event::Warning { message: &message });
+                self.context.report(&Event::Warning { message: &message });
                 Ok(false)
             }
             sent => sent.map(|requests| requests > 0),
@@ -53,7 +53,7 @@ impl Job<'_> {
 
     /// Sends the requests again that the caller has chosen, and returns how many they are.
     pub(crate) async fn send_again(&mut self, chosen: &HashSet<u32>) -> Result<u64> {
-        self.run.asked = self.run.attempt + 1;
+        self.run.requested_attempt = self.run.attempt + 1;
         let again = self.rows(Some(chosen.clone())).await?;
         self.send(again).await
     }
@@ -72,7 +72,7 @@ impl Job<'_> {
         // The first attempt is number 1.
         let number = attempt + 1;
         self.context
-            .tell(&match new.iter().any(|planned| planned.repair) {
+            .report(&match new.iter().any(|planned| planned.repair) {
                 true => Event::Repairing {
                     requests,
                     attempt: number,
@@ -113,7 +113,7 @@ impl Job<'_> {
             nonce: self.plan.nonce.clone(),
             files: Arc::clone(&self.plan.files),
             attempt: self.run.attempt,
-            asked: self.run.asked,
+            asked: self.run.requested_attempt,
             records: self.records(),
             shards: self.plan.shards.clone(),
             chosen,

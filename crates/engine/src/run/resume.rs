@@ -16,18 +16,14 @@ impl Context {
         Job::new(self, run, plan).await
     }
 
-    pub(crate) async fn sealed(&self, run: &RunRecord) -> Result<RunResults> {
-        self.job(run).await?.sealed().await
+    pub(crate) async fn recorded_results(&self, run: &RunRecord) -> Result<RunResults> {
+        self.job(run).await?.recorded_results().await
     }
 
-    pub(crate) async fn answered(
-        &self,
-        run: &RunRecord,
-        options: RunOptions,
-    ) -> Result<RunResults> {
+    pub(crate) async fn results(&self, run: &RunRecord, options: RunOptions) -> Result<RunResults> {
         let job = self.job(run).await?;
         if job.damaged().await?.is_empty() {
-            return job.sealed().await;
+            return job.recorded_results().await;
         }
         drop(job);
         let options = RunOptions {

@@ -9,6 +9,7 @@ use lmbatch_core::{
 
 use crate::blocking::blocking;
 use crate::context::Context;
+use crate::last_failure::LastFailure;
 use crate::plan::handles::RunHandles;
 use crate::policy::RunOptions;
 use crate::results::finished::RunResults;
@@ -16,7 +17,6 @@ use crate::results::id_map::IdMap;
 use crate::run::account::under_another_key;
 use crate::run::poll::Poll;
 use crate::spool::Files;
-use crate::trouble::Trouble;
 
 impl Context {
     pub(crate) async fn retrieve(&self, handle: &BatchHandle) -> Result<RunResults> {
@@ -43,12 +43,12 @@ impl Context {
         options: &RunOptions,
     ) -> Result<RunResults> {
         let mut context = self.clone();
-        context.trouble = Trouble::default();
+        context.last_failure = LastFailure::default();
         let start = context.started();
         let mut poll = Poll::new(&context, handle.batch.clone());
         while poll.ask(&context).await?.is_none() {
             if let Some(error) = poll.impatience(start, options) {
-                return Err(match context.trouble.last() {
+                return Err(match context.last_failure.last() {
                     Some(last) => error.with_source(last),
                     None => error,
                 });

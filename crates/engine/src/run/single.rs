@@ -132,7 +132,7 @@ impl Context {
             // A search costs nothing, while an unrecorded create of another copy would be paid for
             // twice.
             if known == SentBefore::SaidNo {
-                match self.retrying(|| self.look(intent)).await {
+                match self.retrying(|| self.search(intent)).await {
                     Ok(SearchResult::Proved(mut found)) => {
                         if let Some(oldest) = found.pop() {
                             work.take(self, oldest).await?;

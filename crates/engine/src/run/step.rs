@@ -16,9 +16,9 @@ pub(crate) enum Step {
     /// Creates the batch: the only step that can cost money.
     Post,
     /// Records that a process that ended has sent a create, so that its outcome is unknown.
-    Suspect,
+    RecordDoubt,
     /// Searches for the batch of a create whose outcome is unknown.
-    Look,
+    Search,
     /// Sends the create again under its token, which makes it the same create.
     Repeat,
     /// Deletes the input of a create, so that the create fails if it is still under way.
@@ -74,9 +74,9 @@ impl Step {
         match self {
             Self::Stage => Kind::Upload,
             Self::Watermark | Self::Post | Self::Repeat => Kind::Create,
-            Self::Look | Self::Fence | Self::Cancel | Self::Poll => Kind::Poll,
+            Self::Search | Self::Fence | Self::Cancel | Self::Poll => Kind::Poll,
             Self::Fetch => Kind::Fetch,
-            Self::Suspect | Self::CancelUncreated | Self::Done => Kind::Local,
+            Self::RecordDoubt | Self::CancelUncreated | Self::Done => Kind::Local,
         }
     }
 
@@ -111,7 +111,7 @@ pub(crate) enum Next {
     /// ended, and may have cost less than was reserved.
     ForBudget(Error),
     /// Nothing more is done for the shard until the run is resumed.
-    Stuck(Error),
+    Held(Error),
 }
 
 impl Next {
@@ -143,13 +143,15 @@ pub(crate) fn next(shard: &ShardRecord, facts: Facts) -> Step {
             false => Step::Watermark,
         },
         ShardState::Planned | ShardState::Staged(_) | ShardState::Refused => Step::Stage,
-        ShardState::Posting(_) => Step::Suspect,
+        ShardState::Posting(_) => Step::RecordDoubt,
         ShardState::Doubt(_) => match search.map(|search| search.phase).unwrap_or_default() {
             SearchPhase::Absent if facts.cancelled => Step::CancelUncreated,
             SearchPhase::Absent => Step::Stage,
             SearchPhase::Fencing => Step::Fence,
-            _ if facts.repeats && !search.is_some_and(|search| search.exists) => Step::Repeat,
-            _ => Step::Look,
+            _ if facts.repeats && !search.is_some_and(|search| search.reported_existing) => {
+                Step::Repeat
+            }
+            _ => Step::Search,
         },
         ShardState::Created { proof, .. } => {
             // A batch that is only presumed may belong to another program.
@@ -195,7 +197,7 @@ mod tests {
             },
             proof: None,
             doubted: None,
-            remnants: Vec::new(),
+            remote_objects: Vec::new(),
             sent_twice: false,
             cost: None,
         }
@@ -222,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_next_step_follows_from_the_record_and_the_facts() {
-        use SearchPhase::{Absent, Fenced, Fencing, Held, Looking};
+        use SearchPhase::{Absent, Fenced, Fencing, Held, Searching};
         let created = |certainty| ShardState::Created {
             batch: BatchId::new("b"),
             proof: Proof {
@@ -258,7 +260,7 @@ mod tests {
         let half = || ShardState::Staged(Staged::default());
         let ended = ShardState::Ended(BatchSnapshot::new("b".into(), BatchStatus::Completed));
         let exists = Some(Search {
-            exists: true,
+            reported_existing: true,
             ..Search::default()
         });
         for (state, search, facts, step) in [
@@ -269,22 +271,22 @@ mod tests {
             (staged(), None, seen, Step::Post),
             (ShardState::Planned, None, cancelled, Step::CancelUncreated),
             (staged(), None, cancelled, Step::CancelUncreated),
-            (ShardState::Posting(intent()), None, none, Step::Suspect),
+            (ShardState::Posting(intent()), None, none, Step::RecordDoubt),
             // A cancelled run still searches for a batch that may have been created.
             (
                 ShardState::Posting(intent()),
                 None,
                 cancelled,
-                Step::Suspect,
+                Step::RecordDoubt,
             ),
-            (doubt(), None, none, Step::Look),
-            (doubt(), search(Looking), cancelled, Step::Look),
-            (doubt(), search(Held), none, Step::Look),
-            (doubt(), search(Looking), repeats, Step::Repeat),
+            (doubt(), None, none, Step::Search),
+            (doubt(), search(Searching), cancelled, Step::Search),
+            (doubt(), search(Held), none, Step::Search),
+            (doubt(), search(Searching), repeats, Step::Repeat),
             // A batch that exists according to the provider is searched for, and not created again.
-            (doubt(), exists, repeats, Step::Look),
+            (doubt(), exists, repeats, Step::Search),
             (doubt(), search(Fencing), none, Step::Fence),
-            (doubt(), search(Fenced), none, Step::Look),
+            (doubt(), search(Fenced), none, Step::Search),
             (doubt(), search(Absent), none, Step::Stage),
             (doubt(), search(Absent), cancelled, Step::CancelUncreated),
             (created(Certainty::Proved), None, none, Step::Poll),

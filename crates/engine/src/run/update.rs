@@ -52,7 +52,7 @@ impl Context {
         // In a running run, unchanged requests keep their attempts; in one that has ended, their
         // outcomes.
         if job.must_have_ended().is_ok() {
-            job.run.asked = job.run.attempt + 1;
+            job.run.requested_attempt = job.run.attempt + 1;
         }
         job.run.requests = plan.requests;
         job.run.pilot_of = plan.pilot_of;
@@ -93,7 +93,7 @@ impl Context {
             update.finish()?
         };
         self.clear_cancellation(&job.run).await?;
-        job.run.asked = job.run.attempt + 1;
+        job.run.requested_attempt = job.run.attempt + 1;
         job.send(new).await
     }
 
@@ -253,7 +253,7 @@ impl<'a> Echoes<'a> {
         let reader = match self.open.entry(merged.shard) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => {
-                let table = &self.plan.shards[merged.shard as usize].tables.echo;
+                let table = &self.plan.shards[merged.shard as usize].tables.request_data;
                 let file = self.plan.tables.open_whole(table)?;
                 entry.insert(Reader::ahead(file, Self::AHEAD))
             }

@@ -111,7 +111,7 @@ impl Work {
         step::next(&self.record, facts)
     }
 
-    /// Makes one step. Returns when a temporary failure is tried again, and [`Next::Stuck`] for a
+    /// Makes one step. Returns when a temporary failure is tried again, and [`Next::Held`] for a
     /// permanent one.
     ///
     /// # Errors
@@ -123,8 +123,8 @@ impl Work {
             Step::Stage => self.stage(context, scope).await,
             Step::Watermark => self.watermark(context, scope).await,
             Step::Post => self.post(context, scope).await,
-            Step::Suspect => self.suspect(context).await,
-            Step::Look => self.look(context).await,
+            Step::RecordDoubt => self.record_doubt(context).await,
+            Step::Search => self.search(context).await,
             Step::Repeat => self.repeat(context, scope).await,
             Step::Fence => self.fence(context).await,
             Step::CancelUncreated => self.close_cancelled(context).await,
@@ -137,7 +137,7 @@ impl Work {
             budget.note(&self.record).await;
         }
         let error = match stepped {
-            Ok(Next::Stuck(error)) => error,
+            Ok(Next::Held(error)) => error,
             Ok(next) => return Ok(next),
             Err(error) if error.kind() == ErrorKind::Conflict => return Err(error),
             Err(error) => error,
@@ -151,7 +151,7 @@ impl Work {
             self.close(context, Closed::Abandoned { message }).await?;
             return Ok(Next::Done);
         }
-        Ok(Next::Stuck(error))
+        Ok(Next::Held(error))
     }
 
     /// Advances the shard to a state, in the ledger first.
@@ -200,7 +200,7 @@ impl Work {
             Ok(wait) => Next::In(wait),
             Err(error) => {
                 self.failures = 0;
-                Next::Stuck(error)
+                Next::Held(error)
             }
         }
     }
@@ -222,7 +222,7 @@ impl Work {
     ) -> Result<Next> {
         // The event comes first, so that the observer knows the id even if the ledger fails.
         let handle = self.handle.created(&batch);
-        context.tell(&Event::Created {
+        context.report(&Event::Created {
             batch: &batch,
             found,
             handle: &handle,
@@ -235,7 +235,7 @@ impl Work {
         {
             // A failure is only reported, since the ledger is about to record the batch too.
             let message = error.to_string();
-            context.tell(&Event::Warning { message: &message });
+            context.report(&Event::Warning { message: &message });
         }
         let state = ShardState::Created {
             batch: batch.clone(),
@@ -270,9 +270,9 @@ impl Work {
             && let Err(error) = context.provider.cancel(&batch).await
         {
             match self.again(context, error.with_batch(batch)) {
-                Next::Stuck(error) => {
+                Next::Held(error) => {
                     let message = format!("the batch was not cancelled: {error}");
-                    context.tell(&Event::Warning { message: &message });
+                    context.report(&Event::Warning { message: &message });
                 }
                 next => return Ok(next),
             }
@@ -300,9 +300,9 @@ impl Work {
         error: Error,
     ) -> Result<Next> {
         let message = error.to_string();
-        context.tell(&Event::Warning { message: &message });
+        context.report(&Event::Warning { message: &message });
         let Some(mut intent) = self.record.doubted.clone() else {
-            return Ok(Next::Stuck(error));
+            return Ok(Next::Held(error));
         };
         intent.foreign_batches.push(stranger.clone());
         self.marked = true;
@@ -378,7 +378,7 @@ impl Work {
         );
         match self.certainty() == Certainty::Presumed && is_gone {
             true => self.reject_presumed(context, batch, error).await,
-            false => Ok(Next::Stuck(error)),
+            false => Ok(Next::Held(error)),
         }
     }
 

@@ -48,7 +48,7 @@ impl Answers {
 /// Account of one batch of a run, from the ledger and from the fetched rows.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct BatchAccount {
+pub struct BatchTotals {
     /// Id of the batch; `None` if none was created.
     pub batch: Option<BatchId>,
     /// Number of the batch in the run, from 0.
@@ -80,7 +80,7 @@ pub struct BatchAccount {
     pub models: BTreeMap<Box<str>, Answers>,
 }
 
-impl BatchAccount {
+impl BatchTotals {
     /// Returns the number of requests that the provider counts as answered but whose row was never
     /// delivered. They may be billed.
     pub fn undelivered(&self) -> u64 {
@@ -124,13 +124,13 @@ pub struct RunAudit {
     /// Token usage of the answers in the output.
     pub usage: TokenUsage,
     /// Account of each batch, in the order of the batches.
-    pub accounts: Vec<BatchAccount>,
+    pub batch_totals: Vec<BatchTotals>,
 }
 
 impl Context {
     pub(crate) async fn audit(&self, run: &RunRecord) -> Result<Option<RunAudit>> {
         let finished = self.partial_results(run).await?;
-        if !finished.is_whole() {
+        if !finished.is_complete() {
             return Ok(None);
         }
         let mut reader = self.outcomes(&finished)?;
@@ -154,11 +154,11 @@ impl Context {
             foreign: finished.foreign(),
             malformed: finished.malformed(),
             usage,
-            accounts: self.accounts(run).await?,
+            batch_totals: self.batch_totals(run).await?,
         }))
     }
 
-    pub(crate) async fn accounts(&self, run: &RunRecord) -> Result<Vec<BatchAccount>> {
+    pub(crate) async fn batch_totals(&self, run: &RunRecord) -> Result<Vec<BatchTotals>> {
         let mut job = self.job(run).await?;
         let shards = job.records();
         let wanted = job.plan.wanted()?;
@@ -202,7 +202,7 @@ impl Context {
     }
 }
 
-fn account(shard: &ShardRecord) -> BatchAccount {
+fn account(shard: &ShardRecord) -> BatchTotals {
     let (batch, status, counts) = match &shard.state {
         ShardState::Created { batch, .. } => (
             Some(batch),
@@ -218,7 +218,7 @@ fn account(shard: &ShardRecord) -> BatchAccount {
         ShardState::Closed(_) => (None, BatchStatus::Cancelled, RequestCounts::default()),
         _ => (None, BatchStatus::InProgress, RequestCounts::default()),
     };
-    BatchAccount {
+    BatchTotals {
         batch: batch.cloned(),
         shard: shard.key.shard,
         attempt: shard.attempt,
@@ -268,7 +268,7 @@ struct Sources<'a> {
 
 /// Counts of one batch while its rows are read.
 struct Count<'a> {
-    account: &'a mut BatchAccount,
+    account: &'a mut BatchTotals,
     /// Requests with an answer in this batch, by position. A request that is answered twice is
     /// billed once.
     answered: Bits,
@@ -280,7 +280,7 @@ struct Count<'a> {
 }
 
 impl<'a> Count<'a> {
-    fn new(account: &'a mut BatchAccount) -> Self {
+    fn new(account: &'a mut BatchTotals) -> Self {
         Self {
             account,
             answered: Bits::default(),

@@ -61,11 +61,11 @@ impl Context {
         );
         match self.on_doubt {
             OnDoubt::Resubmit => {
-                self.tell(&Event::Warning { message: &message });
+                self.report(&Event::Warning { message: &message });
                 Ok(())
             }
             OnDoubt::Abandon => {
-                self.tell(&Event::Warning { message: &message });
+                self.report(&Event::Warning { message: &message });
                 for shard in shards {
                     let message = message.as_str().into();
                     let closed = ShardState::Closed(Closed::Abandoned { message });

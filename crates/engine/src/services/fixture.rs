@@ -19,7 +19,7 @@ pub(crate) fn recorded_run(name: Option<&str>) -> RunRecord {
         requests: 3,
         pilot_of: None,
         attempt: 0,
-        asked: 0,
+        requested_attempt: 0,
         order: None,
         created_at: None,
         finished: false,

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod copies;
+pub(crate) mod duplicate_batches;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub(crate) mod lookup;
@@ -12,4 +13,3 @@ pub(crate) mod purge;
 pub(crate) mod retention;
 pub(crate) mod same_run;
 pub(crate) mod selection;
-pub(crate) mod twins;

@@ -9,7 +9,7 @@ use lmbatch_core::{
 };
 
 use crate::context::Context;
-use crate::run::adopt::{Inventory, Labelled, Recognised};
+use crate::run::adopt::{Inventory, LabelledBatch, RecognisedBatches};
 
 /// Bounds of a search for orphans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,17 +26,17 @@ pub struct OrphanSearch {
 #[non_exhaustive]
 pub struct Orphans {
     /// Batches of unrecorded runs, recognised by their labels.
-    pub unknown: Vec<Labelled>,
+    pub unknown: Vec<LabelledBatch>,
     /// Unrecorded batches of recorded runs: created in addition to the recorded ones, and billed.
-    pub duplicates: Vec<Labelled>,
+    pub duplicates: Vec<LabelledBatch>,
     /// Batches of unrecorded runs without a label, recognised by the ids of their rows.
-    pub recognised: Recognised,
+    pub recognised: RecognisedBatches,
     /// Unrecorded batches of recorded runs without a label, recognised by the ids of their rows.
     pub unlabelled_duplicates: Vec<BatchSnapshot>,
     /// Unneeded uploads of at least the [minimum age](OrphanSearch::min_upload_age).
     pub unused: Vec<UnusedUpload>,
     /// Apparently unneeded uploads that are younger than the minimum age.
-    pub young: Vec<UnusedUpload>,
+    pub recent: Vec<UnusedUpload>,
     /// Number of uploads that belong to unfinished batches and runs.
     pub in_use: u64,
     /// True if the provider does not list files.
@@ -61,14 +61,14 @@ impl Orphans {
             && self.recognised.found.is_empty()
             && self.unlabelled_duplicates.is_empty()
             && self.unused.is_empty()
-            && self.young.is_empty()
+            && self.recent.is_empty()
     }
 
     /// Returns whether an action is due: a batch may hold billed answers that are in no output, or a recorded run has
     /// left an upload behind. Uploads of other ledgers on the account need no action.
     pub fn needs_action(&self) -> bool {
-        let may_hold_answers = |one: &Labelled| one.snapshot.status != BatchStatus::Failed;
-        let mut uploads = self.unused.iter().chain(&self.young);
+        let may_hold_answers = |one: &LabelledBatch| one.snapshot.status != BatchStatus::Failed;
+        let mut uploads = self.unused.iter().chain(&self.recent);
         self.unknown.iter().any(may_hold_answers)
             || !self.duplicates.is_empty()
             || !self.recognised.found.is_empty()
@@ -90,7 +90,7 @@ impl Orphans {
                 upload,
             };
             match is_young {
-                true => self.young.push(found),
+                true => self.recent.push(found),
                 false => self.unused.push(found),
             }
         }
@@ -133,7 +133,7 @@ impl Recorded {
     }
 
     /// Returns whether an unrecorded batch of the run was billed in addition to the recorded ones.
-    fn is_twin(&self, snapshot: &BatchSnapshot) -> bool {
+    fn is_duplicate_of(&self, snapshot: &BatchSnapshot) -> bool {
         let label = snapshot.label.as_ref();
         // A batch whose create is in doubt is found when the run is resumed; a failed batch is not billed.
         !label.is_some_and(|label| self.in_doubt.contains(label))
@@ -194,7 +194,9 @@ impl Context {
         for one in labelled {
             match runs.look_up(self, &one.nonce).await? {
                 None => found.unknown.push(one),
-                Some(run) if !known.contains(&one.snapshot.id) && run.is_twin(&one.snapshot) => {
+                Some(run)
+                    if !known.contains(&one.snapshot.id) && run.is_duplicate_of(&one.snapshot) =>
+                {
                     found.duplicates.push(one);
                 }
                 Some(_) => {}
@@ -224,7 +226,7 @@ impl Context {
 
 #[cfg(test)]
 mod tests {
-    use lmbatch_core::Remnant;
+    use lmbatch_core::RemoteObject;
 
     use super::*;
 
@@ -232,7 +234,7 @@ mod tests {
     fn an_upload_without_a_batch_is_unused_from_the_minimum_age_on() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
         let upload = |age: Option<u64>| Upload {
-            remnant: Remnant::File("f".into()),
+            remote_object: RemoteObject::File("f".into()),
             label: Label::new("lmbatch-abcdefghijkl-0"),
             bytes: None,
             created_at: age.map(|age| now - Duration::from_secs(age)),
@@ -254,7 +256,7 @@ mod tests {
             let inventory = Inventory::default();
             found.sort(vec![upload(age)], &inventory, &Runs::default(), bound);
             assert_eq!(
-                (found.young.len(), found.unused.len()),
+                (found.recent.len(), found.unused.len()),
                 match is_young {
                     true => (1, 0),
                     false => (0, 1),
@@ -266,7 +268,7 @@ mod tests {
 
     #[test]
     fn only_billed_batches_and_own_uploads_need_action() {
-        let labelled = |status| Labelled {
+        let labelled = |status| LabelledBatch {
             nonce: "abcdefghijkl".into(),
             number: 0,
             snapshot: BatchSnapshot::new(BatchId::new("b"), status),

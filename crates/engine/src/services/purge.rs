@@ -26,11 +26,11 @@ pub struct SpooledFile {
 impl SpooledFile {
     /// Returns whether the file holds prompts or answers of its run. The other files hold its ids and the
     /// record of its creates.
-    pub fn holds_answers(&self) -> bool {
+    pub fn holds_content(&self) -> bool {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let name = name.strip_prefix(&*self.nonce);
         let name = name.and_then(|name| name.strip_prefix('.'));
-        name.is_some_and(layout::holds_answers)
+        name.is_some_and(layout::holds_content)
     }
 
     /// Deletes the file. A file that does not exist any more is no error.
@@ -116,12 +116,12 @@ pub async fn ended_before(
 ///
 /// # Errors
 /// [`ErrorKind::Local`] if a file cannot be deleted; the run stays recorded then.
-pub async fn forget_run(ledger: &dyn Ledger, run: &RunRecord, files: &[SpooledFile]) -> Result<()> {
+pub async fn delete_run(ledger: &dyn Ledger, run: &RunRecord, files: &[SpooledFile]) -> Result<()> {
     for file in files {
         file.delete()?;
     }
     // The files are deleted first: without the record of the run they would never be found.
-    ledger.forget(&run.id).await
+    ledger.delete(&run.id).await
 }
 
 /// Returns the files that belong to no run, left by a process that died before it recorded its run, and the
@@ -132,7 +132,7 @@ pub async fn forget_run(ledger: &dyn Ledger, run: &RunRecord, files: &[SpooledFi
 ///
 /// # Errors
 /// Those of the ledger, and [`ErrorKind::Local`] if the folder cannot be read.
-pub async fn stray_files(
+pub async fn unowned_files(
     ledger: &dyn Ledger,
     folder: &Path,
     sent: &BTreeSet<String>,
@@ -152,18 +152,18 @@ pub async fn stray_files(
         }
     }
     files.retain(|file| {
-        let is_left = without_answers.contains(&file.nonce) && file.holds_answers();
+        let is_left = without_answers.contains(&file.nonce) && file.holds_content();
         is_left || unknown.contains(&file.nonce)
     });
     Ok(files)
 }
 
-/// Deletes one of the [stray files](stray_files), and returns whether the file was deleted. A process that reads an input
+/// Deletes one of the [stray files](unowned_files), and returns whether the file was deleted. A process that reads an input
 /// holds the claim of the run that it will start, so that its files are kept.
 ///
 /// # Errors
 /// Those of the ledger, and [`ErrorKind::Local`] if the file cannot be deleted.
-pub async fn delete_stray(ledger: &dyn Ledger, file: &SpooledFile) -> Result<bool> {
+pub async fn delete_unowned(ledger: &dyn Ledger, file: &SpooledFile) -> Result<bool> {
     let nonce = &*file.nonce;
     // The claims are held until the file is deleted.
     let mut claims = Vec::new();
@@ -177,7 +177,7 @@ pub async fn delete_stray(ledger: &dyn Ledger, file: &SpooledFile) -> Result<boo
         }
         // The run may have been recorded since the file was found.
         if let Some(run) = recorded(ledger, nonce).await?
-            && (run.answers_deleted_at.is_none() || !file.holds_answers())
+            && (run.answers_deleted_at.is_none() || !file.holds_content())
         {
             return Ok(false);
         }
@@ -223,19 +223,19 @@ mod tests {
             fs::write(path(name), "12345").unwrap();
         }
         let sent = BTreeSet::from([lost.to_owned()]);
-        let mut strays = stray_files(&ledger, folder.path(), &sent).await.unwrap();
+        let mut strays = unowned_files(&ledger, folder.path(), &sent).await.unwrap();
         strays.sort_by(|a, b| a.path.cmp(&b.path));
         let found: Vec<_> = strays.iter().map(|file| &*file.path).collect();
         assert_eq!(found, [path("note"), path("strayofadead.body-0")]);
         assert_eq!(strays[0].bytes, 5);
         for file in &strays {
-            assert!(delete_stray(&ledger, file).await.unwrap());
+            assert!(delete_unowned(&ledger, file).await.unwrap());
             assert!(!file.path.exists());
         }
         // The run was recorded after its file had been found.
         let files = files_of_run(folder.path(), &run).unwrap();
-        assert!(!delete_stray(&ledger, &files[0]).await.unwrap());
-        forget_run(&ledger, &run, &files).await.unwrap();
+        assert!(!delete_unowned(&ledger, &files[0]).await.unwrap());
+        delete_run(&ledger, &run, &files).await.unwrap();
         assert!(ledger.run(&run.id).await.unwrap().is_none());
         assert!(files_of_run(folder.path(), &run).unwrap().is_empty());
         assert!(path(&format!("{lost}.body-0")).exists());

@@ -55,7 +55,7 @@ pub async fn delete_answers(
     record_deletion(ledger, run, now).await?;
     let mut deleted = DeletedAnswers::default();
     let of_run = files.iter().filter(|file| file.nonce == run.nonce.as_str());
-    for file in of_run.filter(|file| file.holds_answers()) {
+    for file in of_run.filter(|file| file.holds_content()) {
         file.delete()?;
         deleted.files += 1;
         deleted.bytes += file.bytes;
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
     use crate::memory::MemoryLedger;
     use crate::services::fixture::recorded_run;
-    use crate::services::purge::{delete_stray, files_of_run, stray_files};
+    use crate::services::purge::{delete_unowned, files_of_run, unowned_files};
     use crate::spool::layout::SAMPLES;
 
     fn at(seconds: u64) -> SystemTime {
@@ -204,9 +204,9 @@ mod tests {
                 fs::write(&blocked, "12345").unwrap();
                 if strays {
                     let sent = BTreeSet::new();
-                    let found = stray_files(&ledger, folder.path(), &sent).await;
+                    let found = unowned_files(&ledger, folder.path(), &sent).await;
                     for file in found.unwrap() {
-                        assert!(delete_stray(&ledger, &file).await.unwrap());
+                        assert!(delete_unowned(&ledger, &file).await.unwrap());
                     }
                 } else {
                     let files = files_of_run(folder.path(), &run).unwrap();

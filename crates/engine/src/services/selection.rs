@@ -185,7 +185,7 @@ impl Context {
         filter: &RequestFilter,
     ) -> Result<SelectedRequests> {
         let finished = self.partial_results(run).await?;
-        if !finished.is_whole() {
+        if !finished.is_complete() {
             return Err(Error::new(ErrorKind::Timeout)
                 .with_message(format!("the run {} has not ended", run.id)));
         }
@@ -250,25 +250,25 @@ mod tests {
     fn requests_that_may_have_been_paid_for_are_not_among_the_unanswered() {
         let doubtful = AnswerView::Row {
             outcome: OutcomeView::Errored(FailureView::new(ErrorKind::Doubt, Retry::Permanent)),
-            structured: Structured::NotAsked,
+            structured: Structured::NotRequested,
         };
         let unreadable = AnswerView::Row {
             outcome: OutcomeView::Errored(FailureView::malformed()),
-            structured: Structured::NotAsked,
+            structured: Structured::NotRequested,
         };
         let refused = AnswerView::Row {
             outcome: OutcomeView::Errored(FailureView::new(
                 ErrorKind::InvalidInput,
                 Retry::Permanent,
             )),
-            structured: Structured::NotAsked,
+            structured: Structured::NotRequested,
         };
         let limited = AnswerView::Row {
             outcome: OutcomeView::Errored(FailureView::new(
                 ErrorKind::ProviderRateLimit,
                 Retry::Temporary,
             )),
-            structured: Structured::NotAsked,
+            structured: Structured::NotRequested,
         };
         for (answer, kind, is_unanswered) in [
             (limited, OutcomeKind::ErroredRetryable, true),

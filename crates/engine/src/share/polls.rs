@@ -47,20 +47,20 @@ pub(crate) enum Verdict {
 
 /// Position of a batch on its way to an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stand {
+enum PollPhase {
     /// The batch is in the schedule.
     Scheduled,
     /// The batch is in a sweep: from its begin, or since it became due.
     Swept { from_begin: bool },
     /// The batch is with its driver.
-    Out,
+    WithDriver,
 }
 
 #[derive(Debug)]
 struct Entry {
     owner: Owner,
     live: Live,
-    stand: Stand,
+    phase: PollPhase,
 }
 
 /// Polls of one account.
@@ -72,12 +72,12 @@ pub(super) struct Polls {
     /// Time until which the provider accepts no polls.
     pub(super) paused_until: Duration,
     /// Time until which the list is not used.
-    spared_until: Duration,
+    unused_until: Duration,
     /// Number of pages of the last sweep, and the time at which it ended.
     pages: Option<(u32, Duration)>,
     sweep: Option<Sweep>,
-    /// Number of turns that were taken in ended sweeps.
-    turns: u64,
+    /// Number of leases that were taken in ended sweeps.
+    leases: u64,
 }
 
 impl Polls {
@@ -91,7 +91,7 @@ impl Polls {
         entries.push(Entry {
             owner,
             live,
-            stand: Stand::Scheduled,
+            phase: PollPhase::Scheduled,
         });
     }
 
@@ -108,20 +108,20 @@ impl Polls {
         }
         self.schedule.remove(&(entry.live.due, owner));
         if let Some(sweep) = &mut self.sweep {
-            sweep.leave_out(entry.live.created_at, owner);
+            sweep.remove(entry.live.created_at, owner);
         }
         self.end_if_over();
     }
 
     /// Removes the batches of a driver.
-    pub(super) fn leave(&mut self, seat: u64) {
-        self.schedule.retain(|(_, owner), _| owner.0 != seat);
+    pub(super) fn leave(&mut self, driver: u64) {
+        self.schedule.retain(|(_, owner), _| owner.0 != driver);
         self.entries.retain(|_, entries| {
-            entries.retain(|entry| entry.owner.0 != seat);
+            entries.retain(|entry| entry.owner.0 != driver);
             !entries.is_empty()
         });
         if let Some(sweep) = &mut self.sweep {
-            sweep.leave(seat);
+            sweep.leave(driver);
         }
         self.end_if_over();
     }
@@ -129,7 +129,7 @@ impl Polls {
     /// Ends a sweep if no driver waits for one of its batches any more.
     fn end_if_over(&mut self) {
         if let Some(sweep) = self.sweep.take_if(|sweep| sweep.is_over()) {
-            self.turns = sweep.turns();
+            self.leases = sweep.leases();
         }
     }
 
@@ -138,12 +138,16 @@ impl Polls {
     }
 
     /// Returns the driver that reads the pages of the current sweep.
-    pub(super) fn owner_seat(&self) -> Option<u64> {
-        self.sweep.as_ref().map(|sweep| sweep.owner_seat)
+    pub(super) fn reading_driver(&self) -> Option<u64> {
+        self.sweep.as_ref().map(|sweep| sweep.reading_driver)
     }
 
-    pub(super) fn take_turn(&mut self, seat: u64, now: Duration) -> Option<(u64, Option<Cursor>)> {
-        self.sweep.as_mut()?.take_turn(seat, now)
+    pub(super) fn take_lease(
+        &mut self,
+        driver: u64,
+        now: Duration,
+    ) -> Option<(u64, Option<Cursor>)> {
+        self.sweep.as_mut()?.take_lease(driver, now)
     }
 
     /// Returns the number of pages that a sweep for `due` batches takes.
@@ -161,7 +165,7 @@ impl Polls {
 
     pub(super) fn due(
         &mut self,
-        seat: u64,
+        driver: u64,
         batches: &[(usize, BatchId)],
         now: Duration,
         paused_until: Duration,
@@ -171,10 +175,10 @@ impl Polls {
         if paused_until > now {
             return vec![Verdict::Later(paused_until); batches.len()];
         }
-        if let Some(later) = self.begin_sweep(seat, now, size, coming) {
+        if let Some(later) = self.begin_sweep(driver, now, size, coming) {
             return vec![Verdict::Later(later); batches.len()];
         }
-        let owners = batches.iter().map(|(at, batch)| ((seat, *at), batch));
+        let owners = batches.iter().map(|(at, batch)| ((driver, *at), batch));
         owners
             .map(|(owner, batch)| self.verdict(owner, batch))
             .collect()
@@ -184,12 +188,12 @@ impl Polls {
     /// little later.
     fn begin_sweep(
         &mut self,
-        seat: u64,
+        driver: u64,
         now: Duration,
         size: u32,
         coming: usize,
     ) -> Option<Duration> {
-        if self.sweep.is_some() || self.spared_until > now {
+        if self.sweep.is_some() || self.unused_until > now {
             return None;
         }
         // The batch with the shortest patience decides how long others are awaited.
@@ -215,20 +219,20 @@ impl Polls {
         if last > now {
             return Some(last);
         }
-        self.start(seat, now);
+        self.start(driver, now);
         None
     }
 
     /// Begins a sweep for all due batches.
-    fn start(&mut self, seat: u64, now: Duration) {
+    fn start(&mut self, driver: u64, now: Duration) {
         let later = self
             .schedule
             .split_off(&(now + Duration::from_nanos(1), (0, 0)));
         let due = std::mem::replace(&mut self.schedule, later);
-        let mut sweep = Sweep::new(seat, now, self.turns);
+        let mut sweep = Sweep::new(driver, now, self.leases);
         for ((_, owner), batch) in due {
             if let Some(entry) = entry(&mut self.entries, owner, &batch) {
-                entry.stand = Stand::Swept { from_begin: true };
+                entry.phase = PollPhase::Swept { from_begin: true };
                 sweep.wait(entry.live.created_at, owner, &batch);
             }
         }
@@ -239,26 +243,26 @@ impl Polls {
         let Some(entry) = entry(&mut self.entries, owner, batch) else {
             return Verdict::Alone;
         };
-        let stand = match (entry.stand, &mut self.sweep) {
-            (Stand::Swept { from_begin }, Some(_)) => Stand::Swept { from_begin },
-            (Stand::Scheduled, Some(sweep)) => {
+        let phase = match (entry.phase, &mut self.sweep) {
+            (PollPhase::Swept { from_begin }, Some(_)) => PollPhase::Swept { from_begin },
+            (PollPhase::Scheduled, Some(sweep)) => {
                 sweep.wait(entry.live.created_at, owner, batch);
-                Stand::Swept { from_begin: false }
+                PollPhase::Swept { from_begin: false }
             }
-            _ => Stand::Out,
+            _ => PollPhase::WithDriver,
         };
         self.schedule.remove(&(entry.live.due, owner));
-        entry.stand = stand;
-        match stand {
-            Stand::Swept { .. } => Verdict::Listed,
+        entry.phase = phase;
+        match phase {
+            PollPhase::Swept { .. } => Verdict::Listed,
             _ => Verdict::Alone,
         }
     }
 
-    /// Ends the turn of a number. Returns whether that turn was taken.
-    pub(super) fn gives_back(&mut self, turn: u64) -> bool {
+    /// Ends the lease of a number. Returns whether that lease was taken.
+    pub(super) fn ends_lease(&mut self, lease: u64) -> bool {
         let sweep = self.sweep.as_mut();
-        sweep.is_some_and(|sweep| sweep.gives_back(turn))
+        sweep.is_some_and(|sweep| sweep.ends_lease(lease))
     }
 
     /// Records a page of the list. Returns the messages that it makes for drivers.
@@ -274,10 +278,10 @@ impl Polls {
         for shown in &page.items {
             let entries = self.entries.get_mut(&shown.id);
             for entry in entries.into_iter().flatten() {
-                let is_due = match entry.stand {
-                    Stand::Swept { .. } => true,
-                    Stand::Scheduled => entry.live.due <= now,
-                    Stand::Out => continue,
+                let is_due = match entry.phase {
+                    PollPhase::Swept { .. } => true,
+                    PollPhase::Scheduled => entry.live.due <= now,
+                    PollPhase::WithDriver => continue,
                 };
                 let is_believed = is_believed(shown, &entry.live);
                 // The end of a batch is reported even before its poll is due.
@@ -285,13 +289,13 @@ impl Polls {
                     continue;
                 }
                 met += usize::from(is_due);
-                sweep.leave_out(entry.live.created_at, entry.owner);
+                sweep.remove(entry.live.created_at, entry.owner);
                 self.schedule.remove(&(entry.live.due, entry.owner));
-                let since = match entry.stand {
-                    Stand::Swept { from_begin: true } => sweep.since,
+                let since = match entry.phase {
+                    PollPhase::Swept { from_begin: true } => sweep.since,
                     _ => now,
                 };
-                entry.stand = Stand::Out;
+                entry.phase = PollPhase::WithDriver;
                 let news = match is_believed {
                     true => News::Listed {
                         snapshot: Box::new(shown.clone()),
@@ -325,7 +329,7 @@ impl Polls {
 
     /// Ends the sweep, and does not use the list before `until`.
     pub(super) fn give_up(&mut self, now: Duration, until: Duration) -> Vec<(u64, Message)> {
-        self.spared_until = self.spared_until.max(until);
+        self.unused_until = self.unused_until.max(until);
         let sweep = self.sweep.take();
         sweep.map_or_else(Vec::new, |sweep| self.end(sweep, now))
     }
@@ -333,17 +337,17 @@ impl Polls {
     /// Ends a sweep. Batches that it has not met are polled by status calls.
     fn end(&mut self, sweep: Sweep, now: Duration) -> Vec<(u64, Message)> {
         let pages = sweep.pages;
-        self.turns = sweep.turns();
+        self.leases = sweep.leases();
         let mut messages = Vec::new();
         for (owner, batch) in sweep.into_rest() {
             let Some(entry) = entry(&mut self.entries, owner, &batch) else {
                 continue;
             };
-            let news = match entry.stand {
-                Stand::Swept { from_begin: false } => News::Again,
+            let news = match entry.phase {
+                PollPhase::Swept { from_begin: false } => News::Again,
                 _ => News::Alone,
             };
-            entry.stand = Stand::Out;
+            entry.phase = PollPhase::WithDriver;
             messages.push(message(owner, &batch, news));
         }
         let alone = messages

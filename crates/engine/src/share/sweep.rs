@@ -20,72 +20,72 @@ const MOST_PAGES: u32 = 10_000;
 pub(super) struct Sweep {
     pub(super) since: Duration,
     /// Driver that reads the pages.
-    pub(super) owner_seat: u64,
+    pub(super) reading_driver: u64,
     cursor: Option<Cursor>,
     seen: HashSet<Cursor>,
     pub(super) pages: u32,
     /// Number of pages in a row without an awaited batch.
-    in_vain: u32,
+    pages_without_match: u32,
     /// Awaited batches, the oldest first; those without a known creation time come before them.
     rest: BTreeMap<(Option<SystemTime>, Owner), BatchId>,
     /// Number of awaited batches, by driver.
-    of_seats: BTreeMap<u64, usize>,
+    of_drivers: BTreeMap<u64, usize>,
     /// Number of failed reads in a row.
     pub(super) failures: u32,
     failing_since: Option<Duration>,
     next_at: Duration,
-    /// Number of the current turn.
-    turn: Option<u64>,
-    turns: u64,
+    /// Number of the current lease.
+    lease: Option<u64>,
+    leases: u64,
     heard_at: Duration,
 }
 
 impl Sweep {
-    /// Begins a sweep without a page. `turns` is the number of turns of earlier sweeps.
-    pub(super) fn new(owner_seat: u64, now: Duration, turns: u64) -> Self {
+    /// Begins a sweep without a page. `leases` is the number of leases of earlier sweeps.
+    pub(super) fn new(reading_driver: u64, now: Duration, leases: u64) -> Self {
         Self {
             since: now,
-            owner_seat,
+            reading_driver,
             cursor: None,
             seen: HashSet::new(),
             pages: 0,
-            in_vain: 0,
+            pages_without_match: 0,
             rest: BTreeMap::new(),
-            of_seats: BTreeMap::new(),
+            of_drivers: BTreeMap::new(),
             failures: 0,
             failing_since: None,
             next_at: now,
-            turn: None,
-            turns,
+            lease: None,
+            leases,
             heard_at: now,
         }
     }
 
     /// Returns when a driver reads the next page.
-    pub(super) fn due(&self, seat: u64) -> Option<Duration> {
+    pub(super) fn due(&self, driver: u64) -> Option<Duration> {
         let silent = self.heard_at.max(self.next_at) + SILENT;
-        match (self.owner_seat == seat, self.turn) {
+        match (self.reading_driver == driver, self.lease) {
             (true, None) => Some(self.next_at),
             (true, Some(_)) => None,
-            (false, _) => self.of_seats.contains_key(&seat).then_some(silent),
+            (false, _) => self.of_drivers.contains_key(&driver).then_some(silent),
         }
     }
 
     /// Adds an awaited batch that was created at `made`, where that is known.
     pub(super) fn wait(&mut self, made: Option<SystemTime>, owner: Owner, batch: &BatchId) {
         if self.rest.insert((made, owner), batch.clone()).is_none() {
-            *self.of_seats.entry(owner.0).or_default() += 1;
+            *self.of_drivers.entry(owner.0).or_default() += 1;
         }
     }
 
     /// Removes an awaited batch.
-    pub(super) fn leave_out(&mut self, made: Option<SystemTime>, owner: Owner) {
+    pub(super) fn remove(&mut self, made: Option<SystemTime>, owner: Owner) {
         if self.rest.remove(&(made, owner)).is_some()
-            && let Some(count) = self.of_seats.get_mut(&owner.0)
+            && let Some(count) = self.of_drivers.get_mut(&owner.0)
         {
             *count -= 1;
             if *count == 0 {
-                self.of_seats.remove(&owner.0);
+                self.of_drivers.remove(&owner.0);
             }
         }
     }
@@ -96,26 +96,30 @@ impl Sweep {
         rest.map(|((_, owner), batch)| (owner, batch))
     }
 
-    pub(super) fn take_turn(&mut self, seat: u64, now: Duration) -> Option<(u64, Option<Cursor>)> {
-        self.due(seat).filter(|due| *due <= now)?;
-        self.owner_seat = seat;
+    pub(super) fn take_lease(
+        &mut self,
+        driver: u64,
+        now: Duration,
+    ) -> Option<(u64, Option<Cursor>)> {
+        self.due(driver).filter(|due| *due <= now)?;
+        self.reading_driver = driver;
         self.heard_at = now;
-        self.turns += 1;
-        self.turn = Some(self.turns);
-        Some((self.turns, self.cursor.clone()))
+        self.leases += 1;
+        self.lease = Some(self.leases);
+        Some((self.leases, self.cursor.clone()))
     }
 
-    /// Ends the turn of a number. Returns whether that turn was taken.
-    pub(super) fn gives_back(&mut self, number: u64) -> bool {
-        let is_taken = self.turn == Some(number);
+    /// Ends the lease of a number. Returns whether that lease was taken.
+    pub(super) fn ends_lease(&mut self, number: u64) -> bool {
+        let is_taken = self.lease == Some(number);
         if is_taken {
-            self.turn = None;
+            self.lease = None;
         }
         is_taken
     }
 
-    pub(super) fn turns(&self) -> u64 {
-        self.turns
+    pub(super) fn leases(&self) -> u64 {
+        self.leases
     }
 
     /// Records a page that shows `met` awaited batches. Returns whether the sweep is over.
@@ -126,7 +130,11 @@ impl Sweep {
         now: Duration,
     ) -> bool {
         self.pages += 1;
-        self.in_vain = if met > 0 { 0 } else { self.in_vain + 1 };
+        self.pages_without_match = if met > 0 {
+            0
+        } else {
+            self.pages_without_match + 1
+        };
         (self.failures, self.failing_since) = (0, None);
         (self.next_at, self.heard_at) = (now, now);
         self.cursor.clone_from(&page.next);
@@ -142,8 +150,8 @@ impl Sweep {
             _ => false,
         };
         // The sweep now costs as much as a status call for each batch that is left.
-        let is_dear = self.in_vain as usize >= self.rest.len();
-        !is_new || is_past || is_dear || self.pages >= MOST_PAGES
+        let is_costly = self.pages_without_match as usize >= self.rest.len();
+        !is_new || is_past || is_costly || self.pages >= MOST_PAGES
     }
 
     /// Records a page that could not be read.
@@ -161,14 +169,14 @@ impl Sweep {
     }
 
     /// Removes a driver. Another driver with an awaited batch then reads the pages.
-    pub(super) fn leave(&mut self, seat: u64) {
-        if self.of_seats.remove(&seat).is_some() {
-            self.rest.retain(|(_, (of, _)), _| *of != seat);
+    pub(super) fn leave(&mut self, driver: u64) {
+        if self.of_drivers.remove(&driver).is_some() {
+            self.rest.retain(|(_, (of, _)), _| *of != driver);
         }
-        if self.owner_seat == seat {
-            self.turn = None;
-            if let Some((other, _)) = self.of_seats.first_key_value() {
-                self.owner_seat = *other;
+        if self.reading_driver == driver {
+            self.lease = None;
+            if let Some((other, _)) = self.of_drivers.first_key_value() {
+                self.reading_driver = *other;
             }
         }
     }

@@ -9,7 +9,7 @@ use lmbatch_core::{
 };
 
 use super::polls::is_believed;
-use super::{AccountShare, Live, News, Seat, Verdict};
+use super::{AccountShare, DriverHandle, Live, News, Verdict};
 use crate::policy::StepLimits;
 use crate::run::step::Kind;
 
@@ -37,15 +37,15 @@ fn live(number: u64, due: Duration) -> Live {
 }
 
 /// Schedules batches by their numbers, and returns how they are polled now.
-fn ask(seat: &Seat, numbers: impl Iterator<Item = u64> + Clone) -> BTreeSet<String> {
+fn ask(driver: &DriverHandle, numbers: impl Iterator<Item = u64> + Clone) -> BTreeSet<String> {
     let now = seconds(100);
     for number in numbers.clone() {
-        seat.watch(number as usize, &id(number), live(number, now));
+        driver.watch(number as usize, &id(number), live(number, now));
     }
     let due: Vec<_> = numbers
         .map(|number| (number as usize, id(number)))
         .collect();
-    let verdicts = seat.due(&due, now, SIZE).into_iter();
+    let verdicts = driver.due(&due, now, SIZE).into_iter();
     verdicts.map(|verdict| format!("{verdict:?}")).collect()
 }
 
@@ -63,9 +63,9 @@ fn page(numbers: impl Iterator<Item = u64>, next: Option<&str>) -> Page<BatchSna
 }
 
 /// Returns the shards of the messages that have arrived.
-fn news(seat: &Seat) -> (Vec<usize>, Vec<usize>) {
+fn news(driver: &DriverHandle) -> (Vec<usize>, Vec<usize>) {
     let (mut listed, mut alone) = (Vec::new(), Vec::new());
-    for message in seat.messages() {
+    for message in driver.messages() {
         match message.news {
             News::Listed { .. } => listed.push(message.at),
             News::Alone => alone.push(message.at),
@@ -79,34 +79,34 @@ fn news(seat: &Seat) -> (Vec<usize>, Vec<usize>) {
 fn a_sweep_begins_where_it_costs_less_than_half_of_the_status_calls() {
     // The first estimate of pages is due ÷ page size, times two.
     for (due, sweeps) in [(1, false), (4, false), (5, true), (8, true), (1000, true)] {
-        let seat = Arc::new(AccountShare::default()).join();
+        let driver = Arc::new(AccountShare::default()).join();
         let verdict = if sweeps { "Listed" } else { "Alone" };
         assert_eq!(
-            ask(&seat, 0..due),
+            ask(&driver, 0..due),
             BTreeSet::from([verdict.into()]),
             "{due}"
         );
-        assert_eq!(seat.sweep_due().is_some(), sweeps, "{due}");
+        assert_eq!(driver.sweep_due().is_some(), sweeps, "{due}");
     }
     // The cost of the last sweep counts for ten minutes.
     for (later, sweeps) in [(60, false), (599, false), (601, true)] {
-        let seat = Arc::new(AccountShare::default()).join();
-        ask(&seat, 0..20);
+        let driver = Arc::new(AccountShare::default()).join();
+        ask(&driver, 0..20);
         for number in 0..12 {
-            let turn = seat.turn(seconds(100)).expect("a turn");
+            let lease = driver.lease(seconds(100)).expect("a lease");
             let cursor = number.to_string();
-            seat.page(&turn, &page(5000..5010, Some(&cursor)), seconds(100));
-            drop(turn);
+            driver.page(&lease, &page(5000..5010, Some(&cursor)), seconds(100));
+            drop(lease);
         }
-        let turn = seat.turn(seconds(100)).expect("a turn");
-        seat.page(&turn, &page(0..20, None), seconds(100));
-        drop(turn);
-        assert_eq!(news(&seat).0.len(), 20);
+        let lease = driver.lease(seconds(100)).expect("a lease");
+        driver.page(&lease, &page(0..20, None), seconds(100));
+        drop(lease);
+        assert_eq!(news(&driver).0.len(), 20);
         let now = seconds(100 + later);
         for number in 0..20 {
-            seat.watch(number, &id(number as u64), live(number as u64, now));
+            driver.watch(number, &id(number as u64), live(number as u64, now));
         }
-        let verdict = seat.due(&[(0, id(0))], now, SIZE);
+        let verdict = driver.due(&[(0, id(0))], now, SIZE);
         assert_eq!(verdict == [Verdict::Listed], sweeps, "{later}");
     }
 }
@@ -122,40 +122,40 @@ fn a_sweep_ends_when_no_further_page_can_show_a_due_batch() {
         // The page is older than the others.
         (page([19, 18, 0].into_iter(), next), 3, 17),
     ] {
-        let seat = Arc::new(AccountShare::default()).join();
-        ask(&seat, 0..20);
-        let turn = seat.turn(seconds(100)).expect("a turn");
-        seat.page(&turn, &read, seconds(101));
-        drop(turn);
-        let (shown, asked) = news(&seat);
+        let driver = Arc::new(AccountShare::default()).join();
+        ask(&driver, 0..20);
+        let lease = driver.lease(seconds(100)).expect("a lease");
+        driver.page(&lease, &read, seconds(101));
+        drop(lease);
+        let (shown, asked) = news(&driver);
         assert_eq!((shown.len(), asked.len()), (listed, alone));
-        assert_eq!(seat.sweep_due(), None);
+        assert_eq!(driver.sweep_due(), None);
     }
     // Batch 10 is missing. Batches of one second come in any order.
     for (oldest, is_over) in [(9, true), (10, false)] {
-        let seat = Arc::new(AccountShare::default()).join();
-        ask(&seat, 10..30);
-        let turn = seat.turn(seconds(100)).expect("a turn");
+        let driver = Arc::new(AccountShare::default()).join();
+        ask(&driver, 10..30);
+        let lease = driver.lease(seconds(100)).expect("a lease");
         let mut read = page((11..30).rev(), next);
         let mut last = BatchSnapshot::new(id(777), BatchStatus::InProgress);
         last.created_at = Some(made(oldest));
         read.items.push(last);
-        seat.page(&turn, &read, seconds(101));
-        drop(turn);
-        assert_eq!(seat.sweep_due().is_none(), is_over, "{oldest}");
-        assert_eq!(news(&seat).1.is_empty(), !is_over, "{oldest}");
+        driver.page(&lease, &read, seconds(101));
+        drop(lease);
+        assert_eq!(driver.sweep_due().is_none(), is_over, "{oldest}");
+        assert_eq!(news(&driver).1.is_empty(), !is_over, "{oldest}");
     }
 }
 
 #[test]
 fn a_repeated_page_ends_the_sweep() {
-    let seat = Arc::new(AccountShare::default()).join();
-    ask(&seat, 0..20);
+    let driver = Arc::new(AccountShare::default()).join();
+    ask(&driver, 0..20);
     for _ in 0..2 {
-        let turn = seat.turn(seconds(100)).expect("a turn");
-        seat.page(&turn, &page(5000..5010, Some("again")), seconds(100));
+        let lease = driver.lease(seconds(100)).expect("a lease");
+        driver.page(&lease, &page(5000..5010, Some("again")), seconds(100));
     }
-    assert_eq!(news(&seat).1.len(), 20);
+    assert_eq!(news(&driver).1.len(), 20);
 }
 
 #[test]
@@ -164,15 +164,15 @@ fn another_driver_takes_over_a_sweep_when_its_owner_leaves() {
     let (first, second) = (share.join(), share.join());
     second.watch(50, &id(50), live(50, seconds(100)));
     ask(&first, 0..20);
-    let turn = first.turn(seconds(100)).expect("a turn");
-    assert_eq!(second.turn(seconds(100)).map(drop), None);
+    let lease = first.lease(seconds(100)).expect("a lease");
+    assert_eq!(second.lease(seconds(100)).map(drop), None);
     drop(first);
     assert!(second.woken().now_or_never().is_some(), "it is woken");
-    let own = second.turn(seconds(101)).expect("the turn is taken over");
+    let own = second.lease(seconds(101)).expect("the lease is taken over");
     // The page of the driver that has left does not count any more.
-    second.page(&turn, &page(0..60, None), seconds(101));
+    second.page(&lease, &page(0..60, None), seconds(101));
     assert_eq!(news(&second), (Vec::new(), Vec::new()));
-    drop(turn);
+    drop(lease);
     second.page(&own, &page(0..60, None), seconds(101));
     assert_eq!(news(&second), (vec![50], Vec::new()));
 }
@@ -183,11 +183,11 @@ fn a_silent_driver_loses_its_sweep() {
     let (first, second) = (share.join(), share.join());
     second.watch(50, &id(50), live(50, seconds(100)));
     ask(&first, 0..20);
-    let turn = first.turn(seconds(100)).expect("a turn");
-    assert!(second.turn(seconds(219)).is_none());
+    let lease = first.lease(seconds(100)).expect("a lease");
+    assert!(second.lease(seconds(219)).is_none());
     let due = second.sweep_due().expect("a time");
-    assert!(second.turn(due).is_some(), "{due:?}");
-    drop(turn);
+    assert!(second.lease(due).is_some(), "{due:?}");
+    drop(lease);
 }
 
 #[test]
@@ -242,12 +242,12 @@ fn permits_go_to_waiting_drivers_in_turn() {
         ..StepLimits::default()
     };
     let (first, second, third) = (share.join(), share.join(), share.join());
-    let wants = |seat: &Seat, wanted| {
+    let wants = |driver: &DriverHandle, wanted| {
         let mut kinds = [false; 5];
         kinds[Kind::Create as usize] = wanted;
-        seat.wait_for(kinds, limits, 0);
+        driver.wait_for(kinds, limits, 0);
     };
-    let is_called = |seat: &Seat| seat.woken().now_or_never().is_some();
+    let is_called = |driver: &DriverHandle| driver.woken().now_or_never().is_some();
     let permit = first.permit(Kind::Create, 1).expect("a permit");
     assert!(second.permit(Kind::Create, 1).is_none());
     assert!(

@@ -71,7 +71,7 @@ pub(crate) fn created(shard: u32) -> String {
 
 /// Returns whether a file holds prompts or answers, or only makes sense beside them, by its name without
 /// the stem. Tables of ids, and the entries of creates, do not.
-pub(crate) fn holds_answers(name: &str) -> bool {
+pub(crate) fn holds_content(name: &str) -> bool {
     ["body-", "segment-", "locations-"]
         .iter()
         .any(|kind| name.starts_with(kind))

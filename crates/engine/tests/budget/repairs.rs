@@ -206,7 +206,7 @@ async fn a_process_that_dies_at_any_call_repairs_nothing_twice() {
                 continue;
             };
             let finished = match run.finished {
-                true => engine.sealed(&run).await,
+                true => engine.recorded_results(&run).await,
                 false => engine.resume(&run, options(2)).await,
             };
             assert_eq!(problems(&engine, &finished.unwrap()), [INVALID; 3]);
@@ -229,8 +229,8 @@ async fn an_answer_that_makes_its_request_too_long_is_left_with_a_warning() {
     world.per_batch = 4;
     let long = format!("usage 10 5 20 {}", "x".repeat(600_000));
     let prompts = [prompts(1), vec![long; 2]].concat();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&told);
+    let messages = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&messages);
     let engine = free(&world).with_observer(Arc::new(move |event: &Event<'_>| {
         if let Event::Warning { message } = event {
             heard.lock().unwrap().push((*message).to_owned());
@@ -240,10 +240,10 @@ async fn an_answer_that_makes_its_request_too_long_is_left_with_a_warning() {
     assert_eq!(problems(&engine, &finished), [INVALID; 3]);
     let counts: Vec<usize> = sent(&world).iter().map(Vec::len).collect();
     assert_eq!(counts, [3, 1, 1]);
-    let told = told.lock().unwrap();
-    assert_eq!(told.len(), 1, "{told:?}");
+    let messages = messages.lock().unwrap();
+    assert_eq!(messages.len(), 1, "{messages:?}");
     let words = "2 answers that do not fit their schemas are left as they are: with its answer the request is 12";
-    assert!(told[0].starts_with(words), "{told:?}");
+    assert!(messages[0].starts_with(words), "{messages:?}");
 }
 
 #[tokio::test]
@@ -256,7 +256,7 @@ async fn a_repair_reserves_by_its_own_bytes_and_stops_at_the_limit() {
     let [first, repair] = [0, 1].map(|shard: usize| shards[shard].cost.clone().unwrap());
     assert!(repair.reserved > first.reserved, "{repair:?}");
     // The answers of both are paid for, and the superseded ones are included.
-    let accounts = engine.accounts(&run(&world).await).await.unwrap();
+    let accounts = engine.batch_totals(&run(&world).await).await.unwrap();
     let paid: Cost = accounts
         .iter()
         .map(|account| account.answered.costs.charged.high)

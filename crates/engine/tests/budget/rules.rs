@@ -146,7 +146,7 @@ async fn requests_without_a_bound_and_models_without_a_price_are_refused_before_
         assert!(world.run().await.is_none());
     }
     let world = World::new(1, Chances::default());
-    let engine = world.living(CostLimit::new(cost("1")).expecting(9));
+    let engine = world.living(CostLimit::new(cost("1")).with_expected_output(9));
     world
         .start(&engine, &open, RunOptions::default())
         .await
@@ -222,7 +222,7 @@ async fn a_create_that_is_sent_twice_counts_twice_and_an_abandoned_one_at_its_bo
             .await;
         assert_eq!(world.vendor.batches(), batches, "{on_doubt:?}");
         let shards = world.shards().await;
-        let most = shards[0].cost.as_ref().unwrap().most();
+        let most = shards[0].cost.as_ref().unwrap().upper_bound();
         assert_eq!(most, bound.saturating_mul(reserved), "{on_doubt:?}");
         // What is reserved stays reserved for later batches of the run.
         assert!(world.vendor.bill() <= max);
@@ -326,7 +326,7 @@ async fn two_processes_that_reserve_at_once_do_not_both_get_the_last_of_the_limi
         let most: Cost = shards
             .iter()
             .filter_map(|shard| shard.cost.as_ref())
-            .map(|cost| cost.most())
+            .map(|cost| cost.upper_bound())
             .sum();
         assert!(most <= max, "{first}: {most} of {max}: {ended:?}");
         assert!(world.vendor.bill() <= max, "{first}");

@@ -177,7 +177,7 @@ impl Vendor {
     }
 
     /// Returns the number of batches whose label another one has.
-    pub(crate) fn twins(&self) -> usize {
+    pub(crate) fn duplicate_batches(&self) -> usize {
         let state = self.state();
         let labels: HashSet<&Label> = state.made.iter().map(|made| &made.label).collect();
         state.made.len() - labels.len()

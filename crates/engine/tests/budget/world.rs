@@ -9,8 +9,8 @@ use lmbatch_core::{
     RequestView, ResponseSchema, Result, Role, RunFilter, RunRecord, ShardRecord, ShardState, Text,
 };
 use lmbatch_engine::{
-    BatchLimit, CostLimit, Engine, Entry, IdView, LMInvoker, MemoryLedger, Plan, RequestSource,
-    RunOptions, RunResults, Sourced,
+    BatchLimit, CostLimit, Engine, IdView, LMInvoker, MemoryLedger, Plan, RequestEntry,
+    RequestSource, RunOptions, RunResults, SourcedRequest,
 };
 use lmbatch_testing::{MemorySpool, TestClock, TestRng};
 
@@ -26,7 +26,7 @@ struct Source {
 }
 
 impl RequestSource for Source {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool> {
+    fn next(&mut self, visit: &mut dyn FnMut(SourcedRequest<'_>)) -> Result<bool> {
         let Some(prompt) = self.prompts.get(self.next) else {
             return Ok(false);
         };
@@ -46,15 +46,15 @@ impl RequestSource for Source {
             thinking: None,
             hyperparameters: Cow::Owned(Hyperparameters::default()),
         };
-        let entry = Entry {
+        let entry = RequestEntry {
             id: IdView::Text(Text::Plain(&id)),
             request: RequestView::Generate(view),
             metadata: None,
             schema: self.schema.as_ref(),
             folder: None,
         };
-        visit(Sourced {
-            place: self.next as u64,
+        visit(SourcedRequest {
+            position: self.next as u64,
             entry: Ok(entry),
         });
         Ok(true)
@@ -166,9 +166,9 @@ impl World {
         let sealed: HashSet<BatchId> = sealed.collect();
         let held = self.vendor.held(&sealed);
         let is_unreadable = |fate: Fate| fate == Fate::Unreadable;
-        let legible = held.iter().filter(|held| !is_unreadable(held.fate));
+        let readable = held.iter().filter(|held| !is_unreadable(held.fate));
         let unreadable = held.iter().filter(|held| is_unreadable(held.fate));
-        let bill = legible.map(|held| held.cost()).sum();
+        let bill = readable.map(|held| held.cost()).sum();
         (bill, unreadable.count() as u64)
     }
 }

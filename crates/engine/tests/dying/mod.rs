@@ -93,8 +93,8 @@ impl Ledger for Dying<MemoryLedger> {
     async fn late_acknowledgements(&self, key: &ShardKey) -> Result<Vec<LateAcknowledgement>> {
         self.fuse.run(self.inner.late_acknowledgements(key)).await
     }
-    async fn forget(&self, run: &str) -> Result<()> {
-        self.fuse.run(self.inner.forget(run)).await
+    async fn delete(&self, run: &str) -> Result<()> {
+        self.fuse.run(self.inner.delete(run)).await
     }
 }
 

@@ -180,11 +180,11 @@ impl World {
             finished.duplicates(),
             finished.foreign(),
             finished.malformed(),
-            finished.keyless(),
+            finished.rows_without_id(),
             finished.undelivered(),
         ];
         let is_one_each = finished.requests() == requests && finished.rows() == requests;
-        if !is_one_each || strange != [0; 5] || !finished.is_whole() {
+        if !is_one_each || strange != [0; 5] || !finished.is_complete() {
             let rows = finished.rows();
             return Err(format!(
                 "{rows} rows for {requests} requests, unexpected rows {strange:?}"

@@ -62,8 +62,8 @@ impl Ledger for Record {
     async fn late_acknowledgements(&self, key: &ShardKey) -> Result<Vec<LateAcknowledgement>> {
         self.inner.late_acknowledgements(key).await
     }
-    async fn forget(&self, run: &str) -> Result<()> {
-        self.inner.forget(run).await
+    async fn delete(&self, run: &str) -> Result<()> {
+        self.inner.delete(run).await
     }
     async fn claim(&self, run: &str) -> Result<RunClaim> {
         self.inner.claim(run).await

@@ -124,7 +124,7 @@ impl Former {
         for shard in self.world.shards().await {
             let tables = shard.tables.unwrap();
             assert_eq!(tables.rows.bytes, u64::from(shard.count) * 24, "{what}");
-            for table in [&tables.rows, &tables.echo] {
+            for table in [&tables.rows, &tables.request_data] {
                 let name = table.name.split_once('.').unwrap().1;
                 assert!(names.contains(name), "{what}: {name}");
             }
@@ -140,7 +140,7 @@ async fn a_run_in_layout_1_is_read_without_changes() {
         let record = former.world.shards().await;
         let finished = engine.partial_results(&former.run).await.unwrap();
         assert_eq!(read(engine, &finished).unwrap(), expected, "{name}");
-        let accounts = engine.accounts(&former.run).await.unwrap();
+        let accounts = engine.batch_totals(&former.run).await.unwrap();
         let answered: u64 = accounts.iter().map(|one| one.answered.count).sum();
         let superseded: u64 = accounts.iter().map(|one| one.superseded.count).sum();
         let counts = match name {
@@ -151,7 +151,7 @@ async fn a_run_in_layout_1_is_read_without_changes() {
         };
         assert_eq!((answered, superseded), counts, "{name}");
         if former.run.finished {
-            let finished = engine.sealed(&former.run).await.unwrap();
+            let finished = engine.recorded_results(&former.run).await.unwrap();
             assert_eq!(read(engine, &finished).unwrap(), expected, "{name}");
         }
         assert_eq!(former.files(), before, "{name}");
@@ -178,9 +178,9 @@ async fn a_run_in_layout_1_is_converted_once_when_it_is_resumed() {
             assert_eq!(*seen.get_or_insert(files.clone()), files, "{name}");
         }
         assert_eq!(former.world.provider.accepted(), created, "{name}");
-        let finished = engine.sealed(&former.run).await.unwrap();
+        let finished = engine.recorded_results(&former.run).await.unwrap();
         assert_eq!(read(engine, &finished).unwrap(), expected, "{name}");
-        assert!(engine.accounts(&former.run).await.is_ok(), "{name}");
+        assert!(engine.batch_totals(&former.run).await.is_ok(), "{name}");
     }
 }
 

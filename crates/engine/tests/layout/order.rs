@@ -66,9 +66,9 @@ async fn outcomes_of_many_classes_and_attempts_come_in_the_order_of_the_input() 
             let finished = engine.resume(&run, RunOptions::default()).await.unwrap();
             let what = format!("{seed}, {round}");
             assert_eq!(read(engine, &finished).unwrap(), expected(&items), "{what}");
-            let finished = engine.sealed(&run).await.unwrap();
+            let finished = engine.recorded_results(&run).await.unwrap();
             assert_eq!(read(engine, &finished).unwrap(), expected(&items), "{what}");
-            let accounts = engine.accounts(&run).await.unwrap();
+            let accounts = engine.batch_totals(&run).await.unwrap();
             let answered: u64 = accounts.iter().map(|one| one.answered.count).sum();
             let superseded: u64 = accounts.iter().map(|one| one.superseded.count).sum();
             assert_eq!(answered - superseded, items.len() as u64, "{what}");

@@ -137,10 +137,10 @@ async fn shards_that_are_sent_again_have_the_minimum_number_of_requests() {
         5,
     );
     let warnings: Arc<Mutex<Vec<String>>> = Arc::default();
-    let told = Arc::clone(&warnings);
+    let messages = Arc::clone(&warnings);
     let listen = move |event: &Event<'_>| {
         if let Event::Warning { message } = event {
-            told.lock().unwrap().push((*message).to_owned());
+            messages.lock().unwrap().push((*message).to_owned());
         }
     };
     let short = World {

@@ -246,7 +246,7 @@ async fn large(folder: &std::path::Path) -> (World, RunRecord) {
         requests: (SHARDS + 1) * EACH,
         ..run
     };
-    world.ledger.forget(&run.id).await.unwrap();
+    world.ledger.delete(&run.id).await.unwrap();
     world.ledger.begin(&run, &shards).await.unwrap();
     (world, run)
 }

@@ -1,4 +1,4 @@
-//! Rows that are not JSON but have a legible id: they belong to their request, and are never paid
+//! Rows that are not JSON but have a readable id: they belong to their request, and are never paid
 //! for again.
 
 use std::time::Duration;
@@ -59,7 +59,7 @@ async fn a_row_that_stays_truncated_ends_as_a_malformed_answer_at_any_pace_of_th
 }
 
 #[tokio::test]
-async fn a_row_with_a_legible_id_is_a_malformed_answer_whose_bytes_are_kept() {
+async fn a_row_with_a_readable_id_is_a_malformed_answer_whose_bytes_are_kept() {
     for (row, what, raw) in BROKEN {
         let world = World::new(Script {
             rows: Some(on_the_wire(&[row, OTHERS]).await),

@@ -1,4 +1,4 @@
-//! Results that end within a row, or hold rows without a legible id: what they may have answered is
+//! Results that end within a row, or hold rows without a readable id: what they may have answered is
 //! not paid for again.
 
 use lmbatch_core::{ErrorKind, RequestCounts};
@@ -83,7 +83,7 @@ async fn results_that_stay_truncated_are_an_error_and_never_paid_for_again() {
 }
 
 #[tokio::test]
-async fn a_row_without_a_legible_id_may_answer_a_request_without_a_row() {
+async fn a_row_without_a_readable_id_may_answer_a_request_without_a_row() {
     for row in [
         &b"{\"text\":\"one\"}\n"[..],
         b"{\"id\":null,\"text\":\"one\"}\n",

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures::stream;
 use lmbatch_core::{
     AccountId, BatchId, BatchProvider as _, BatchStatus, Delivery, Error, ErrorKind, Ledger as _,
-    Remnant, Request, Retry, RunFilter, RunRecord,
+    RemoteObject, Request, Retry, RunFilter, RunRecord,
 };
 use lmbatch_engine::{BatchLimit, DoubtPolicy, OnDoubt, RemainingData, RunOptions};
 use lmbatch_testing::{Script, TestRequests};
@@ -34,7 +34,7 @@ async fn a_run_keeps_the_shorter_id_of_an_earlier_version() {
             ..shard
         })
         .collect();
-    world.ledger.forget(&now.id).await.unwrap();
+    world.ledger.delete(&now.id).await.unwrap();
     world.ledger.begin(&former, &shards).await.unwrap();
     let found = world.engine().run_of_nonce(&now.nonce).await.unwrap();
     assert_eq!(found, Some(former.clone()));
@@ -91,8 +91,8 @@ async fn a_run_is_resumed_from_its_record_and_not_from_the_callers_copy() {
     assert_eq!((run.attempt, run.finished), (1, true));
     engine.requeue(&stale, &HashSet::from([2])).await.unwrap();
     assert_eq!(world.record().await.attempt, 2);
-    world.ledger.forget(&run.id).await.unwrap();
-    let error = engine.sealed(&run).await.unwrap_err();
+    world.ledger.delete(&run.id).await.unwrap();
+    let error = engine.recorded_results(&run).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
@@ -167,10 +167,10 @@ async fn a_record_can_be_read_during_its_run_and_after_it() {
         .unwrap_err();
     assert_eq!(cut.kind(), ErrorKind::Timeout);
     let run = world.record().await;
-    let refused = world.engine().sealed(&run).await.unwrap_err();
+    let refused = world.engine().recorded_results(&run).await.unwrap_err();
     assert!(refused.to_string().contains("has not ended"), "{refused}");
     let partial = world.engine().partial_results(&run).await.unwrap();
-    assert!(!partial.is_whole());
+    assert!(!partial.is_complete());
     // Either batch may have been polled first.
     let so_far = read(world.engine(), &partial);
     assert!(
@@ -182,7 +182,7 @@ async fn a_record_can_be_read_during_its_run_and_after_it() {
         .resume(&run, RunOptions::default())
         .await
         .unwrap();
-    assert!(finished.is_whole());
+    assert!(finished.is_complete());
     // Either batch may have been created first.
     let mut batches: Vec<&str> = finished
         .batches()
@@ -192,7 +192,10 @@ async fn a_record_can_be_read_during_its_run_and_after_it() {
     batches.sort_unstable();
     assert_eq!(batches, ["b1", "b2"]);
     let run = world.record().await;
-    assert_eq!(world.engine().sealed(&run).await.unwrap().rows(), 3);
+    assert_eq!(
+        world.engine().recorded_results(&run).await.unwrap().rows(),
+        3
+    );
 }
 
 #[tokio::test]
@@ -242,7 +245,7 @@ async fn a_create_that_is_not_found_is_not_repeated_in_a_cancelled_run() {
         ),
         (1, 0)
     );
-    assert_eq!(engine.sealed(&run).await.unwrap().requests(), 3);
+    assert_eq!(engine.recorded_results(&run).await.unwrap().requests(), 3);
 }
 
 #[tokio::test]
@@ -325,7 +328,7 @@ async fn remaining_inputs_and_batches_are_counted_and_deleted_once() {
     );
     let deleted = world.provider.deleted();
     assert!(
-        matches!(&deleted[..], [Remnant::File(_), Remnant::Batch(batch)] if batch.as_str() == "b1"),
+        matches!(&deleted[..], [RemoteObject::File(_), RemoteObject::Batch(batch)] if batch.as_str() == "b1"),
         "{deleted:?}"
     );
     // Requests that are sent later leave something behind again.
@@ -345,7 +348,10 @@ async fn remaining_inputs_and_batches_are_counted_and_deleted_once() {
         assert_eq!(cleaned.unwrap(), left(0, stays));
     }
     let deleted = world.provider.deleted();
-    assert_eq!(deleted.last(), Some(&Remnant::Batch(BatchId::new("b2"))));
+    assert_eq!(
+        deleted.last(),
+        Some(&RemoteObject::Batch(BatchId::new("b2")))
+    );
 }
 
 #[tokio::test]
@@ -410,7 +416,7 @@ async fn cancelled_shards_stay_cancelled_when_their_run_is_requeued() {
     let finished = engine.resume(&run, RunOptions::default()).await.unwrap();
     assert_eq!(finished.batches().len(), 1);
     // The run is read again, and only chosen requests are sent.
-    assert_eq!(engine.sealed(&run).await.unwrap().requests(), 3);
+    assert_eq!(engine.recorded_results(&run).await.unwrap().requests(), 3);
     world.provider.accept_all();
     assert_eq!(engine.requeue(&run, &HashSet::from([1])).await.unwrap(), 1);
     engine.resume(&run, RunOptions::default()).await.unwrap();

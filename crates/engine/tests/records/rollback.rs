@@ -82,7 +82,7 @@ async fn rolled_back(ledger: &MemoryLedger) -> (Arc<MemoryLedger>, RunRecord) {
             epoch: 0,
             proof: None,
             doubted: None,
-            remnants: Vec::new(),
+            remote_objects: Vec::new(),
             ..shard
         })
         .collect();
@@ -249,12 +249,12 @@ async fn a_create_that_was_sent_twice_is_reported_with_both_batches() {
         .await
         .unwrap();
     assert_eq!(world.provider.accepted(), 3);
-    let twins = finished.duplicate_batches();
-    let ids: Vec<(&str, &str)> = twins
+    let duplicate_batches = finished.duplicate_batches();
+    let ids: Vec<(&str, &str)> = duplicate_batches
         .iter()
-        .map(|twin| {
-            let batch = twin.batch.as_ref().unwrap();
-            (batch.as_str(), twin.duplicate.as_str())
+        .map(|duplicate_batch| {
+            let batch = duplicate_batch.batch.as_ref().unwrap();
+            (batch.as_str(), duplicate_batch.duplicate.as_str())
         })
         .collect();
     // The other shard was created during the search for the first.
@@ -267,7 +267,7 @@ async fn plan(engine: &Engine) -> lmbatch_engine::Plan {
     impl lmbatch_engine::RequestSource for Three {
         fn next(
             &mut self,
-            visit: &mut dyn FnMut(lmbatch_engine::Sourced<'_>),
+            visit: &mut dyn FnMut(lmbatch_engine::SourcedRequest<'_>),
         ) -> lmbatch_core::Result<bool> {
             use lmbatch_core::{ContentView, GenerateView, MessageView, RequestView, Role, Text};
             if self.0 == 3 {
@@ -288,9 +288,9 @@ async fn plan(engine: &Engine) -> lmbatch_engine::Plan {
                 thinking: None,
                 hyperparameters: std::borrow::Cow::Owned(lmbatch_core::Hyperparameters::default()),
             };
-            visit(lmbatch_engine::Sourced {
-                place: self.0,
-                entry: Ok(lmbatch_engine::Entry {
+            visit(lmbatch_engine::SourcedRequest {
+                position: self.0,
+                entry: Ok(lmbatch_engine::RequestEntry {
                     id: lmbatch_engine::IdView::Text(Text::Plain(&id)),
                     request: RequestView::Generate(view),
                     metadata: None,

@@ -167,11 +167,11 @@ async fn a_damaged_file_of_results_is_read_again_and_nothing_is_paid_again() {
         let mut byte = [0];
         file.read_at(&mut byte, damage).unwrap();
         file.write_at(&[byte[0] ^ 4], damage).unwrap();
-        let error = world.engine().sealed(&run).await.unwrap_err();
+        let error = world.engine().recorded_results(&run).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Local, "{error}");
         assert!(error.to_string().contains(&**name), "{error}");
         let options = RunOptions::default();
-        let finished = world.engine().answered(&run, options).await.unwrap();
+        let finished = world.engine().results(&run, options).await.unwrap();
         let said = read(world.engine(), &finished);
         assert_eq!(said, ["a: one", "b: two", "c: three"]);
         assert_eq!(world.provider.accepted(), 1);
@@ -261,9 +261,9 @@ async fn two_readers_of_one_run_do_not_disturb_each_other() {
     };
     let before = files();
     let run = world.record().await;
-    let first = world.engine().sealed(&run).await.unwrap();
+    let first = world.engine().recorded_results(&run).await.unwrap();
     let second = world.engine().partial_results(&run).await.unwrap();
-    let third = world.engine().sealed(&run).await.unwrap();
+    let third = world.engine().recorded_results(&run).await.unwrap();
     assert_eq!(files(), before, "a reader writes no named file");
     for finished in [&second, &third, &first] {
         let said = read(world.engine(), finished);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, Clock, Cursor, Found,
-    Intent, ListOptions, Page, Remnant, Result, ResultPart, ResultSet, RowStream, Shard, Staged,
+    Intent, ListOptions, Page, RemoteObject, Result, ResultPart, ResultSet, RowStream, Shard,
+    Staged,
 };
 use lmbatch_testing::MemoryProvider;
 
@@ -64,7 +65,7 @@ impl BatchProvider for Slow {
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
         self.inner.cancel(batch).await
     }
-    async fn discard(&self, remnant: &Remnant) -> Result<()> {
-        self.inner.discard(remnant).await
+    async fn discard(&self, remote_object: &RemoteObject) -> Result<()> {
+        self.inner.discard(remote_object).await
     }
 }

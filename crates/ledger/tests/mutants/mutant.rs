@@ -245,11 +245,11 @@ impl Ledger for Mutant {
             .or_insert_with(|| run.clone());
         match begun {
             Err(_) if self.is(Mistake::BeginReplaces) => {
-                self.inner.forget(&run.id).await?;
+                self.inner.delete(&run.id).await?;
                 if let Some(name) = &run.name
                     && let Some(other) = self.inner.run_named(name).await?
                 {
-                    self.inner.forget(&other.id).await?;
+                    self.inner.delete(&other.id).await?;
                 }
                 self.inner.begin(run, &shards).await
             }
@@ -531,7 +531,7 @@ impl Ledger for Mutant {
         Ok(found)
     }
 
-    async fn forget(&self, run: &str) -> Result<()> {
+    async fn delete(&self, run: &str) -> Result<()> {
         match self.inner.run(run).await? {
             None if self.is(Mistake::ForgetIsOnce) => return Err(Error::new(ErrorKind::Local)),
             Some(RunRecord {
@@ -541,6 +541,6 @@ impl Ledger for Mutant {
             }
             _ => {}
         }
-        self.inner.forget(run).await
+        self.inner.delete(run).await
     }
 }

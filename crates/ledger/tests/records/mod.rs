@@ -21,7 +21,7 @@ pub(crate) fn run(id: &str) -> RunRecord {
         requests: 3,
         pilot_of: None,
         attempt: 0,
-        asked: 0,
+        requested_attempt: 0,
         order: None,
         created_at: lmbatch_core::parse_time("2026-11-23T10:00:00Z"),
         finished: false,
@@ -58,7 +58,7 @@ pub(crate) fn shard(run: &str, number: u32) -> ShardRecord {
         proof: None,
         progress: Default::default(),
         doubted: None,
-        remnants: Vec::new(),
+        remote_objects: Vec::new(),
         sent_twice: false,
         cost: None,
     }

@@ -13,7 +13,7 @@ pub(crate) fn answered<'a>(
         id: Json::new(id).unwrap(),
         metadata: metadata.map(|text| Json::new(text).unwrap()),
         batch,
-        schema_asked: true,
+        schema_requested: true,
         raw: None,
         replaced: 0,
         answer,
@@ -65,7 +65,7 @@ fn every_outcome_is_a_row_with_its_kept_columns_and_its_properties() {
             "10",
             Some(r#"{"status":true}"#),
             Some(&batch),
-            text("", Structured::NotAsked),
+            text("", Structured::NotRequested),
         ),
     ];
     let costs = [(12_300_000_000, 12_300_000_000), (0, 1_000_000_000_000)];
@@ -129,7 +129,7 @@ fn rows_are_read_back_as_they_were_written() {
         let mut out = Vec::new();
         for each in texts {
             table.write_outcome(
-                &answered("\"a\"", None, None, text(each, Structured::NotAsked)),
+                &answered("\"a\"", None, None, text(each, Structured::NotRequested)),
                 &mut out,
             );
         }

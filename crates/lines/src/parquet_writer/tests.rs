@@ -54,7 +54,7 @@ fn columns_are_typed_and_absent_values_are_null() {
     let mut outcomes = [
         answered("7", metadata, Some(&batch), text("", structured)),
         answered("\"ü\"", None, None, AnswerView::Missing),
-        answered("1", None, None, text("a", Structured::NotAsked)),
+        answered("1", None, None, text("a", Structured::NotRequested)),
     ];
     outcomes[0].cost = costs(1, 1);
     outcomes[2].cost = costs(0, u128::from(u64::MAX));
@@ -117,7 +117,7 @@ fn row_groups_are_bounded_and_the_bytes_depend_on_the_rows_alone() {
         .take(600)
         .collect();
         let id = row.to_string();
-        let answer = text(&noise, Structured::NotAsked);
+        let answer = text(&noise, Structured::NotRequested);
         table.write_outcome(&answered(&id, None, None, answer), &mut rows);
         ends.push(rows.len());
     }

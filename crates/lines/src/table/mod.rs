@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::{fmt, mem};
 
-use lmbatch_core::{Error, Outline, RequestError, RequestSource, Sourced};
+use lmbatch_core::{Error, Outline, RequestError, RequestSource, SourcedRequest};
 
 pub use self::facts::TableFacts;
 pub use self::options::{InputFormat, KeptColumns, Sample, TableOptions};
@@ -253,30 +253,30 @@ fn parquet_rows(_: File) -> Result<Box<dyn Rows>, Error> {
 
 /// Passes on the request of a row: a line of lmbatch's own form, or the reason why there is none.
 fn pass_on(
-    place: u64,
+    position: u64,
     text: Result<&str, RequestError>,
     context: &InputContext,
     outline: &mut Outline,
-    visit: &mut dyn FnMut(Sourced<'_>),
+    visit: &mut dyn FnMut(SourcedRequest<'_>),
 ) {
     match text {
-        Ok(text) => line::read(text, place, context, outline, visit),
-        Err(error) => visit(Sourced {
-            place,
+        Ok(text) => line::read(text, position, context, outline, visit),
+        Err(error) => visit(SourcedRequest {
+            position,
             entry: Err(error),
         }),
     }
 }
 
 impl RequestSource for TableInput {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool, Error> {
+    fn next(&mut self, visit: &mut dyn FnMut(SourcedRequest<'_>)) -> Result<bool, Error> {
         self.open()?;
         let (context, outline) = (&self.context, &mut self.outline);
         let has_one = match &mut self.state {
             State::Lines(lines) => return lines.next(visit),
             State::Rows(reading) => {
-                let has_one = reading.next(&self.facts, |place, text| {
-                    pass_on(place, text, context, outline, visit);
+                let has_one = reading.next(&self.facts, |position, text| {
+                    pass_on(position, text, context, outline, visit);
                 })?;
                 if has_one && reading.prints_null {
                     self.facts.count_with_nulls();
@@ -314,11 +314,11 @@ impl RequestSource for TableInput {
         self.unit
     }
 
-    fn leave_out(&mut self, place: u64, error: &RequestError) -> Result<bool, Error> {
+    fn leave_out(&mut self, position: u64, error: &RequestError) -> Result<bool, Error> {
         let Some(skipped) = &mut self.skipped else {
             return Ok(false);
         };
-        skipped.write(place, error)?;
+        skipped.write(position, error)?;
         self.facts.count_skipped();
         Ok(true)
     }

@@ -4,7 +4,7 @@
 use std::io::Cursor;
 
 use lmbatch_core::{
-    BatchCodec, ProviderFactory, RequestError, RequestSource as _, Sourced, WireId,
+    BatchCodec, ProviderFactory, RequestError, RequestSource as _, SourcedRequest, WireId,
 };
 use lmbatch_lines::{InputContext, InputLines};
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ fn sent_with(endpoints: &'static [&'static str], name: &str, line: &str) -> Resu
     let codec = provider.codec(route);
     let context = InputContext::new(provider.id(), model).with_raw_endpoints(endpoints);
     let mut found = Err("no request".to_owned());
-    let mut visit = |sourced: Sourced<'_>| {
+    let mut visit = |sourced: SourcedRequest<'_>| {
         let encoded = sourced
             .entry
             .and_then(|entry| encoded(&*codec, &entry.request));

@@ -13,7 +13,7 @@ use arrow_array::{
     TimestampNanosecondArray, UInt64Array,
 };
 use arrow_schema::{DataType, Field, Schema};
-use lmbatch_core::{RequestSource as _, Sourced};
+use lmbatch_core::{RequestSource as _, SourcedRequest};
 use lmbatch_lines::{KeptColumns, Sample, TableInput, TableOptions};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
@@ -462,7 +462,7 @@ fn peak(bytes: &[u8], template: &str) -> (u32, u64) {
     let info = allocation_counter::measure(|| {
         let options = options(|options| options.prompt = Some(template.to_owned()));
         let mut table = TableInput::parquet(file, options, context());
-        let mut visit = |sourced: Sourced<'_>| count += u32::from(sourced.entry.is_ok());
+        let mut visit = |sourced: SourcedRequest<'_>| count += u32::from(sourced.entry.is_ok());
         while table.next(&mut visit).unwrap() {}
     });
     (count, info.bytes_max)

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use lmbatch_core::{ContentView, Error, RequestSource, RequestView, SourceView, Sourced};
+use lmbatch_core::{ContentView, Error, RequestSource, RequestView, SourceView, SourcedRequest};
 use lmbatch_lines::{
     InputContext, InputFormat, KeptColumns, NO_PROMPT, Sample, TableInput, TableOptions,
 };
@@ -32,8 +32,8 @@ fn table(input: impl Into<Vec<u8>>, options: TableOptions) -> TableInput {
 }
 
 /// Shows a request as `place id: [system] contents metadata (model)`, or its error.
-fn shown(sourced: &Sourced<'_>) -> String {
-    let place = sourced.place;
+fn shown(sourced: &SourcedRequest<'_>) -> String {
+    let place = sourced.position;
     let entry = match &sourced.entry {
         Ok(entry) => entry,
         Err(error) => return format!("{place} {}", error.message().unwrap_or_default()),
@@ -76,7 +76,7 @@ fn read(mut table: TableInput) -> Result<Vec<String>, Error> {
         let (mut found, mut error) = (None, None);
         let has_one = table.next(&mut |sourced| {
             found = Some(shown(&sourced));
-            error = sourced.entry.err().map(|error| (sourced.place, error));
+            error = sourced.entry.err().map(|error| (sourced.position, error));
         })?;
         if !has_one {
             return Ok(all);
@@ -657,7 +657,7 @@ fn memory_is_independent_of_the_number_of_rows() {
                 options.keep = KeptColumns::Named(vec!["note".to_owned()]);
             });
             let mut table = TableInput::new(Cursor::new(bytes), options, context());
-            let mut visit = |sourced: Sourced<'_>| found += u32::from(sourced.entry.is_ok());
+            let mut visit = |sourced: SourcedRequest<'_>| found += u32::from(sourced.entry.is_ok());
             while table.next(&mut visit).unwrap() {}
         });
         assert_eq!(found, count);

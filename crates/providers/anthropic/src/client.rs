@@ -2,7 +2,7 @@
 
 use lmbatch_core::{BatchId, Error, Intent, ListOptions, Result, Retry, Shard};
 use lmbatch_http::{
-    HeaderName, HeaderValue, HttpClient, Reply, batch_error, check_batch, file_error, is_about,
+    HeaderName, HeaderValue, HttpClient, Response, batch_error, check_batch, file_error, is_about,
     list_error, segment,
 };
 use serde::Deserialize as _;
@@ -81,7 +81,7 @@ impl AnthropicClient {
         exchange.send_json(classify_error).await.map_err(list_error)
     }
 
-    pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<Reply> {
+    pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<Response> {
         let exchange = self
             .http
             .post(&format!("{}/cancel", batch_path(batch)))
@@ -92,11 +92,11 @@ impl AnthropicClient {
     /// Returns the path of the results: that of the batch's `results_url` if it is on the base URL's origin, otherwise
     /// the documented path. Key and results stay on that origin.
     pub(crate) fn results_path(&self, batch: &BatchId, url: &str) -> String {
-        let own = self.http.own_path(url);
+        let own = self.http.path_on_origin(url);
         own.unwrap_or_else(|| format!("{}/results", batch_path(batch)))
     }
 
-    pub(crate) async fn content(&self, batch: &BatchId, at: &str) -> Result<Reply> {
+    pub(crate) async fn content(&self, batch: &BatchId, at: &str) -> Result<Response> {
         let exchange = self.http.get(at).operation("read the results");
         exchange
             .send_following_ok(classify_error)

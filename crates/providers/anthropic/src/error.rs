@@ -111,15 +111,15 @@ fn said(error: JsonView<'_>) -> Said<'_> {
     }
     let object = error.read::<ErrorObject<'_>>().unwrap_or_default();
     let details = object.details.read::<ErrorDetails<'_>>();
-    let code = details.and_then(|details| details.error_code.word());
+    let code = details.and_then(|details| details.error_code.scalar_text());
     let statuses = [object.status, object.code, object.r#type].into_iter();
     let mut statuses = statuses.filter_map(lmbatch_http::whole_member);
     let status = statuses.find(|status| (400..600).contains(status));
     Said {
         status: status.and_then(|status| status.try_into().ok()),
         // The word around an error is no type of one.
-        kind: object.r#type.word().filter(|kind| kind != "error"),
-        code: code.or(object.code.word()),
+        kind: object.r#type.scalar_text().filter(|kind| kind != "error"),
+        code: code.or(object.code.scalar_text()),
         message: object.message.text().or(object.detail.text()),
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus,
     Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, KeyHint, ListOptions, Page,
-    Remnant, RequestCounts, Result, ResultPart, ResultSet, RowStream, Shard, Staged,
+    RemoteObject, RequestCounts, Result, ResultPart, ResultSet, RowStream, Shard, Staged,
     parse_provider_time,
 };
 use lmbatch_http::Identity;
@@ -75,7 +75,7 @@ impl BatchProvider for Anthropic {
             // Behind a watermark of unknown time nothing tells what is newer.
             let may_be_older = found.reached_watermark && intent.watermark_at.is_none();
             let fits = total(batch) == Some(u64::from(intent.count)) && !may_be_older;
-            if fits && intent.may_have_made(&batch.id, created_at) {
+            if fits && intent.may_have_created(&batch.id, created_at) {
                 found.candidates.push(Candidate {
                     batch: BatchId::new(batch.id.as_str()),
                     certainty: Certainty::Presumed,
@@ -139,10 +139,10 @@ impl BatchProvider for Anthropic {
         lmbatch_http::cancelled(self, batch, asked, |said| confirms(batch, said)).await
     }
 
-    async fn discard(&self, remnant: &Remnant) -> Result<()> {
-        match remnant {
-            Remnant::Batch(batch) => self.client.delete(batch).await,
-            Remnant::File(_) => Err(Error::unsupported("deleting a file at anthropic")),
+    async fn discard(&self, remote_object: &RemoteObject) -> Result<()> {
+        match remote_object {
+            RemoteObject::Batch(batch) => self.client.delete(batch).await,
+            RemoteObject::File(_) => Err(Error::unsupported("deleting a file at anthropic")),
         }
     }
 }

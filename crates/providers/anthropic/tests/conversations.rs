@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use lmbatch_anthropic::{Anthropic, Auth};
 use lmbatch_core::{
     BatchClass, BatchId, BatchProvider, BatchStatus, Certainty, Chunk, CreateToken, Delivery,
-    Error, ErrorKind, Frame, Intent, Label, ListOptions, PartRole, Remnant, ResultPart, Retry,
+    Error, ErrorKind, Frame, Intent, Label, ListOptions, PartRole, RemoteObject, ResultPart, Retry,
     Shard, Staged,
 };
 use serde_json::{Value, json};
@@ -99,7 +99,7 @@ async fn a_create_carries_the_requests_their_exact_length_and_the_headers_of_the
     let anthropic = anthropic(&mock);
     let staged = anthropic.stage(&shard(), None).await.unwrap();
     assert!(
-        staged.ready && staged.remnants.is_empty(),
+        staged.ready && staged.remote_objects.is_empty(),
         "nothing is uploaded"
     );
     let created = anthropic.create(&shard(), &intent()).await.unwrap();
@@ -203,13 +203,13 @@ async fn a_failed_create_reports_its_delivery_and_is_sent_once() {
         (
             200,
             json!({"type": "message_batch"}),
-            ErrorKind::MalformedReply,
+            ErrorKind::MalformedResponse,
             Delivery::Unknown,
         ),
         (
             200,
             json!({"id": ""}),
-            ErrorKind::MalformedReply,
+            ErrorKind::MalformedResponse,
             Delivery::Unknown,
         ),
     ] {
@@ -447,9 +447,12 @@ async fn missing_objects_are_reported_by_their_kind() {
         gone
     );
     // Gone is what a deletion wants.
-    anthropic.discard(&Remnant::Batch(batch)).await.unwrap();
+    anthropic
+        .discard(&RemoteObject::Batch(batch))
+        .await
+        .unwrap();
     let file = anthropic
-        .discard(&Remnant::File("f".into()))
+        .discard(&RemoteObject::File("f".into()))
         .await
         .unwrap_err();
     let fence = anthropic.fence(&Staged::default()).await.unwrap_err();

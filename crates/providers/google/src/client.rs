@@ -4,7 +4,7 @@ use lmbatch_core::{
     BatchId, Cursor, Delivery, Error, ErrorKind, Intent, ListOptions, Result, Shard,
 };
 use lmbatch_http::{
-    HeaderName, HeaderValue, HttpClient, Reply, batch_error, check_batch, file_error, is_about,
+    HeaderName, HeaderValue, HttpClient, Response, batch_error, check_batch, file_error, is_about,
     list_error, segment,
 };
 use serde_json::Value;
@@ -87,7 +87,7 @@ impl GoogleClient {
         &self,
         batch: &BatchId,
         operation: &'static str,
-    ) -> Result<Reply> {
+    ) -> Result<Response> {
         let exchange = self.http.get(&self.batch_path(batch)).operation(operation);
         exchange
             .send_ok(classify_error)
@@ -133,7 +133,7 @@ impl GoogleClient {
         }
     }
 
-    pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<Reply> {
+    pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<Response> {
         let exchange = self
             .http
             .post(&format!("{}:cancel", self.batch_path(batch)))
@@ -150,7 +150,7 @@ impl GoogleClient {
         gone.map_err(|error| batch_error(batch, error))
     }
 
-    pub(crate) async fn content(&self, batch: &BatchId, file: &str) -> Result<Reply> {
+    pub(crate) async fn content(&self, batch: &BatchId, file: &str) -> Result<Response> {
         let path = format!("download/{}:download", self.path(&resource(file)));
         let exchange = self
             .http
@@ -198,12 +198,12 @@ impl GoogleClient {
             .send_ok(classify_error)
             .await
             .map_err(list_error)?;
-        let about = reply.error(ErrorKind::MalformedReply);
+        let about = reply.error(ErrorKind::MalformedResponse);
         let Some(url) = reply.header("x-goog-upload-url") else {
             return Err(about.with_message("it does not say where to upload to"));
         };
         // The session's URL is used on our origin only: the requests go nowhere else.
-        self.http.own_path(url).ok_or_else(|| {
+        self.http.path_on_origin(url).ok_or_else(|| {
             about
                 .with_kind(ErrorKind::ForeignOrigin)
                 .with_message("an upload to another origin")
@@ -211,7 +211,7 @@ impl GoogleClient {
     }
 
     /// Uploads the input from a byte offset to its end.
-    pub(crate) async fn upload(&self, shard: &Shard, session: &str, from: u64) -> Result<Reply> {
+    pub(crate) async fn upload(&self, shard: &Shard, session: &str, from: u64) -> Result<Response> {
         let exchange = self
             .http
             .post(session)
@@ -227,7 +227,7 @@ impl GoogleClient {
     }
 
     /// Returns the state and offset of an upload.
-    pub(crate) async fn query_upload(&self, session: &str) -> Result<Reply> {
+    pub(crate) async fn query_upload(&self, session: &str) -> Result<Response> {
         let exchange = self
             .http
             .post(session)

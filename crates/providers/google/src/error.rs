@@ -160,7 +160,7 @@ mod tests {
 
     use super::*;
 
-    fn told(http: u16, status: &str, details: &Value) -> ApiError {
+    fn classified(http: u16, status: &str, details: &Value) -> ApiError {
         let body =
             json!({"error": {"code": http, "message": "m", "status": status, "details": details}});
         classify_error(http, body.to_string().as_bytes())
@@ -250,7 +250,7 @@ mod tests {
             (402, "NEW_WORD", json!([]), (Kind::Billing, Permanent)),
             (413, "NEW_WORD", json!([]), (Kind::InvalidInput, Permanent)),
         ] {
-            let found = told(http, status, &details);
+            let found = classified(http, status, &details);
             assert_eq!((found.kind, found.retry), expected, "{http} {status}");
         }
     }
@@ -261,7 +261,7 @@ mod tests {
             {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": []},
             {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "31s"},
         ]);
-        let told = told(429, "RESOURCE_EXHAUSTED", &details);
+        let told = classified(429, "RESOURCE_EXHAUSTED", &details);
         assert_eq!(told.kind, ErrorKind::ProviderRateLimit);
         assert_eq!(told.retry_after, Some(Duration::from_secs(31)));
     }

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot,
     BatchStatus, Candidate, Certainty, Cursor, Error, Found, Intent, KeyHint, Label, ListOptions,
-    Page, Remnant, RequestError, Result, ResultPart, ResultSet, Retry, RowStream, Shard, Staged,
-    Upload, parse_provider_time,
+    Page, RemoteObject, RequestError, Result, ResultPart, ResultSet, Retry, RowStream, Shard,
+    Staged, Upload, parse_provider_time,
 };
 use lmbatch_http::Identity;
 use serde_json::Value;
@@ -186,10 +186,10 @@ impl BatchProvider for Google {
         lmbatch_http::cancelled(self, batch, asked, |said| confirms(batch, said)).await
     }
 
-    async fn discard(&self, remnant: &Remnant) -> Result<()> {
-        match remnant {
-            Remnant::File(file) => self.client.delete_file(file).await,
-            Remnant::Batch(batch) => self.client.delete_batch(batch).await,
+    async fn discard(&self, remote_object: &RemoteObject) -> Result<()> {
+        match remote_object {
+            RemoteObject::File(file) => self.client.delete_file(file).await,
+            RemoteObject::Batch(batch) => self.client.delete_batch(batch).await,
         }
     }
 }
@@ -207,7 +207,7 @@ fn uploaded(file: File) -> Option<Upload> {
     let label = Label::new(file.display_name?);
     label.parts()?;
     Some(Upload {
-        remnant: Remnant::File(file.name?.into()),
+        remote_object: RemoteObject::File(file.name?.into()),
         label,
         bytes: file.size_bytes.and_then(|bytes| bytes.parse().ok()),
         created_at: time(&file.create_time),

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 
-use lmbatch_core::{Error, ErrorKind, Remnant, Result, Retry, Shard, Staged};
-use lmbatch_http::Reply;
+use lmbatch_core::{Error, ErrorKind, RemoteObject, Result, Retry, Shard, Staged};
+use lmbatch_http::Response;
 
 use crate::client::GoogleClient;
 use crate::wire::{File, Uploaded};
@@ -27,8 +27,8 @@ pub(crate) async fn step(
 ) -> Result<Staged> {
     let prior = prior.unwrap_or_default();
     let get = |name: &str| prior.state.get(name).map(|value| &**value);
-    let name = match prior.remnants.first() {
-        Some(Remnant::File(name)) => name.to_string(),
+    let name = match prior.remote_objects.first() {
+        Some(RemoteObject::File(name)) => name.to_string(),
         _ => fresh_name(shard),
     };
     match (get(FILE), get(SESSION), get(OFFSET)) {
@@ -59,7 +59,7 @@ pub(crate) async fn step(
                     ))
                 }
                 _ => Err(reply
-                    .error(ErrorKind::MalformedReply)
+                    .error(ErrorKind::MalformedResponse)
                     .with_message("it does not say how far the upload came")),
             }
         }
@@ -83,7 +83,7 @@ pub(crate) async fn step(
 
 const STATUS: &str = "x-goog-upload-status";
 
-fn received(reply: &Reply) -> Option<u64> {
+fn received(reply: &Response) -> Option<u64> {
     reply.header("x-goog-upload-size-received")?.parse().ok()
 }
 
@@ -123,12 +123,12 @@ fn going(name: &str, stale: u32, state: &[(&str, &str)]) -> Staged {
     }
     Staged {
         ready: false,
-        remnants: vec![Remnant::File(name.into())],
+        remote_objects: vec![RemoteObject::File(name.into())],
         state: kept,
     }
 }
 
-async fn finished(shard: &Shard, name: &str, reply: Reply) -> Result<Staged> {
+async fn finished(shard: &Shard, name: &str, reply: Response) -> Result<Staged> {
     let uploaded: Uploaded = reply.json().await?;
     match uploaded.file {
         Some(file) => checked(shard, name, &file),

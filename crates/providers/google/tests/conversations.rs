@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use lmbatch_core::{
     BatchClass, BatchId, BatchProvider, BatchStatus, Certainty, Chunk, CreateToken, Delivery,
-    Error, ErrorKind, Frame, Intent, Label, ListOptions, PartRole, Remnant, ResultPart, Retry,
+    Error, ErrorKind, Frame, Intent, Label, ListOptions, PartRole, RemoteObject, ResultPart, Retry,
     Shard, Staged, Upload,
 };
 use lmbatch_google::{Google, Route};
@@ -53,7 +53,7 @@ const SIZE: u64 = 6;
 fn ready() -> Staged {
     Staged {
         ready: true,
-        remnants: vec![Remnant::File(FILE.into())],
+        remote_objects: vec![RemoteObject::File(FILE.into())],
         state: [("file".into(), FILE.into())].into(),
     }
 }
@@ -106,7 +106,7 @@ async fn begins(mock: &MockServer) {
 /// Every step until the input is there, as the engine takes them.
 async fn stage(google: &Google) -> Result<Staged, Error> {
     let mut prior = Some(Staged {
-        remnants: vec![Remnant::File(FILE.into())],
+        remote_objects: vec![RemoteObject::File(FILE.into())],
         ..Staged::default()
     });
     for _ in 0..20 {
@@ -114,7 +114,7 @@ async fn stage(google: &Google) -> Result<Staged, Error> {
         if staged.ready {
             return Ok(staged);
         }
-        assert_eq!(staged.remnants, [Remnant::File(FILE.into())]);
+        assert_eq!(staged.remote_objects, [RemoteObject::File(FILE.into())]);
         // What is kept is enough for another process.
         let kept = serde_json::to_string(&staged).unwrap();
         prior = Some(serde_json::from_str(&kept).unwrap());
@@ -260,7 +260,7 @@ async fn a_create_carries_file_or_requests_under_our_label() {
         assert_eq!(created, BatchId::new(name));
     }
     let inline = google.stage(&shard("inline"), None).await.unwrap();
-    assert!(inline.ready && inline.remnants.is_empty());
+    assert!(inline.ready && inline.remote_objects.is_empty());
 }
 
 #[tokio::test]
@@ -340,13 +340,13 @@ async fn a_failed_create_reports_its_delivery_and_is_sent_once() {
         (
             200,
             json!({"done": true}),
-            ErrorKind::MalformedReply,
+            ErrorKind::MalformedResponse,
             Delivery::Unknown,
         ),
         (
             200,
             json!({"name": ""}),
-            ErrorKind::MalformedReply,
+            ErrorKind::MalformedResponse,
             Delivery::Unknown,
         ),
     ] {
@@ -422,7 +422,7 @@ async fn every_upload_has_a_name_of_its_own() {
     let mut names = BTreeSet::new();
     for _ in 0..5 {
         let staged = google(&mock).stage(&shard("file"), None).await.unwrap();
-        let [Remnant::File(name)] = &*staged.remnants else {
+        let [RemoteObject::File(name)] = &*staged.remote_objects else {
             panic!("{staged:?}");
         };
         let (name, salt) = name.rsplit_once('-').unwrap();
@@ -599,10 +599,10 @@ async fn missing_objects_are_reported_by_their_kind() {
     assert_eq!(kind(read.err().unwrap()), (ErrorKind::FileNotFound, true));
     // Gone is what a deletion wants.
     google
-        .discard(&Remnant::File("files/f".into()))
+        .discard(&RemoteObject::File("files/f".into()))
         .await
         .unwrap();
-    google.discard(&Remnant::Batch(batch)).await.unwrap();
+    google.discard(&RemoteObject::Batch(batch)).await.unwrap();
     google.fence(&ready()).await.unwrap();
     let inline = google.fence(&Staged::default()).await.unwrap_err();
     assert_eq!(inline.kind(), ErrorKind::Unsupported);
@@ -625,7 +625,7 @@ async fn ids_stay_below_the_paths_they_belong_to() {
     // Whether such things exist is beside the point.
     let _ = google.status(&BatchId::new("../files/x")).await;
     let _ = google
-        .discard(&Remnant::File("files/../batches".into()))
+        .discard(&RemoteObject::File("files/../batches".into()))
         .await;
     let seen = mock.received_requests().await.unwrap();
     let paths: Vec<&str> = seen.iter().map(|request| request.url.path()).collect();
@@ -670,7 +670,7 @@ async fn files_that_carry_our_labels_are_listed_page_by_page() {
     let google = google(&mock);
     let first = google.uploads(None).await.unwrap();
     let wanted = Upload {
-        remnant: Remnant::File("files/1".into()),
+        remote_object: RemoteObject::File("files/1".into()),
         label: Label::new("lmbatch-abcdefghijkl-0"),
         bytes: Some(7),
         created_at: lmbatch_core::parse_time("2026-11-01T09:00:00Z"),

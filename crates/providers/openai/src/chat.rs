@@ -61,8 +61,8 @@ use std::sync::Arc;
 
 use lmbatch_core::schemas::{Cache, SentSchema};
 use lmbatch_core::{
-    FollowUp, JsonView, Opened, OutcomeView, RequestError, RequestView, ResponseSchema, RowError,
-    append_items, replace_member,
+    FollowUp, JsonView, OpenedRow, OutcomeView, RequestError, RequestView, ResponseSchema,
+    RowError, append_items, replace_member,
 };
 use lmbatch_http::ApiError;
 
@@ -194,7 +194,7 @@ impl Dialect {
     ///
     /// # Errors
     /// [`RowError`] for a row that is not of that shape.
-    pub fn open<'a>(&self, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
+    pub fn open<'a>(&self, row: JsonView<'a>) -> Result<OpenedRow<'a>, RowError> {
         outcome::open(row, self)
     }
 

@@ -6,7 +6,7 @@ use lmbatch_core::{
     BatchId, BatchStatus, Cursor, Error, ErrorKind, Intent, ListOptions, Result, Shard,
 };
 use lmbatch_http::{
-    HeaderName, HeaderValue, HttpClient, Reply, batch_error, check_batch, file_error, is_about,
+    HeaderName, HeaderValue, HttpClient, Response, batch_error, check_batch, file_error, is_about,
     list_error, segment,
 };
 use serde::Deserialize as _;
@@ -117,7 +117,7 @@ impl OpenAiClient {
         exchange.send_json(classify_error).await.map_err(list_error)
     }
 
-    pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<Reply> {
+    pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<Response> {
         let exchange = self
             .http
             .post(&format!("{}/cancel", batch_path(batch)))
@@ -125,7 +125,7 @@ impl OpenAiClient {
         exchange.send_ok(classify_error).await
     }
 
-    pub(crate) async fn content(&self, file: &str, from: u64) -> Result<Reply> {
+    pub(crate) async fn content(&self, file: &str, from: u64) -> Result<Response> {
         let mut exchange = self
             .http
             .get(&format!("files/{}/content", segment(file)))

@@ -225,11 +225,11 @@ pub(crate) fn said(error: JsonView<'_>) -> Said<'_> {
 
 fn of_object(error: JsonView<'_>) -> Said<'_> {
     let object = error.read::<ErrorObject<'_>>().unwrap_or_default();
-    let code = object.code.word().filter(|code| !code.is_empty());
-    let kind = object.r#type.word();
+    let code = object.code.scalar_text().filter(|code| !code.is_empty());
+    let kind = object.r#type.scalar_text();
     let words = [
-        object.status_code.word(),
-        object.status.word(),
+        object.status_code.scalar_text(),
+        object.status.scalar_text(),
         code.clone(),
     ];
     let mut statuses = words.into_iter().flatten();

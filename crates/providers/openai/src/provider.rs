@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot,
     Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, KeyHint, Label, ListOptions,
-    Page, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry, RowStream,
-    Shard, Staged, Upload, parse_provider_time,
+    Page, RemoteObject, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry,
+    RowStream, Shard, Staged, Upload, parse_provider_time,
 };
 use lmbatch_http::Identity;
 use serde_json::Value;
@@ -62,7 +62,7 @@ impl BatchProvider for OpenAi {
         let file = self.client.upload(shard).await?;
         Ok(Staged {
             ready: true,
-            remnants: vec![Remnant::File(file.as_str().into())],
+            remote_objects: vec![RemoteObject::File(file.as_str().into())],
             state: [("file_id".into(), file.into())].into(),
         })
     }
@@ -174,10 +174,10 @@ impl BatchProvider for OpenAi {
         lmbatch_http::cancelled(self, batch, asked, |said| confirms(batch, said)).await
     }
 
-    async fn discard(&self, remnant: &Remnant) -> Result<()> {
-        match remnant {
-            Remnant::File(file) => self.client.delete(file).await,
-            Remnant::Batch(_) => Err(Error::unsupported("deleting a batch at openai")),
+    async fn discard(&self, remote_object: &RemoteObject) -> Result<()> {
+        match remote_object {
+            RemoteObject::File(file) => self.client.delete(file).await,
+            RemoteObject::Batch(_) => Err(Error::unsupported("deleting a batch at openai")),
         }
     }
 }
@@ -210,7 +210,7 @@ fn uploaded(file: File) -> Option<Upload> {
         return None;
     }
     Some(Upload {
-        remnant: Remnant::File(file.id.into()),
+        remote_object: RemoteObject::File(file.id.into()),
         label,
         bytes: file.bytes,
         created_at: time(file.created_at.as_ref()),

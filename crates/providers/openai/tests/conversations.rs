@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use lmbatch_core::{
     BatchClass, BatchId, BatchProvider, BatchStatus, Certainty, Chunk, CreateToken, Delivery,
-    Error, ErrorKind, Frame, Intent, Label, ListOptions, PartRole, Remnant, ResultPart, Shard,
+    Error, ErrorKind, Frame, Intent, Label, ListOptions, PartRole, RemoteObject, ResultPart, Shard,
     Staged, Upload,
 };
 use lmbatch_openai::OpenAi;
@@ -49,7 +49,7 @@ fn intent() -> Intent {
         bytes: shard.len(),
         staged: Staged {
             ready: true,
-            remnants: vec![Remnant::File("file-1".into())],
+            remote_objects: vec![RemoteObject::File("file-1".into())],
             state: [("file_id".into(), "file-1".into())].into(),
         },
         token: CreateToken::new("t"),
@@ -184,13 +184,13 @@ async fn a_failed_create_reports_its_delivery_and_is_sent_once() {
         (
             200,
             json!({"object": "batch"}),
-            ErrorKind::MalformedReply,
+            ErrorKind::MalformedResponse,
             Delivery::Unknown,
         ),
         (
             200,
             json!({"id": ""}),
-            ErrorKind::MalformedReply,
+            ErrorKind::MalformedResponse,
             Delivery::Unknown,
         ),
     ] {
@@ -411,9 +411,15 @@ async fn missing_objects_are_reported_by_their_kind() {
     let read = openai.read(&part(), 0).await;
     assert_eq!(kind(read.err().unwrap()), (ErrorKind::FileNotFound, false));
     // Gone is what a deletion wants.
-    openai.discard(&Remnant::File("f".into())).await.unwrap();
+    openai
+        .discard(&RemoteObject::File("f".into()))
+        .await
+        .unwrap();
     openai.fence(&intent().staged).await.unwrap();
-    let batch = openai.discard(&Remnant::Batch(batch)).await.unwrap_err();
+    let batch = openai
+        .discard(&RemoteObject::Batch(batch))
+        .await
+        .unwrap_err();
     assert_eq!(batch.kind(), ErrorKind::Unsupported);
 }
 
@@ -468,7 +474,7 @@ async fn files_that_carry_our_labels_are_listed_page_by_page() {
     let first = openai.uploads(None).await.unwrap();
     let created_at = lmbatch_core::parse_time("2026-11-01T09:00:00Z");
     let wanted = Upload {
-        remnant: Remnant::File("f1".into()),
+        remote_object: RemoteObject::File("f1".into()),
         label: Label::new("lmbatch-abcdefghijkl-0"),
         bytes: Some(7),
         created_at,

@@ -139,7 +139,7 @@ pub(super) async fn a_new_record_is_kept_as_given_at_the_next_epoch(subject: Sub
     };
     for epoch in 1..4 {
         let new = shard("r-one", epoch);
-        now.asked += 1;
+        now.requested_attempt += 1;
         let changed = ledger.change(&now, std::slice::from_ref(&new)).await;
         assert_eq!(changed.unwrap(), u64::from(epoch));
         now.epoch = u64::from(epoch);
@@ -320,7 +320,7 @@ pub(super) async fn writing_a_deleted_record_is_a_conflict(subject: Subject) {
         .unwrap();
     let unplanned = ledger.advance(&shard("r-one", 1)).await;
     conflict(unplanned, "a shard that never was");
-    ledger.forget("r-one").await.unwrap();
+    ledger.delete("r-one").await.unwrap();
     let moved = ledger.advance(&shard("r-one", 0)).await;
     conflict(moved, "a shard of a run that is gone");
     let changed = ledger.change(&run("r-one"), &[shard("r-one", 1)]).await;
@@ -360,9 +360,9 @@ pub(super) async fn a_forgotten_run_leaves_nothing(subject: Subject) {
         ledger.begin(&named(id, id), &shards).await.unwrap();
     }
     let before = content(&*ledger, &["r-two"]).await;
-    ledger.forget("r-one").await.unwrap();
-    ledger.forget("r-one").await.unwrap();
-    ledger.forget("r-none").await.unwrap();
+    ledger.delete("r-one").await.unwrap();
+    ledger.delete("r-one").await.unwrap();
+    ledger.delete("r-none").await.unwrap();
     assert_eq!(ledger.run("r-one").await.unwrap(), None);
     assert_eq!(ledger.run_named("r-one").await.unwrap(), None);
     assert_eq!(ledger.shards("r-one").await.unwrap(), []);
@@ -477,7 +477,7 @@ pub(super) async fn a_revision_differs_once_a_run_was_changed_anywhere(subject: 
         assert_ne!(after, Some(before), "change {epoch}");
         before = after.unwrap();
     }
-    elsewhere.forget("r-one").await.unwrap();
+    elsewhere.delete("r-one").await.unwrap();
     let after = ledger.revision().await.unwrap();
     assert_ne!(after, Some(before), "the run was deleted");
 }

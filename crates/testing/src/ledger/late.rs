@@ -151,7 +151,7 @@ pub(super) async fn late_acknowledgements_are_deleted_with_their_run(subject: Su
         let late = acknowledged(id, 0, &format!("of-{id}"));
         ledger.acknowledge_late(&late).await.unwrap();
     }
-    ledger.forget("r-one").await.unwrap();
+    ledger.delete("r-one").await.unwrap();
     let left = known(&*ledger, &own_account(), &["of-r-one", "of-r-two"]).await;
     assert_eq!(left, ["of-r-two"]);
     ledger
@@ -194,7 +194,7 @@ pub(super) async fn a_batch_is_known_once_it_is_created(subject: Subject) {
         ledger.advance(&moved).await.unwrap();
         let found = known(&*ledger, &own_account(), &["b"]).await;
         assert_eq!(!found.is_empty(), is_known, "{state:?}");
-        ledger.forget(&id).await.unwrap();
+        ledger.delete(&id).await.unwrap();
         assert_eq!(
             known(&*ledger, &own_account(), &["b"]).await,
             [""; 0],

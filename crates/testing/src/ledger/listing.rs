@@ -335,7 +335,7 @@ pub(super) async fn pages_neither_repeat_nor_skip(subject: Subject) {
         let last = items.last().unwrap();
         ledger.change(last, &[]).await.unwrap();
         let gone = if page % 2 == 0 { last } else { &items[0] };
-        ledger.forget(&gone.id).await.unwrap();
+        ledger.delete(&gone.id).await.unwrap();
         assert!(page < 17, "the pages do not end");
     }
     for id in &old {

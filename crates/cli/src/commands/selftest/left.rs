@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lmbatch::adapter::{BatchProvider, Remnant};
+use lmbatch::adapter::{BatchProvider, RemoteObject};
 use lmbatch::{BatchId, Clock, ErrorKind, Label};
 
 use super::report::Made;
@@ -25,7 +25,7 @@ struct Batch {
 #[derive(Debug)]
 struct Upload {
     label: Label,
-    remnant: Remnant,
+    remote_object: RemoteObject,
     end: Option<End>,
 }
 
@@ -46,12 +46,16 @@ pub(super) struct Left {
 }
 
 impl Left {
-    pub(super) fn uploaded(&mut self, label: &Label, remnants: &[Remnant]) {
-        for remnant in remnants {
-            if !self.uploads.iter().any(|known| known.remnant == *remnant) {
+    pub(super) fn uploaded(&mut self, label: &Label, remote_objects: &[RemoteObject]) {
+        for remote_object in remote_objects {
+            if !self
+                .uploads
+                .iter()
+                .any(|known| known.remote_object == *remote_object)
+            {
                 self.uploads.push(Upload {
                     label: label.clone(),
-                    remnant: remnant.clone(),
+                    remote_object: remote_object.clone(),
                     end: None,
                 });
             }
@@ -83,13 +87,13 @@ impl Left {
     }
 
     /// Returns a file that is deleted, for a second deletion.
-    pub(super) fn deleted(&self) -> Option<Remnant> {
+    pub(super) fn deleted(&self) -> Option<RemoteObject> {
         let mut uploads = self.uploads.iter();
         let mut batches = self.batches.iter();
         let upload = uploads.find(|upload| matches!(upload.end, Some(End::Deleted)));
         let batch = batches.find(|batch| matches!(batch.end, Some(End::Deleted)));
-        let batch = batch.map(|batch| Remnant::Batch(batch.id.clone()));
-        upload.map(|upload| upload.remnant.clone()).or(batch)
+        let batch = batch.map(|batch| RemoteObject::Batch(batch.id.clone()));
+        upload.map(|upload| upload.remote_object.clone()).or(batch)
     }
 
     /// Notes that the objects stay at the provider on request.
@@ -126,7 +130,7 @@ impl Left {
             });
         }
         for upload in &mut self.uploads {
-            upload.end = Some(delete(provider, &upload.remnant).await);
+            upload.end = Some(delete(provider, &upload.remote_object).await);
         }
     }
 
@@ -150,9 +154,9 @@ impl Left {
             made(object, &batch.label, batch.end.as_ref())
         });
         let uploads = self.uploads.iter().map(|upload| {
-            let object = match &upload.remnant {
-                Remnant::File(file) => format!("file {file}"),
-                Remnant::Batch(batch) => format!("batch {batch}"),
+            let object = match &upload.remote_object {
+                RemoteObject::File(file) => format!("file {file}"),
+                RemoteObject::Batch(batch) => format!("batch {batch}"),
             };
             made(object, &upload.label, upload.end.as_ref())
         });
@@ -171,8 +175,8 @@ impl Left {
     }
 }
 
-async fn delete(provider: &dyn BatchProvider, remnant: &Remnant) -> End {
-    match provider.discard(remnant).await {
+async fn delete(provider: &dyn BatchProvider, remote_object: &RemoteObject) -> End {
+    match provider.discard(remote_object).await {
         Ok(()) => End::Deleted,
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             End::Left("the adapter cannot delete it".to_owned())
@@ -183,7 +187,7 @@ async fn delete(provider: &dyn BatchProvider, remnant: &Remnant) -> End {
 
 /// Deletes a batch with its results. Where the provider cannot delete the batch, the files of its results are deleted.
 async fn delete_batch(provider: &dyn BatchProvider, id: &BatchId) -> End {
-    let end = delete(provider, &Remnant::Batch(id.clone())).await;
+    let end = delete(provider, &RemoteObject::Batch(id.clone())).await;
     let End::Left(why) = end else {
         return End::Deleted;
     };
@@ -192,7 +196,7 @@ async fn delete_batch(provider: &dyn BatchProvider, id: &BatchId) -> End {
     };
     let mut kept = Vec::new();
     for part in &results.parts {
-        let file = Remnant::File(part.name.clone());
+        let file = RemoteObject::File(part.name.clone());
         if let End::Left(why) = delete(provider, &file).await {
             kept.push(format!("{}: {why}", part.name));
         }

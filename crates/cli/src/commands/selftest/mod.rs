@@ -155,8 +155,8 @@ async fn clean_up(tester: &mut Tester, keep: bool) {
         tester.left.clean(provider, clock).await;
         match tester.left.deleted() {
             None => tester.skip(names::DISCARD, "nothing was deleted"),
-            Some(remnant) => {
-                let finding = match tester.provider.discard(&remnant).await {
+            Some(remote_object) => {
+                let finding = match tester.provider.discard(&remote_object).await {
                     Ok(()) => Finding::Holds(String::new()),
                     Err(error) => Finding::Differs(error.to_string()),
                 };

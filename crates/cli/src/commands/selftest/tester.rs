@@ -188,7 +188,7 @@ impl Tester {
                 Ok(next) => next,
                 Err(error) => return Ok(Err(error)),
             };
-            self.left.uploaded(&batch.shard.label, &next.remnants);
+            self.left.uploaded(&batch.shard.label, &next.remote_objects);
             if next.ready {
                 return Ok(Ok(next));
             }

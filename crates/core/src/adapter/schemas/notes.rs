@@ -7,7 +7,7 @@ const NAMED: usize = 6;
 
 /// Changes of a schema, grouped by kind, each group with its first place.
 #[derive(Debug, Default)]
-pub struct Notes {
+pub struct SchemaChanges {
     changes: Vec<Change>,
     lost: Vec<Change>,
 }
@@ -20,7 +20,7 @@ struct Change {
     places: usize,
 }
 
-impl Notes {
+impl SchemaChanges {
     /// Records a change of a keyword at a place, such as `#/properties/a`.
     pub fn add(&mut self, what: &'static str, keyword: &str, at: &str) {
         note(&mut self.changes, what, keyword, at);
@@ -45,7 +45,7 @@ impl Notes {
     /// Returns one phrase for each kind of change.
     ///
     /// ```
-    /// let mut notes = lmbatch_core::schemas::Notes::default();
+    /// let mut notes = lmbatch_core::schemas::SchemaChanges::default();
     /// notes.add("moved to descriptions", "minimum", "#/properties/a");
     /// notes.add("moved to descriptions", "maximum", "#/properties/b");
     /// assert_eq!(notes.finish(), ["minimum, maximum moved to descriptions (#/properties/a and 1 more)"]);

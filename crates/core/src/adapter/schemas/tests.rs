@@ -44,9 +44,13 @@ fn a_recursive_schema_is_reported_with_its_place() {
             None,
         ),
     ] {
-        let found = |through| Tree::new(&schema).recursion(through).unwrap();
-        assert_eq!(found(Through::All).as_deref(), all, "{schema}");
-        assert_eq!(found(Through::Required).as_deref(), required, "{schema}");
+        let found = |through| SchemaRoot::new(&schema).recursion(through).unwrap();
+        assert_eq!(found(FollowedReferences::All).as_deref(), all, "{schema}");
+        assert_eq!(
+            found(FollowedReferences::Required).as_deref(),
+            required,
+            "{schema}"
+        );
     }
 }
 
@@ -71,7 +75,7 @@ fn references_resolve_to_pointers_and_anchors_of_their_document() {
 #[test]
 fn parts_of_all_of_are_merged_and_losses_are_noted() {
     let root = json!({"$defs": {"a": {"type": "object", "properties": {"x": {"type": "null"}}, "required": ["x"]}}});
-    let tree = Tree::new(&root);
+    let tree = SchemaRoot::new(&root);
     for (schema, flat, lost) in [
         (
             json!({"$ref": "#/$defs/a"}),
@@ -104,7 +108,7 @@ fn parts_of_all_of_are_merged_and_losses_are_noted() {
             Some("#/properties"),
         ),
     ] {
-        let mut notes = Notes::default();
+        let mut notes = SchemaChanges::default();
         let found = tree
             .flat(&members(&schema), "#", 0, false, &mut notes)
             .unwrap();
@@ -122,8 +126,8 @@ fn references_that_double_at_every_level_are_refused_and_not_followed() {
     }
     definitions.insert("d40".to_owned(), json!({"type": "null"}));
     let root = json!({"$ref": "#/$defs/d0", "$defs": definitions});
-    let error = Tree::new(&root)
-        .flat(&members(&root), "#", 0, true, &mut Notes::default())
+    let error = SchemaRoot::new(&root)
+        .flat(&members(&root), "#", 0, true, &mut SchemaChanges::default())
         .unwrap_err();
     assert!(
         error
@@ -146,15 +150,21 @@ fn endless_chains_of_references_are_refused() {
         json!({"$ref": "#", "title": "t"}),
         json!({"allOf": [{"$ref": "#"}]}),
     ] {
-        let flat = Tree::new(&root).flat(&members(&root), "#", 0, true, &mut Notes::default());
+        let flat = SchemaRoot::new(&root).flat(
+            &members(&root),
+            "#",
+            0,
+            true,
+            &mut SchemaChanges::default(),
+        );
         assert!(
             flat.unwrap_err().message().unwrap().contains("deep"),
             "{root}"
         );
     }
     assert!(
-        Tree::new(&json!({"$ref": "#/$defs/d0", "$defs": chain}))
-            .recursion(Through::All)
+        SchemaRoot::new(&json!({"$ref": "#/$defs/d0", "$defs": chain}))
+            .recursion(FollowedReferences::All)
             .is_err()
     );
 }

@@ -94,7 +94,7 @@ fn shard(run: &str, batch: Batch) -> ShardRecord {
         progress: Default::default(),
         proof: None,
         doubted: None,
-        remnants: Vec::new(),
+        remote_objects: Vec::new(),
         sent_twice: false,
         cost: None,
     }

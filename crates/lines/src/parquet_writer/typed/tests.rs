@@ -39,7 +39,7 @@ fn kept(values: &ArrayRef) -> (RecordBatch, Vec<&'static str>) {
     let mut table = TableInput::parquet(input(values), options, InputContext::new("acme", "m"));
     let facts = table.facts();
     let mut metadata: Vec<String> = Vec::new();
-    let mut visit = |sourced: lmbatch_core::Sourced<'_>| {
+    let mut visit = |sourced: lmbatch_core::SourcedRequest<'_>| {
         let entry = sourced.entry.unwrap();
         metadata.push(entry.metadata.unwrap().as_str().to_owned());
     };

@@ -13,7 +13,7 @@ use std::time::Duration;
 use lmbatch_core::schemas::Cache;
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, FollowUp, Frame, GenerateView,
-    JsonView, Label, Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView,
+    JsonView, Label, Limits, OpenedRow, OutcomeView, ProviderId, RequestError, RequestView,
     ResponseSchema, ResultPart, RowError, SourceView, TokenBounds, WireId, WireIdRule,
 };
 
@@ -220,7 +220,7 @@ impl BatchCodec for AnthropicCodec {
         out.extend_from_slice(b",\"params\":");
     }
 
-    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<OpenedRow<'a>, RowError> {
         outcome::open(row)
     }
 

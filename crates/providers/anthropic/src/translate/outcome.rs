@@ -2,8 +2,8 @@
 
 use lmbatch_core::{
     Arguments, FailureView, FinishReason, ItemView, JsonError, JsonView, Member, NonContent,
-    Opened, OutcomeView, Outline, OutputView, Problem, Retry, RowContent, RowError, ThinkingView,
-    TokenUsage, ToolCallView, read_row,
+    OpenedRow, OutcomeView, Outline, OutputView, Problem, Retry, RowContent, RowError,
+    ThinkingView, TokenUsage, ToolCallView, read_row,
 };
 
 use crate::error::{classify_row, said_in_body};
@@ -12,10 +12,10 @@ use crate::wire::{
 };
 
 /// The answer itself stays shut.
-pub(super) fn open(row: JsonView<'_>) -> Result<Opened<'_>, RowError> {
+pub(super) fn open(row: JsonView<'_>) -> Result<OpenedRow<'_>, RowError> {
     let row: Row<'_> = read_row(row)?;
     let result = row.result.read::<RowResult<'_>>();
-    Ok(Opened {
+    Ok(OpenedRow {
         id: row.custom_id.id()?,
         content: match &result {
             Some(result) => content(result),
@@ -26,7 +26,7 @@ pub(super) fn open(row: JsonView<'_>) -> Result<Opened<'_>, RowError> {
 
 // "result.type: succeeded, errored, canceled, expired" (SDK 2.12.0, 2026-11).
 fn content<'a>(result: &RowResult<'a>) -> RowContent<'a> {
-    let word = result.r#type.word();
+    let word = result.r#type.scalar_text();
     RowContent::Ended(match (word.as_deref(), result.message.raw()) {
         (Some("succeeded"), Some(message)) if result.error.is_empty() || holds_answer(message) => {
             return opened(message);
@@ -120,7 +120,7 @@ fn read(message: JsonView<'_>) -> Result<OutcomeView<'_>, JsonError> {
             block(raw, &mut items)?;
         }
     }
-    let (finish_reason, mut problem) = finish(message.stop_reason.word().as_deref());
+    let (finish_reason, mut problem) = finish(message.stop_reason.scalar_text().as_deref());
     if finish_reason == FinishReason::Refusal {
         let details = message.stop_details.read::<StopDetails<'_>>();
         let words = details.and_then(|details| {
@@ -163,9 +163,9 @@ fn is_said(item: &ItemView<'_>) -> bool {
             };
             // "content.type: code_execution_tool_result_error" (SDK 2.12.0).
             let content = block.content.read::<BlockContent<'_>>();
-            let content = content.and_then(|content| content.r#type.word());
+            let content = content.and_then(|content| content.r#type.scalar_text());
             let has_failed = content.is_some_and(|word| word.ends_with("_error"));
-            let word = block.r#type.word().unwrap_or_default();
+            let word = block.r#type.scalar_text().unwrap_or_default();
             MADE.contains(&&*word) && !has_failed
         }
         ItemView::Thinking(_) | ItemView::Citation(_) | ItemView::Detail { .. } => false,
@@ -212,7 +212,7 @@ fn block<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), Jso
         items.push(ItemView::Other(raw.json()?));
         return Ok(());
     };
-    let word = block.r#type.word();
+    let word = block.r#type.scalar_text();
     match (word.as_deref(), block.text.text(), block.name.some_text()) {
         (Some("text"), Some(text), _) => {
             if !text.is_empty() {

@@ -2,7 +2,9 @@
 //! does; answers are still checked against the caller's own schema. What it cannot be told at all, such
 //! as an object whose names are free, is refused: closed, such an object would be empty in every answer.
 
-use lmbatch_core::schemas::{Notes, SentSchema, Through, Tree, describe, escaped};
+use lmbatch_core::schemas::{
+    FollowedReferences, SchemaChanges, SchemaRoot, SentSchema, describe, escaped,
+};
 use lmbatch_core::{RequestError, ResponseSchema};
 use serde_json::{Map, Value, json};
 
@@ -55,9 +57,9 @@ const PLAIN_TYPES: [&str; 4] = ["string", "number", "boolean", "null"];
 /// The schema as it is sent.
 pub(super) fn translate(schema: &ResponseSchema) -> Result<SentSchema, RequestError> {
     let value = schema.schema.to_value();
-    let tree = Tree::new(&value);
+    let tree = SchemaRoot::new(&value);
     // "Recursive schemas" are not supported (same page).
-    if let Some(place) = tree.recursion(Through::All)? {
+    if let Some(place) = tree.recursion(FollowedReferences::All)? {
         let why = format!(
             "anthropic takes no schema that contains itself, as {place} does; write out as many levels as are needed"
         );
@@ -66,7 +68,7 @@ pub(super) fn translate(schema: &ResponseSchema) -> Result<SentSchema, RequestEr
     let mut writer = Writer {
         tree: &tree,
         lenient: !schema.mode.is_strict(),
-        notes: Notes::default(),
+        notes: SchemaChanges::default(),
         optional: 0,
         unions: 0,
     };
@@ -96,9 +98,9 @@ pub(super) fn translate(schema: &ResponseSchema) -> Result<SentSchema, RequestEr
 }
 
 struct Writer<'t, 'r> {
-    tree: &'t Tree<'r>,
+    tree: &'t SchemaRoot<'r>,
     lenient: bool,
-    notes: Notes,
+    notes: SchemaChanges,
     optional: usize,
     unions: usize,
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use lmbatch_core::schemas::{Cache, SentSchema};
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, CreateProof, FollowUp, Frame, JsonView, Label, Limits,
-    Opened, OutcomeView, ProviderId, RawView, RequestError, RequestView, ResponseSchema,
+    OpenedRow, OutcomeView, ProviderId, RawView, RequestError, RequestView, ResponseSchema,
     ResultPart, RowError, Text, TokenBounds, WireId, WireIdRule,
 };
 
@@ -238,7 +238,7 @@ impl BatchCodec for GoogleCodec {
         out.push(b'}');
     }
 
-    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<OpenedRow<'a>, RowError> {
         outcome::open(row)
     }
 

@@ -1,6 +1,8 @@
 //! JSON Schema into the part of OpenAPI that `responseSchema` takes (Schema reference, 2026).
 
-use lmbatch_core::schemas::{Notes, SentSchema, Through, Tree, describe, escaped};
+use lmbatch_core::schemas::{
+    FollowedReferences, SchemaChanges, SchemaRoot, SentSchema, describe, escaped,
+};
 use lmbatch_core::{RequestError, ResponseSchema};
 use serde_json::{Map, Value, json};
 
@@ -46,8 +48,8 @@ const FORMATS: [&str; 6] = ["float", "double", "int32", "int64", "date-time", "e
 /// The schema as it is sent in `responseSchema`.
 pub(super) fn translate(schema: &ResponseSchema) -> Result<SentSchema, RequestError> {
     let value = schema.schema.to_value();
-    let tree = Tree::new(&value);
-    if let Some(place) = tree.recursion(Through::All)? {
+    let tree = SchemaRoot::new(&value);
+    if let Some(place) = tree.recursion(FollowedReferences::All)? {
         let why = format!(
             "google's responseSchema takes no schema that contains itself, as {place} does"
         );
@@ -55,7 +57,7 @@ pub(super) fn translate(schema: &ResponseSchema) -> Result<SentSchema, RequestEr
     }
     let mut converter = Converter {
         tree: &tree,
-        notes: Notes::default(),
+        notes: SchemaChanges::default(),
         open: None,
     };
     let converted = converter.schema(&value, "#", 0)?;
@@ -69,8 +71,8 @@ pub(super) fn translate(schema: &ResponseSchema) -> Result<SentSchema, RequestEr
 }
 
 struct Converter<'t, 'r> {
-    tree: &'t Tree<'r>,
-    notes: Notes,
+    tree: &'t SchemaRoot<'r>,
+    notes: SchemaChanges,
     /// First object with free keys, and the member that makes it one.
     open: Option<(String, &'static str)>,
 }

@@ -3,7 +3,7 @@
 
 use lmbatch_core::{
     Arguments, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Items, Json,
-    JsonError, JsonView, Member, NonContent, Opened, OutcomeView, Outline, OutputView, Problem,
+    JsonError, JsonView, Member, NonContent, OpenedRow, OutcomeView, Outline, OutputView, Problem,
     Retry, RowContent, SourceView, Text, ThinkingView, TokenUsage, ToolCallView, read_row,
 };
 
@@ -14,7 +14,7 @@ use crate::wire::{
 };
 
 /// The answer itself stays shut.
-pub(super) fn open(row: JsonView<'_>) -> Result<Opened<'_>, lmbatch_core::RowError> {
+pub(super) fn open(row: JsonView<'_>) -> Result<OpenedRow<'_>, lmbatch_core::RowError> {
     let row: Row<'_> = read_row(row)?;
     let errors = [row.error, row.status].into_iter();
     let error = errors
@@ -27,7 +27,7 @@ pub(super) fn open(row: JsonView<'_>) -> Result<Opened<'_>, lmbatch_core::RowErr
         (Some(error), _) => RowContent::Ended(errored(error)),
         (None, None) => RowContent::Ended(malformed()),
     };
-    Ok(Opened {
+    Ok(OpenedRow {
         id: id(&row),
         content,
     })
@@ -45,11 +45,11 @@ fn is_error(error: JsonView<'_>) -> bool {
         "BATCH_STATE_SUCCEEDED",
     ];
     let is_good = |member: Member<'_>| {
-        let word = member.word();
+        let word = member.scalar_text();
         word.is_some_and(|word| GOOD.iter().any(|good| word.eq_ignore_ascii_case(good)))
     };
     let member = Member::from(error);
-    if member.is_empty() || is_good(member) || member.word().as_deref() == Some("false") {
+    if member.is_empty() || is_good(member) || member.scalar_text().as_deref() == Some("false") {
         return false;
     }
     let Some(read) = member.read::<RowError<'_>>() else {
@@ -130,7 +130,7 @@ fn errored(error: JsonView<'_>) -> OutcomeView<'_> {
         }
         let Some(read) = member.read::<RowError<'_>>() else {
             // A bare number is the code.
-            if member.word().is_some() && member.text().is_none() {
+            if member.scalar_text().is_some() && member.text().is_none() {
                 found.code = member;
             }
             break;
@@ -141,10 +141,10 @@ fn errored(error: JsonView<'_>) -> OutcomeView<'_> {
             None => break,
         }
     }
-    let code = found.code.word();
+    let code = found.code.scalar_text();
     let number = lmbatch_http::whole_member(found.code);
     let number = number.and_then(|code| u16::try_from(code).ok());
-    let word = found.status.word().or(code.clone());
+    let word = found.status.scalar_text().or(code.clone());
     // "CANCELLED: the operation was cancelled" (google.rpc.Code 1).
     if number == Some(1) || word.as_deref() == Some("CANCELLED") {
         return OutcomeView::Cancelled;
@@ -229,7 +229,7 @@ fn read(raw: JsonView<'_>) -> Result<OutcomeView<'_>, JsonError> {
 /// Returns true if a block reason means that the prompt was blocked: 0 is `BLOCK_REASON_UNSPECIFIED` of protobuf's
 /// enumeration.
 fn is_block(reason: Member<'_>) -> bool {
-    let word = reason.word().unwrap_or_default();
+    let word = reason.scalar_text().unwrap_or_default();
     !reason.is_empty() && !matches!(&*word, "BLOCK_REASON_UNSPECIFIED" | "0" | "false")
 }
 
@@ -305,7 +305,7 @@ fn candidate<'a>(
         let value = member.json()?.filter(|_| !member.is_empty());
         items.extend(value.map(|value| ItemView::Detail { name, value }));
     }
-    output.finish_reason = finish(candidate.finish_reason.word().as_deref());
+    output.finish_reason = finish(candidate.finish_reason.scalar_text().as_deref());
     Ok(())
 }
 
@@ -348,7 +348,7 @@ fn part<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), Json
         return Ok(());
     };
     let seal = part.thought_signature.text();
-    let is_thought = part.thought.word().as_deref() == Some("true");
+    let is_thought = part.thought.scalar_text().as_deref() == Some("true");
     let text = part.text.text();
     // The seal must be sent back with the part that it came with: it stands right before it.
     if seal.is_some() || (is_thought && text.is_some()) {
@@ -403,7 +403,7 @@ fn part<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), Json
     // What else is there is passed on as it came. Beside what is read that is objects and lists only: those hold
     // content, such as code that the provider ran.
     let is_left = raw.any_member(|name, member| {
-        let is_content = || !says || member.word().is_none();
+        let is_content = || !says || member.scalar_text().is_none();
         !is_read(name) && !member.is_empty() && is_content()
     });
     // A text that is empty says nothing; a part without a member that is known may say something.
@@ -510,7 +510,7 @@ fn usage(usage: Usage<'_>) -> Option<TokenUsage> {
     let mut audio = 0_u64;
     for details in usage.prompt_details.list().into_iter().flatten() {
         let details: ModalityTokens<'_> = details.read().unwrap_or_default();
-        if details.modality.word().as_deref() == Some("AUDIO") {
+        if details.modality.scalar_text().as_deref() == Some("AUDIO") {
             audio = audio.saturating_add(count(details.count)?);
         }
     }

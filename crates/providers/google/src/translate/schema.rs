@@ -2,7 +2,9 @@
 //! of OpenAPI that `responseSchema` takes ([`openapi`](super::openapi)). What cannot be said is moved to
 //! descriptions; answers are still checked against the caller's own schema.
 
-use lmbatch_core::schemas::{Notes, SentSchema, Through, Tree, describe, escaped};
+use lmbatch_core::schemas::{
+    FollowedReferences, SchemaChanges, SchemaRoot, SentSchema, describe, escaped,
+};
 use lmbatch_core::{RequestError, ResponseSchema};
 use serde_json::{Map, Value, json};
 
@@ -36,9 +38,9 @@ const SILENT: [&str; 4] = ["$schema", "$comment", "discriminator", "definitions"
 /// The schema as it is sent in `responseJsonSchema`.
 pub(super) fn translate(schema: &ResponseSchema) -> Result<SentSchema, RequestError> {
     let value = schema.schema.to_value();
-    let tree = Tree::new(&value);
+    let tree = SchemaRoot::new(&value);
     // "Cyclic references […] may only be used within non-required properties" (same reference).
-    if let Some(place) = tree.recursion(Through::Required)? {
+    if let Some(place) = tree.recursion(FollowedReferences::Required)? {
         return SentSchema::refused(
             schema,
             &format!(
@@ -48,15 +50,15 @@ pub(super) fn translate(schema: &ResponseSchema) -> Result<SentSchema, RequestEr
     }
     let mut writer = Writer {
         tree: &tree,
-        notes: Notes::default(),
+        notes: SchemaChanges::default(),
     };
     let rewritten = writer.schema(&value, "#", 0)?;
     Ok(SentSchema::new(schema, &rewritten, true, writer.notes))
 }
 
 struct Writer<'t, 'r> {
-    tree: &'t Tree<'r>,
-    notes: Notes,
+    tree: &'t SchemaRoot<'r>,
+    notes: SchemaChanges,
 }
 
 impl Writer<'_, '_> {
@@ -125,7 +127,7 @@ pub(super) fn is_text_or_number(value: &Value) -> bool {
 
 /// Says a choice in the words that Google has: `oneOf` is "interpreted the same as anyOf", `const` is an
 /// `enum` of one, and null is a type.
-pub(super) fn choices(members: &mut Map<String, Value>, at: &str, notes: &mut Notes) {
+pub(super) fn choices(members: &mut Map<String, Value>, at: &str, notes: &mut SchemaChanges) {
     if !members.contains_key("anyOf")
         && let Some(list) = members.remove("oneOf")
     {

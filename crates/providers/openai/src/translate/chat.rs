@@ -1,6 +1,6 @@
 //! Bodies of chat completions (OpenAI's OpenAPI document 2.3.0, 2026-08-21), in the words of a dialect.
 
-use lmbatch_core::schemas::{Notes, SentSchema};
+use lmbatch_core::schemas::{SchemaChanges, SentSchema};
 use lmbatch_core::{
     AttachmentKind, AttachmentView, CallIds, ContentView, FollowUp, GenerateView, Hyperparameters,
     MessageView, Object, RequestError, ResponseSchema, Role, SourceView, Text, ThinkingOptions,
@@ -202,8 +202,14 @@ pub(crate) fn sent_schema(
     schema: &ResponseSchema,
     dialect: &Dialect,
 ) -> Result<SentSchema, RequestError> {
-    let as_is =
-        |strict| SentSchema::new(schema, &schema.schema.to_value(), strict, Notes::default());
+    let as_is = |strict| {
+        SentSchema::new(
+            schema,
+            &schema.schema.to_value(),
+            strict,
+            SchemaChanges::default(),
+        )
+    };
     match dialect.schemas {
         Schemas::Unsupported => {
             SentSchema::refused(schema, &format!("{} takes no schema", dialect.service))

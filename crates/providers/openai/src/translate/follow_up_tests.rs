@@ -15,7 +15,7 @@ fn continued(endpoint: &str, body: &str) -> Result<String, RequestError> {
         ItemView::Text("{\"a\":".into()),
         ItemView::Text("7}".into()),
     ];
-    let answer = OutputView::judged(items, FinishReason::Stop);
+    let answer = OutputView::from_items(items, FinishReason::Stop);
     let class = BatchClass::new(endpoint, ROUTE);
     let mut out = Vec::new();
     let turns = FollowUp::new(&answer, "No.");

@@ -69,7 +69,7 @@ pub(super) fn is_made(item: &ItemView<'_>) -> bool {
     let mut outline = Outline::new();
     let item = outline.read(raw.as_str()).ok();
     let item = item.and_then(|item| item.read::<Item<'_>>());
-    let word = item.and_then(|item| item.r#type.word());
+    let word = item.and_then(|item| item.r#type.scalar_text());
     word.is_some_and(|word| MADE.contains(&&*word))
 }
 
@@ -121,7 +121,7 @@ fn item<'a>(
     item: &Item<'a>,
     items: &mut Vec<ItemView<'a>>,
 ) -> Result<(), JsonError> {
-    match (item.r#type.word().as_deref(), item.name.some_text()) {
+    match (item.r#type.scalar_text().as_deref(), item.name.some_text()) {
         (Some("message"), _) => {
             content(item.content, raw, items)?;
             if item.content.is_absent() && says_otherwise(raw, MESSAGE) {
@@ -340,7 +340,7 @@ fn first<'a>(
         return Ok(None);
     };
     choice(raw, &read, items)?;
-    Ok(read.finish_reason.word())
+    Ok(read.finish_reason.scalar_text())
 }
 
 /// The choices of an object that holds them by their index; `None` for a list, for a choice and for anything else.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, CreateProof, FollowUp, JsonView, Limits, Opened,
+    BatchClass, BatchCodec, Capabilities, CreateProof, FollowUp, JsonView, Limits, OpenedRow,
     OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, RowError,
     TokenBounds, WireId, WireIdRule,
 };
@@ -198,7 +198,7 @@ impl BatchCodec for OpenAiCodec {
         out.extend_from_slice(b",\"body\":");
     }
 
-    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<OpenedRow<'a>, RowError> {
         Dialect::OPENAI.open(row)
     }
 

@@ -2,7 +2,7 @@
 //! configured: a row says itself which endpoint answered.
 
 use lmbatch_core::{
-    ErrorKind, FailureView, FinishReason, ItemView, JsonError, JsonView, Member, Opened,
+    ErrorKind, FailureView, FinishReason, ItemView, JsonError, JsonView, Member, OpenedRow,
     OutcomeView, Outline, OutputView, Problem, Retry, RowContent, RowError, Text, TokenUsage,
     read_row,
 };
@@ -14,9 +14,9 @@ use crate::translate::items;
 use crate::wire::{Body, BodyStatus, Incomplete, Response, Row, Usage, UsageDetails};
 
 /// Opens a row. The answer itself stays unread.
-pub(crate) fn open<'a>(row: JsonView<'a>, dialect: &Dialect) -> Result<Opened<'a>, RowError> {
+pub(crate) fn open<'a>(row: JsonView<'a>, dialect: &Dialect) -> Result<OpenedRow<'a>, RowError> {
     let row: Row<'_> = read_row(row)?;
-    Ok(Opened {
+    Ok(OpenedRow {
         id: row.custom_id.id()?,
         content: content(&row, dialect),
     })
@@ -105,7 +105,7 @@ fn unanswered<'a>(
 // "status: completed, failed, in_progress, cancelled, queued, or incomplete" (OpenAI's OpenAPI document
 // 2.3.0, 2026-08-21): a row with HTTP 200 can hold an answer that failed.
 fn is_failed(body: &BodyStatus<'_>) -> bool {
-    let word = body.status.word().unwrap_or_default();
+    let word = body.status.scalar_text().unwrap_or_default();
     ["failed", "cancelled", "canceled"]
         .iter()
         .any(|failed| word.eq_ignore_ascii_case(failed))
@@ -152,7 +152,7 @@ fn may_answer(body: &BodyStatus<'_>) -> bool {
 /// Returns true if a body under HTTP 200 is an error, as OpenAI-compatible servers send it: it holds no answer, or one
 /// that is empty, and an error in any shape.
 fn is_error(body: &BodyStatus<'_>) -> bool {
-    let is_named = body.object.word().as_deref() == Some("error");
+    let is_named = body.object.scalar_text().as_deref() == Some("error");
     let says = [body.error, body.detail, body.message];
     !may_answer(body) && (is_named || says.iter().any(|member| !member.is_empty()))
 }
@@ -261,7 +261,7 @@ fn read<'a>(body: JsonView<'a>, dialect: &Dialect) -> Result<OutcomeView<'a>, Js
     }
     // What a model made, or a list of vectors, is an answer in a shape that is passed on as it is.
     let is_made = is_list || items.iter().any(items::is_made);
-    let mut output = OutputView::judged(items, finish);
+    let mut output = OutputView::from_items(items, finish);
     if is_made && matches!(output.problem, Some(Problem::Unrecognized | Problem::Empty)) {
         output.problem = None;
     }
@@ -292,8 +292,8 @@ fn is_failure(finish: &FinishReason) -> bool {
 /// Returns the finish reason of a response and its problem. An incomplete response is never usable.
 fn end_of_response(body: &Body<'_>) -> (FinishReason, Option<Problem>) {
     let details = body.incomplete_details.read::<Incomplete<'_>>();
-    let reason = details.and_then(|details| details.reason.word());
-    let word = body.status.word().unwrap_or_default();
+    let reason = details.and_then(|details| details.reason.scalar_text());
+    let word = body.status.scalar_text().unwrap_or_default();
     if word.is_empty() || word.eq_ignore_ascii_case("completed") {
         return (FinishReason::Stop, None);
     }

@@ -2,7 +2,7 @@
 //! Schema; constructs that this subset can express are rewritten, and a schema that cannot is sent as it is, not
 //! strict. Answers are still checked against the caller's own schema.
 
-use lmbatch_core::schemas::{Notes, SentSchema, Tree, describe, escaped};
+use lmbatch_core::schemas::{SchemaChanges, SchemaRoot, SentSchema, describe, escaped};
 use lmbatch_core::{RequestError, ResponseSchema};
 use serde_json::{Map, Value, json};
 
@@ -94,8 +94,8 @@ pub(super) fn translate(
     service: &str,
 ) -> Result<SentSchema, RequestError> {
     let value = schema.schema.to_value();
-    let tree = Tree::new(&value);
-    let mut notes = Notes::default();
+    let tree = SchemaRoot::new(&value);
+    let mut notes = SchemaChanges::default();
     let Value::Object(members) = &value else {
         return SentSchema::refused(schema, &format!("{service} takes a schema of objects only"));
     };
@@ -115,7 +115,7 @@ pub(super) fn translate(
     let mut strict = Strict {
         tree: &tree,
         notes,
-        reasons: Notes::default(),
+        reasons: SchemaChanges::default(),
         properties: 0,
         choices: 0,
     };
@@ -139,12 +139,17 @@ pub(super) fn translate(
     // As it came, but for a root that is no object on its face.
     let own_root = members.get("type").is_some_and(|kind| kind == "object");
     let mut sent = if own_root {
-        SentSchema::new(schema, &value, false, Notes::default())
+        SentSchema::new(schema, &value, false, SchemaChanges::default())
     } else {
-        SentSchema::new(schema, &Value::Object(root), false, Notes::default())
+        SentSchema::new(
+            schema,
+            &Value::Object(root),
+            false,
+            SchemaChanges::default(),
+        )
     };
     let mut why = reasons.finish();
-    let mut lost = Notes::default();
+    let mut lost = SchemaChanges::default();
     if let Some((keyword, at)) = notes.first_lost() {
         lost.add("cannot be merged", keyword, at);
     }
@@ -159,7 +164,7 @@ pub(super) fn translate(
 /// The root as an object, or what it is instead.
 fn of_objects(
     mut root: Map<String, Value>,
-    notes: &mut Notes,
+    notes: &mut SchemaChanges,
 ) -> Result<Map<String, Value>, String> {
     match root.get("type") {
         Some(Value::String(kind)) if kind == "object" => return Ok(root),
@@ -182,9 +187,9 @@ fn of_objects(
 }
 
 struct Strict<'t, 'r> {
-    tree: &'t Tree<'r>,
-    notes: Notes,
-    reasons: Notes,
+    tree: &'t SchemaRoot<'r>,
+    notes: SchemaChanges,
+    reasons: SchemaChanges,
     properties: usize,
     choices: usize,
 }

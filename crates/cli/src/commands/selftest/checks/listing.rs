@@ -297,7 +297,7 @@ fn newest_first(times: &[u64]) -> Finding {
 
 /// Searches the list of files for the upload of a batch.
 pub(super) async fn uploads(tester: &mut Tester, batch: &Batch<'_>) -> Result<(), Halt> {
-    let Some(remnant) = batch.intent.staged.remnants.first() else {
+    let Some(remote_object) = batch.intent.staged.remote_objects.first() else {
         tester.skip(names::UPLOADS, "the route uploads no file");
         return Ok(());
     };
@@ -320,7 +320,7 @@ pub(super) async fn uploads(tester: &mut Tester, batch: &Batch<'_>) -> Result<()
         if let Some(found) = uploads
             .items
             .iter()
-            .find(|upload| upload.remnant == *remnant)
+            .find(|upload| upload.remote_object == *remote_object)
         {
             let is_same = found.label == batch.tiny.shard.label;
             let bytes = found

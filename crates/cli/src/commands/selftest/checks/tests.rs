@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lmbatch::adapter::{
-    BatchCodec, BatchProvider, Certainty, Intent, Remnant, ResultPart, ResultSet, RowStream, Shard,
+    BatchCodec, BatchProvider, Certainty, Intent, RemoteObject, ResultPart, ResultSet, RowStream,
+    Shard,
 };
 use lmbatch::engine::SystemRng;
 use lmbatch::prices::PriceTable;
@@ -184,7 +185,7 @@ async fn a_batch_that_only_fits_a_lost_create_is_neither_cancelled_nor_deleted()
     assert!(matches!(halt, Some(Halt::Failed(failure)) if failure.exit == Exit::Held));
     tester.left.clean(&*provider, &*clock).await;
     assert_eq!(provider.times("cancel"), [0; 0]);
-    let is_file = |remnant: &Remnant| matches!(remnant, Remnant::File(_));
+    let is_file = |remote_object: &RemoteObject| matches!(remote_object, RemoteObject::File(_));
     assert!(provider.deleted().iter().all(is_file));
 }
 

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::cases::{answered, told};
+use super::cases::{answered, outcome_of};
 
 /// A row of a type with an error beside a message.
 fn beside(word: &str, message: &Value, kind: &str) -> Value {
     let error = json!({"type": "error", "error": {"type": kind, "message": "m"}});
     let result = json!({"type": word, "message": message, "error": error});
-    told(&json!({"custom_id": "a", "result": result}).to_string())
+    outcome_of(&json!({"custom_id": "a", "result": result}).to_string())
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn an_unreadable_answer_is_not_retried() {
             let row = format!(
                 r#"{{"custom_id":"a","result":{{"type":"{word}","message":{message},"error":{error}}}}}"#
             );
-            let found = told(&row);
+            let found = outcome_of(&row);
             let shown = &row[..row.len().min(160)];
             match kind {
                 Some(kind) => assert_eq!(found["errored"]["kind"], kind, "{shown}"),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::*;
 
 /// The outcome of a row, with what matters here: items, finish reason and problem, or the error.
-pub(super) fn told(row: &str) -> Value {
+pub(super) fn outcome_of(row: &str) -> Value {
     let codec = codec();
     let mut rows = RowReader::new();
     let row = rows.read(row.as_bytes());
@@ -26,7 +26,7 @@ pub(super) fn told(row: &str) -> Value {
 
 pub(super) fn answered(message: &Value) -> Value {
     let result = json!({"type": "succeeded", "message": message});
-    told(&json!({"custom_id": "a", "result": result}).to_string())
+    outcome_of(&json!({"custom_id": "a", "result": result}).to_string())
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn errors_of_every_shape_keep_their_code_and_words() {
             json!({"type": "succeeded", "message": {"error": error}}),
         ] {
             let row = json!({"custom_id": "a", "result": result});
-            let found = &told(&row.to_string())["errored"];
+            let found = &outcome_of(&row.to_string())["errored"];
             assert_eq!(found["kind"], kind, "{row}");
             assert_eq!(found["code"], code, "{row}");
             assert_eq!(found["retryable"], retryable, "{row}");
@@ -168,7 +168,11 @@ fn row_with_nan() {
         "{\"custom_id\":\"a\",\"result\":\"\u{1}\"}",
         r#"{"custom_id":"a","result":{"type":"succ"#,
     ] {
-        assert_eq!(told(row)["errored"]["kind"], "malformed_answer", "{row}");
+        assert_eq!(
+            outcome_of(row)["errored"]["kind"],
+            "malformed_answer",
+            "{row}"
+        );
     }
 }
 
@@ -211,7 +215,7 @@ fn lone_surrogate_answer() {
             r#"{{"custom_id":"a","result":{{"type":"succeeded","message":{{"content":[{{"type":"text","text":"{text}"}}],"stop_reason":"end_turn"}}}}}}"#
         );
         let wanted = json!({"items": [{"type": "text", "text": expected}], "finish_reason": "stop", "problem": null});
-        assert_eq!(told(&row), wanted, "{text}");
+        assert_eq!(outcome_of(&row), wanted, "{text}");
     }
     // Wherever it stands, the answer is read.
     for (block, item) in [
@@ -231,7 +235,7 @@ fn lone_surrogate_answer() {
         let row = format!(
             r#"{{"custom_id":"a","result":{{"type":"succeeded","message":{{"content":[{block},{{"type":"text","text":"A"}}],"stop_reason":"end_turn"}}}}}}"#
         );
-        let found = told(&row);
+        let found = outcome_of(&row);
         assert_eq!(found["items"][0]["type"], item, "{block}: {found}");
         assert_eq!(found["items"][1]["text"], "A", "{block}: {found}");
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::cases::{answered, told};
+use super::cases::{answered, outcome_of};
 
 fn deep(levels: usize) -> String {
     format!("{}1{}", r#"{"a":"#.repeat(levels), "}".repeat(levels))
@@ -11,7 +11,7 @@ fn deep(levels: usize) -> String {
 #[test]
 fn an_answer_that_is_nested_too_deep_is_malformed_and_not_empty() {
     let row = |content: &str, rest: &str| {
-        told(&format!(
+        outcome_of(&format!(
             r#"{{"custom_id":"a","result":{{"type":"succeeded","message":{{"content":{content}{rest}}}}}}}"#
         ))
     };
@@ -40,7 +40,7 @@ fn a_list_is_no_object() {
         json!(["succeeded", {"content": [{"type": "text", "text": "Hello"}]}]),
         json!({"type": "succeeded", "message": ["m", "model", "Hello"]}),
     ] {
-        let found = told(&json!({"custom_id": "a", "result": result}).to_string());
+        let found = outcome_of(&json!({"custom_id": "a", "result": result}).to_string());
         assert_eq!(found["errored"]["kind"], "malformed_answer", "{result}");
     }
 }
@@ -119,7 +119,7 @@ fn the_status_of_an_error_is_kept() {
         ),
     ] {
         let result = json!({"type": "errored", "error": error});
-        let found = told(&json!({"custom_id": "a", "result": result}).to_string());
+        let found = outcome_of(&json!({"custom_id": "a", "result": result}).to_string());
         let found = &found["errored"];
         assert_eq!(found["kind"], kind, "{error}");
         assert_eq!(found["http_status"], status, "{error}");

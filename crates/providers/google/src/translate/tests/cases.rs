@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::*;
 
 /// The outcome of a row, with what matters here: items, finish reason and problem, or the error.
-pub(super) fn told(row: &str) -> Value {
+pub(super) fn outcome_of(row: &str) -> Value {
     let (codec, part) = (codec(Route::File), part("file"));
     let mut rows = RowReader::new();
     let row = rows.read(row.as_bytes());
@@ -28,7 +28,7 @@ pub(super) fn told(row: &str) -> Value {
 }
 
 pub(super) fn answered(candidates: &Value) -> Value {
-    told(&json!({"key": "a", "response": {"candidates": candidates}}).to_string())
+    outcome_of(&json!({"key": "a", "response": {"candidates": candidates}}).to_string())
 }
 
 fn said(text: &str, finish_reason: &str, problem: Option<&str>) -> Value {
@@ -167,7 +167,7 @@ fn members_next_to_an_answer_become_items() {
         );
     }
     let blocked = json!({"key": "a", "response": {"promptFeedback": {"blockReason": "SAFETY"}}});
-    let found = told(&blocked.to_string());
+    let found = outcome_of(&blocked.to_string());
     assert_eq!(found["items"][0]["value"]["blockReason"], "SAFETY");
     assert_eq!(found["problem"], "content_filter");
 }
@@ -230,7 +230,7 @@ fn errors_of_every_shape_keep_their_code_and_words() {
             json!({"key": "a", "status": error}),
             json!({"key": "a", "response": {"error": error}}),
         ] {
-            let found = &told(&row.to_string())["errored"];
+            let found = &outcome_of(&row.to_string())["errored"];
             assert_eq!(found["kind"], kind, "{row}");
             assert_eq!(found["code"], code, "{row}");
             assert_eq!(found["retryable"], retryable, "{row}");
@@ -248,7 +248,11 @@ fn row_with_nan() {
         "{\"key\":\"a\",\"response\":\"\u{1}\"}",
         r#"{"key":"a","response":{"candidates":["#,
     ] {
-        assert_eq!(told(row)["errored"]["kind"], "malformed_answer", "{row}");
+        assert_eq!(
+            outcome_of(row)["errored"]["kind"],
+            "malformed_answer",
+            "{row}"
+        );
     }
 }
 
@@ -266,11 +270,15 @@ fn an_answer_next_to_an_error_is_kept() {
         row.as_object_mut()
             .unwrap()
             .extend(beside.as_object().unwrap().clone());
-        assert_eq!(told(&row.to_string()), said("A", "stop", None), "{row}");
+        assert_eq!(
+            outcome_of(&row.to_string()),
+            said("A", "stop", None),
+            "{row}"
+        );
     }
     let blocked = json!({"candidates": [{"finishReason": "SAFETY"}]});
     let row = json!({"key": "a", "response": blocked, "error": {"code": 14, "message": "m"}});
-    assert_eq!(told(&row.to_string())["problem"], "content_filter");
+    assert_eq!(outcome_of(&row.to_string())["problem"], "content_filter");
     // Nothing was answered: the error is what there is.
     for candidates in [
         json!(null),
@@ -288,7 +296,7 @@ fn an_answer_next_to_an_error_is_kept() {
         for (code, retryable) in [(14, true), (3, false)] {
             let error = json!({"code": code, "message": "m"});
             let row = json!({"key": "a", "response": response, "error": error});
-            let found = told(&row.to_string());
+            let found = outcome_of(&row.to_string());
             assert_eq!(found["errored"]["retryable"], retryable, "{row}");
         }
     }
@@ -297,7 +305,7 @@ fn an_answer_next_to_an_error_is_kept() {
         let response = json!({"candidates": candidates, "error": error});
         let row = json!({"key": "a", "response": response});
         assert_eq!(
-            told(&row.to_string())["errored"]["retryable"],
+            outcome_of(&row.to_string())["errored"]["retryable"],
             true,
             "{row}"
         );
@@ -331,7 +339,7 @@ fn an_unreadable_answer_is_not_retried() {
             format!(r#"{{"key":"a","status":{{"code":14}},"response":{response}}}"#),
             format!(r#"{{"key":"a","response":{inner}}}"#),
         ] {
-            let found = told(&row);
+            let found = outcome_of(&row);
             let shown = &row[..row.len().min(160)];
             match kind {
                 Some(kind) => assert_eq!(found["errored"]["kind"], kind, "{shown}"),
@@ -363,7 +371,7 @@ fn tool_arguments_that_are_no_object_are_a_problem_and_are_kept() {
             json!({"key": "a", "response": response}),
             json!({"metadata": {"key": "a"}, "response": response}),
         ] {
-            let found = told(&row.to_string());
+            let found = outcome_of(&row.to_string());
             assert_eq!(found["problem"], problem, "{args}");
             assert_eq!(found["items"][0]["arguments"], kept, "{args}");
         }
@@ -480,7 +488,7 @@ fn lone_surrogate_answer() {
         let row = format!(
             r#"{{"key":"a","response":{{"candidates":[{{"content":{{"parts":[{{"text":"{text}"}}]}},"finishReason":"STOP"}}]}}}}"#
         );
-        assert_eq!(told(&row), said(expected, "stop", None), "{text}");
+        assert_eq!(outcome_of(&row), said(expected, "stop", None), "{text}");
     }
     // Wherever it stands, the answer is read.
     for (part, item) in [
@@ -494,7 +502,7 @@ fn lone_surrogate_answer() {
         let row = format!(
             r#"{{"key":"a","response":{{"candidates":[{{"content":{{"parts":[{part},{{"text":"A"}}]}},"finishReason":"STOP"}}]}}}}"#
         );
-        let found = told(&row);
+        let found = outcome_of(&row);
         assert_eq!(found["items"][0]["type"], item, "{part}: {found}");
         assert_eq!(found["items"][1]["text"], "A", "{part}: {found}");
     }

@@ -3,7 +3,7 @@
 use lmbatch_core::Problem;
 use serde_json::{Value, json};
 
-use super::cases::{answered, told};
+use super::cases::{answered, outcome_of};
 
 fn deep(levels: usize) -> String {
     format!("{}1{}", r#"{"a":"#.repeat(levels), "}".repeat(levels))
@@ -146,7 +146,7 @@ fn unknown_content_is_not_empty() {
         json!({"candidates": [], "usageMetadata": {"promptTokenCount": 3}}),
         json!({"output": "Hello", "usageMetadata": {"promptTokenCount": 3}}),
     ] {
-        let found = told(&json!({"key": "a", "response": response}).to_string());
+        let found = outcome_of(&json!({"key": "a", "response": response}).to_string());
         let expected = ("other".to_owned(), "stop", unrecognized);
         assert_eq!(self::kinds(&found), expected, "{response}");
     }
@@ -159,7 +159,7 @@ fn unknown_content_is_not_empty() {
 #[test]
 fn an_answer_that_is_nested_too_deep_is_malformed_and_not_empty() {
     let row = |candidates: &str, rest: &str| {
-        told(&format!(
+        outcome_of(&format!(
             r#"{{"key":"a","response":{{"candidates":{candidates}{rest}}}}}"#
         ))
     };
@@ -254,7 +254,7 @@ fn both_spellings_of_a_member_are_one() {
         "usageMetadata": {"promptTokenCount": 1}, "usage_metadata": {"promptTokenCount": 3},
         "promptFeedback": null, "prompt_feedback": null,
     });
-    let found = told(&json!({"key": "a", "response": response}).to_string());
+    let found = outcome_of(&json!({"key": "a", "response": response}).to_string());
     assert_eq!(kinds(&found), ("text".to_owned(), "stop", None));
 }
 
@@ -280,7 +280,7 @@ fn a_failed_finish_reason_is_a_problem() {
     let blocked = |feedback: Value, parts: Value| {
         let candidate = json!({"content": {"parts": parts}, "finishReason": "STOP"});
         let response = json!({"promptFeedback": feedback, "candidates": [candidate]});
-        told(&json!({"key": "a", "response": response}).to_string())["problem"].clone()
+        outcome_of(&json!({"key": "a", "response": response}).to_string())["problem"].clone()
     };
     let safety = || json!({"blockReason": "SAFETY"});
     assert_eq!(blocked(safety(), json!([])), "content_filter");
@@ -378,7 +378,7 @@ fn an_error_of_a_row_is_read_by_its_word_and_in_every_shape() {
             false,
         ),
     ] {
-        let found = told(&json!({"key": "a", "error": error}).to_string());
+        let found = outcome_of(&json!({"key": "a", "error": error}).to_string());
         assert_eq!(found["errored"]["kind"], kind, "{error}");
         assert_eq!(found["errored"]["retryable"], retryable, "{error}");
         assert_eq!(found["errored"]["message"], "m", "{error}");
@@ -399,7 +399,11 @@ fn a_status_that_says_that_all_is_well_is_no_error() {
         json!(null),
     ] {
         let row = json!({"key": "a", "status": status, "response": response});
-        assert_eq!(told(&row.to_string())["problem"], "truncated", "{status}");
+        assert_eq!(
+            outcome_of(&row.to_string())["problem"],
+            "truncated",
+            "{status}"
+        );
     }
     for status in [
         json!("UNAVAILABLE"),
@@ -407,6 +411,9 @@ fn a_status_that_says_that_all_is_well_is_no_error() {
         json!({"code": 0, "message": "m"}),
     ] {
         let row = json!({"key": "a", "status": status, "response": response});
-        assert!(told(&row.to_string()).get("errored").is_some(), "{status}");
+        assert!(
+            outcome_of(&row.to_string()).get("errored").is_some(),
+            "{status}"
+        );
     }
 }

@@ -1,5 +1,5 @@
 use lmbatch_core::{
-    BatchCodec as _, BatchId, ResultPart, ResultRow, RowReader, RowView, Scanned, Text, Verdict,
+    BatchCodec as _, BatchId, ResultPart, ResultRow, RowReader, RowView, ScannedRow, Text, Verdict,
 };
 
 use super::*;
@@ -31,12 +31,12 @@ fn decode(row: &[u8]) -> Result<RowView<'_>, RowError> {
     OpenAiCodec::new(Endpoint::Responses).decode(&part(), read_whole(row))
 }
 
-fn scan(row: &[u8]) -> Result<Scanned<'_>, RowError> {
+fn scan(row: &[u8]) -> Result<ScannedRow<'_>, RowError> {
     OpenAiCodec::new(Endpoint::Responses).scan(&part(), read_whole(row))
 }
 
 /// Returns a short text for a row, for use in tables. Also checks that scanning and decoding agree.
-fn told(row: &str) -> String {
+fn outcome_of(row: &str) -> String {
     let row = row.as_bytes();
     let (decoded, scanned) = (decode(row), scan(row));
     let (row, scanned) = match (decoded, scanned) {
@@ -122,7 +122,7 @@ fn every_shape_of_a_row_is_read() {
         "generation_failed invalid_prompt",
         "length: thinking(,rs_1,) !truncated",
     ];
-    let rows: Vec<String> = ROWS.lines().map(told).collect();
+    let rows: Vec<String> = ROWS.lines().map(outcome_of).collect();
     assert_eq!(rows, expected);
 }
 
@@ -196,7 +196,7 @@ fn a_row_without_an_answer_holds_its_error() {
             "cancelled",
         ),
     ] {
-        assert_eq!(told(row), expected, "{row}");
+        assert_eq!(outcome_of(row), expected, "{row}");
     }
     assert_eq!(scan(b"{\"custom_id\":\"\xff\"}").map(|_| ()), Err(RowError));
     assert_eq!(
@@ -265,7 +265,11 @@ fn every_item_of_a_response_is_read() {
         (r#""ok""#, "malformed_answer -"),
         ("null", "malformed_answer -"),
     ] {
-        assert_eq!(told(&good(&body.replace('\n', ""))), expected, "{body}");
+        assert_eq!(
+            outcome_of(&good(&body.replace('\n', ""))),
+            expected,
+            "{body}"
+        );
     }
 }
 
@@ -340,7 +344,7 @@ fn every_message_of_a_chat_is_read() {
         (r#"{"finish_reason":"stop","text":"a"}"#, "stop: text(a)"),
         ("", "stop:  !empty"),
     ] {
-        assert_eq!(told(&chat(choice)), expected, "{choice}");
+        assert_eq!(outcome_of(&chat(choice)), expected, "{choice}");
     }
 }
 
@@ -356,7 +360,7 @@ fn embeddings_and_moderations_are_kept_unchanged() {
             r#"stop: other([{"flagged":false}])"#,
         ),
     ] {
-        assert_eq!(told(&good(body)), expected);
+        assert_eq!(outcome_of(&good(body)), expected);
     }
 }
 
@@ -425,7 +429,7 @@ fn w5_a_bad_row_spoils_no_other() {
     );
     let failed = r#"{"custom_id":"b","response":{"status_code":200,"body":{"status":"failed","error":{"code":"server_error","message":"model died"}}}}"#;
     let file = [good.as_str(), failed, "{\"custom_id\":\"c\",\"resp", &good].join("\n");
-    let told: Vec<String> = file.lines().map(told).collect();
+    let told: Vec<String> = file.lines().map(outcome_of).collect();
     assert_eq!(
         told,
         [

@@ -5,7 +5,7 @@ use super::*;
 
 /// A row with a body under an HTTP status.
 fn under(status: &str, body: &str) -> String {
-    told(&format!(
+    outcome_of(&format!(
         r#"{{"custom_id":"a","response":{{"status_code":{status},"body":{body}}},"error":null}}"#
     ))
 }
@@ -139,12 +139,12 @@ fn an_unreadable_answer_is_not_retried() {
             assert!(!found.ends_with("again"), "{status} {shown}: {found}");
         }
     }
-    let failed = told(&good(&format!(
+    let failed = outcome_of(&good(&format!(
         r#"{{"status":"failed","error":{{"code":"server_error"}},{}}}"#,
         noted(97)
     )));
     assert_eq!(failed, unread);
-    let beside = told(&good(&format!(
+    let beside = outcome_of(&good(&format!(
         r#"{{"error":{{"code":"server_error"}},{}}}"#,
         noted(97)
     )));
@@ -158,7 +158,7 @@ fn an_unreadable_answer_is_not_retried() {
         let row = format!(
             r#"{{"custom_id":"a","response":{response},"error":{{"code":"server_error"}}}}"#
         );
-        assert_eq!(told(&row), unread, "{row}");
+        assert_eq!(outcome_of(&row), unread, "{row}");
     }
 }
 
@@ -278,7 +278,7 @@ fn the_error_beside_a_response_without_an_answer_is_read() {
         ),
     ] {
         let row = format!(r#"{{"custom_id":"a","response":{response},"error":{error}}}"#);
-        assert_eq!(told(&row), expected, "{row}");
+        assert_eq!(outcome_of(&row), expected, "{row}");
     }
 }
 
@@ -317,7 +317,7 @@ fn an_error_status_without_an_answer_stays_an_error_and_retries_as_its_table_say
 fn a_response_that_failed_after_it_answered_is_kept_and_is_not_usable() {
     let error = r#""error":{"code":"server_error","message":"m"}"#;
     let failed = |output: &str| {
-        told(&good(&format!(
+        outcome_of(&good(&format!(
             r#"{{"status":"failed",{error},"output":{output}}}"#
         )))
     };

@@ -3,11 +3,11 @@
 use super::*;
 
 pub(super) fn chat(body: &str) -> String {
-    told(&good(body))
+    outcome_of(&good(body))
 }
 
 pub(super) fn response(status: &str, output: &str) -> String {
-    told(&good(&format!(
+    outcome_of(&good(&format!(
         r#"{{"status":"completed"{status},"output":[{output}]}}"#
     )))
 }
@@ -119,7 +119,7 @@ fn error_code_as_a_number() {
         (r#""words""#, "generation_failed -"),
     ] {
         let row = format!(r#"{{"custom_id":"a","response":null,"error":{error}}}"#);
-        assert_eq!(told(&row), expected, "{error}");
+        assert_eq!(outcome_of(&row), expected, "{error}");
     }
 }
 
@@ -185,7 +185,7 @@ fn errors_of_imitators() {
         let row = format!(
             r#"{{"custom_id":"a","response":{{"status_code":{status},"body":{body}}},"error":null}}"#
         );
-        assert_eq!(told(&row), expected, "{body}");
+        assert_eq!(outcome_of(&row), expected, "{body}");
         let OutcomeView::Errored(failure) = decode(row.as_bytes()).unwrap().outcome else {
             panic!("{body}")
         };
@@ -456,7 +456,7 @@ fn row_with_nan() {
         (r#"{"custom_id":"a"#, "RowError"),
         (r#"{"response":{"custom_id":"a","p":NaN}}"#, "RowError"),
     ] {
-        assert_eq!(told(row), expected, "{row}");
+        assert_eq!(outcome_of(row), expected, "{row}");
     }
 }
 

@@ -131,9 +131,9 @@ fn a_list_is_no_object() {
     ] {
         assert_eq!(chat(body), expected, "{body}");
     }
-    assert_eq!(told(r#"["a",{"status_code":200}]"#), "RowError");
+    assert_eq!(outcome_of(r#"["a",{"status_code":200}]"#), "RowError");
     let row = r#"{"custom_id":"a","response":[200,{"choices":[{"text":"A"}]}]}"#;
-    assert_eq!(told(row), "malformed_answer -");
+    assert_eq!(outcome_of(row), "malformed_answer -");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn only_the_word_commentary_makes_a_message_commentary() {
 #[test]
 fn an_error_of_the_row_beside_nothing_that_was_answered_counts() {
     let row = |body: &str, error: &str| {
-        told(&format!(
+        outcome_of(&format!(
             r#"{{"custom_id":"a","response":{{"status_code":200,"body":{body}}},"error":{error}}}"#
         ))
     };
@@ -279,10 +279,10 @@ fn a_content_policy_code_is_permanent_for_every_type() {
     ] {
         let error = format!(r#"{{"code":"{code}","type":"server_error","message":"m"}}"#);
         let row = format!(r#"{{"custom_id":"a","response":null,"error":{error}}}"#);
-        assert_eq!(told(&row), format!("provider_invalid_args {code}"));
+        assert_eq!(outcome_of(&row), format!("provider_invalid_args {code}"));
         let row = format!(
             r#"{{"custom_id":"a","response":{{"status_code":500,"body":{{"error":{error}}}}}}}"#
         );
-        assert_eq!(told(&row), format!("provider_invalid_args {code}"));
+        assert_eq!(outcome_of(&row), format!("provider_invalid_args {code}"));
     }
 }

@@ -8,9 +8,9 @@ use crate::event::Event;
 
 /// The last failure of a run that was not followed by a success.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Trouble(Arc<Mutex<Option<Error>>>);
+pub(crate) struct LastFailure(Arc<Mutex<Option<Error>>>);
 
-impl Trouble {
+impl LastFailure {
     pub(crate) fn note(&self, event: &Event<'_>) {
         let last = match event {
             Event::Retrying { error, .. } => Some((*error).clone()),

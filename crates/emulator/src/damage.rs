@@ -13,7 +13,7 @@ use crate::gzip;
 /// Damage to the body of a response. The announced length is that of the damaged body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Spoil {
+pub enum Damage {
     /// An empty body of zero bytes.
     Empty,
     /// A single blank line.
@@ -29,7 +29,7 @@ pub enum Spoil {
     /// The body without the row in the middle.
     DroppedRow,
     /// Plain text instead of the body.
-    Words,
+    PlainText,
     /// An HTML page instead of the body.
     Page,
     /// An HTML page after a byte order mark.
@@ -52,7 +52,7 @@ pub enum Spoil {
     Gzip,
 }
 
-impl Spoil {
+impl Damage {
     /// Every kind of damage.
     pub const ALL: &[Self] = &[
         Self::Empty,
@@ -62,7 +62,7 @@ impl Spoil {
         Self::HalfThenPage,
         Self::OtherRows,
         Self::DroppedRow,
-        Self::Words,
+        Self::PlainText,
         Self::Page,
         Self::PageAfterMark,
         Self::Detail,
@@ -108,7 +108,7 @@ impl Spoil {
                     rows.remove(middle);
                 }
             }),
-            Self::Words => said.into(),
+            Self::PlainText => said.into(),
             Self::Page => PAGE.into(),
             Self::PageAfterMark => format!("\u{feff}{PAGE}").into(),
             Self::Detail => json!({"detail": said}).to_string().into(),

@@ -9,12 +9,12 @@ use crate::{Text, Token, write_string};
 /// characters, bytes that are not UTF-8 and a truncated end are tolerated.
 ///
 /// ```
-/// use lmbatch_core::legible_id;
-/// let id = |row: &'static [u8]| legible_id(row, &["custom_id"]).map(|id| id.decode().into_owned());
+/// use lmbatch_core::readable_id;
+/// let id = |row: &'static [u8]| readable_id(row, &["custom_id"]).map(|id| id.decode().into_owned());
 /// assert_eq!(id(br#"{"logprob":NaN,"custom_id":"a","text":"cut of"#).as_deref(), Some("a"));
 /// assert_eq!(id(br#"{"text":"custom_id","x":{"custom_id":"b"}}"#), None);
 /// ```
-pub fn legible_id<'a>(row: &'a [u8], members: &[&str]) -> Option<Text<'a>> {
+pub fn readable_id<'a>(row: &'a [u8], members: &[&str]) -> Option<Text<'a>> {
     let (name, rest) = members.split_first()?;
     let mut found = None;
     let mut left = row.trim_ascii_start().strip_prefix(b"{")?;
@@ -28,7 +28,7 @@ pub fn legible_id<'a>(row: &'a [u8], members: &[&str]) -> Option<Text<'a>> {
             let end = after.map_or(value.len(), |after| value.len() - after.len());
             let id = match rest {
                 [] => after.and_then(|_| string(&value[..end])),
-                rest => legible_id(&value[..end], rest),
+                rest => readable_id(&value[..end], rest),
             };
             let again = found.is_some_and(|first| Some(first) != id);
             if again || (id.is_none() && rest.is_empty()) {
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     fn id(row: &[u8], members: &[&str]) -> Option<String> {
-        legible_id(row, members).map(|id| id.decode().into_owned())
+        readable_id(row, members).map(|id| id.decode().into_owned())
     }
 
     #[test]

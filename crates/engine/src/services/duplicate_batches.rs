@@ -18,7 +18,7 @@ use crate::pages::pages;
 use crate::results::finished::DuplicateBatch;
 use crate::run::job::Job;
 
-/// Maximum number of pages that are searched for twins of creates that were sent twice.
+/// Maximum number of pages that are searched for duplicate_batches of creates that were sent twice.
 const MOST_PAGES: usize = 100;
 
 /// Batch of a run that has ended.
@@ -52,9 +52,12 @@ impl Context {
     /// Finds batches that carry a label of a run in addition to the batch that the run records.
     /// Only the newest page is read, unless a create was sent twice.
     ///
-    /// A list that cannot be read gives no information; the failure is reported if a twin is
+    /// A list that cannot be read gives no information; the failure is reported if a duplicate_batch is
     /// likely.
-    pub(crate) async fn find_twins(&self, known: Vec<EndedBatch>) -> Vec<DuplicateBatch> {
+    pub(crate) async fn find_duplicate_batches(
+        &self,
+        known: Vec<EndedBatch>,
+    ) -> Vec<DuplicateBatch> {
         let capabilities = self.provider.codec().capabilities();
         let labelled = capabilities.create == CreateProof::Labelled && capabilities.list;
         if !labelled || !self.is_durable() {
@@ -63,35 +66,35 @@ impl Context {
         let is_likely = known
             .iter()
             .any(|known| known.sent_twice || known.batch.is_none());
-        let twins = match self.twins(&known).await {
-            Ok(twins) => twins,
+        let duplicate_batches = match self.duplicate_batches(&known).await {
+            Ok(duplicate_batches) => duplicate_batches,
             Err(error) => {
                 if is_likely {
                     let message = format!(
                         "a create may have created a second batch, but the provider's list could not be searched for it: {error}"
                     );
-                    self.tell(&Event::Warning { message: &message });
+                    self.report(&Event::Warning { message: &message });
                 }
                 return Vec::new();
             }
         };
-        for twin in &twins {
-            let message = match &twin.batch {
+        for duplicate_batch in &duplicate_batches {
+            let message = match &duplicate_batch.batch {
                 Some(batch) => format!(
                     "{} carries the same label as {batch}, which belongs to this run: both may be paid for",
-                    twin.duplicate
+                    duplicate_batch.duplicate
                 ),
                 None => format!(
                     "{} carries the label of an abandoned create: it may be billed",
-                    twin.duplicate
+                    duplicate_batch.duplicate
                 ),
             };
-            self.tell(&Event::Warning { message: &message });
+            self.report(&Event::Warning { message: &message });
         }
-        twins
+        duplicate_batches
     }
 
-    async fn twins(&self, known: &[EndedBatch]) -> Result<Vec<DuplicateBatch>> {
+    async fn duplicate_batches(&self, known: &[EndedBatch]) -> Result<Vec<DuplicateBatch>> {
         let own = known.iter().map(|known| (&known.label, &known.batch));
         let own: HashMap<&Label, &Option<BatchId>> = own.collect();
         let twice = known.iter().filter(|known| known.sent_twice);
@@ -109,7 +112,7 @@ impl Context {
             }
         };
         let mut pages = pin!(pages(ask));
-        let (mut twins, mut looked, mut is_last) = (Vec::new(), 0, !is_likely);
+        let (mut duplicate_batches, mut looked, mut is_last) = (Vec::new(), 0, !is_likely);
         while let Some(page) = pages.try_next().await? {
             for snapshot in &page.items {
                 let labelled = snapshot.label.as_ref().and_then(|label| own.get(label));
@@ -117,7 +120,7 @@ impl Context {
                     && batch.as_ref() != Some(&snapshot.id)
                     && snapshot.status != BatchStatus::Failed
                 {
-                    twins.push(DuplicateBatch {
+                    duplicate_batches.push(DuplicateBatch {
                         batch: (*batch).clone(),
                         duplicate: snapshot.id.clone(),
                     });
@@ -128,9 +131,9 @@ impl Context {
             if is_last || looked == MOST_PAGES {
                 break;
             }
-            // A twin may be older than the recorded batch, so that one more page is read.
+            // A duplicate_batch may be older than the recorded batch, so that one more page is read.
             is_last = unseen.is_empty();
         }
-        Ok(twins)
+        Ok(duplicate_batches)
     }
 }

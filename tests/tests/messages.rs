@@ -163,11 +163,11 @@ fn runs_are_listed_newest_first_with_a_count_of_the_rest() {
         (&["--limit", "0"], 23, None),
         (&["--all"], 23, None),
     ] {
-        let (listed, told) = names_of(args);
+        let (listed, messages) = names_of(args);
         assert_eq!(listed, newest[..count], "{args:?}");
         match more {
-            Some(more) => assert!(told.contains(more), "{args:?}: {told}"),
-            None => assert!(!told.contains("not listed"), "{args:?}: {told}"),
+            Some(more) => assert!(messages.contains(more), "{args:?}: {messages}"),
+            None => assert!(!messages.contains("not listed"), "{args:?}: {messages}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Seats of drivers in the shared state: permits for steps, pauses, and polls.
+//! Handles of drivers to the shared state: permits for steps, pauses, and polls.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +18,8 @@ pub(crate) struct AccountShare(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    seats: BTreeMap<u64, Mailbox>,
-    /// Number of seats that were taken so far.
+    drivers: BTreeMap<u64, Mailbox>,
+    /// Number of drivers that were taken so far.
     taken: u64,
     /// Number of running steps, by kind.
     busy: [usize; 5],
@@ -43,8 +43,8 @@ impl AccountShare {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a seat for a driver.
-    pub(crate) fn join(self: &Arc<Self>) -> Seat {
+    /// Creates the handle of a driver.
+    pub(crate) fn join(self: &Arc<Self>) -> DriverHandle {
         let wake = Arc::new(Notify::new());
         let mut state = self.lock();
         state.taken += 1;
@@ -54,8 +54,8 @@ impl AccountShare {
             coming: 0,
         };
         let id = state.taken;
-        state.seats.insert(id, mailbox);
-        Seat {
+        state.drivers.insert(id, mailbox);
+        DriverHandle {
             share: Arc::clone(self),
             id,
             wake,
@@ -64,22 +64,22 @@ impl AccountShare {
 }
 
 impl State {
-    fn wake(&self, seat: u64) {
-        if let Some(mailbox) = self.seats.get(&seat) {
+    fn wake(&self, driver: u64) {
+        if let Some(mailbox) = self.drivers.get(&driver) {
             mailbox.wake.notify_one();
         }
     }
 
-    /// Wakes the first seat that waits for a permit of a kind.
+    /// Wakes the first driver that waits for a permit of a kind.
     fn wake_next(&mut self, kind: usize) {
-        if let Some(seat) = self.waiting[kind].pop_front() {
-            self.wake(seat);
+        if let Some(driver) = self.waiting[kind].pop_front() {
+            self.wake(driver);
         }
     }
 
     fn deliver(&mut self, messages: Vec<(u64, Message)>) {
-        for (seat, message) in messages {
-            if let Some(mailbox) = self.seats.get_mut(&seat) {
+        for (driver, message) in messages {
+            if let Some(mailbox) = self.drivers.get_mut(&driver) {
                 if mailbox.messages.is_empty() {
                     mailbox.wake.notify_one();
                 }
@@ -92,14 +92,14 @@ impl State {
 /// Access of a driver to the shared state. When it is dropped, everything it holds is given back,
 /// and another driver takes over its sweep.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct DriverHandle {
     share: Arc<AccountShare>,
     id: u64,
     wake: Arc<Notify>,
 }
 
-impl Seat {
-    /// Ends when there are messages, or when a permit or a turn may be free.
+impl DriverHandle {
+    /// Ends when there are messages, or when a permit or a lease may be free.
     pub(crate) async fn woken(&self) {
         self.wake.notified().await;
     }
@@ -107,7 +107,7 @@ impl Seat {
     /// Takes the messages that have arrived.
     pub(crate) fn messages(&self) -> Vec<Message> {
         let mut state = self.share.lock();
-        let mailbox = state.seats.get_mut(&self.id);
+        let mailbox = state.drivers.get_mut(&self.id);
         mailbox.map_or_else(Vec::new, |mailbox| std::mem::take(&mut mailbox.messages))
     }
 
@@ -126,11 +126,11 @@ impl Seat {
     }
 
     /// Queues for permits of the kinds in `wanted`, and leaves the queues of all others. A free permit
-    /// that is not wanted goes to the next seat in line. `coming` is the number of creates under
+    /// that is not wanted goes to the next driver in line. `coming` is the number of creates under
     /// way.
     pub(crate) fn wait_for(&self, wanted: [bool; 5], limits: StepLimits, coming: usize) {
         let mut state = self.share.lock();
-        if let Some(mailbox) = state.seats.get_mut(&self.id) {
+        if let Some(mailbox) = state.drivers.get_mut(&self.id) {
             mailbox.coming = coming;
         }
         for kind in KINDS {
@@ -139,7 +139,7 @@ impl Seat {
                 true if state.waiting[at].contains(&self.id) => {}
                 true => state.waiting[at].push_back(self.id),
                 false => {
-                    state.waiting[at].retain(|seat| *seat != self.id);
+                    state.waiting[at].retain(|driver| *driver != self.id);
                     if state.busy[at] < limits.of(kind) {
                         state.wake_next(at);
                     }
@@ -191,7 +191,7 @@ impl Seat {
         size: u32,
     ) -> Vec<Verdict> {
         let mut state = self.share.lock();
-        let coming = state.seats.values().map(|mailbox| mailbox.coming).sum();
+        let coming = state.drivers.values().map(|mailbox| mailbox.coming).sum();
         let paused_until = state.polls.paused_until.max(state.paused_until);
         let polls = &mut state.polls;
         polls.due(self.id, batches, now, paused_until, size, coming)
@@ -205,16 +205,16 @@ impl Seat {
         Some(due.max(state.polls.paused_until).max(state.paused_until))
     }
 
-    /// Takes the turn to read the next page, if this driver should read one now.
-    pub(crate) fn turn(&self, now: Duration) -> Option<Turn> {
+    /// Takes the lease to read the next page, if this driver should read one now.
+    pub(crate) fn lease(&self, now: Duration) -> Option<PageLease> {
         let mut state = self.share.lock();
         let is_paused = state.polls.paused_until.max(state.paused_until) > now;
         if is_paused {
             return None;
         }
-        let (number, cursor) = state.polls.take_turn(self.id, now)?;
+        let (number, cursor) = state.polls.take_lease(self.id, now)?;
         let failures = state.polls.sweep().map_or(0, |sweep| sweep.failures);
-        Some(Turn {
+        Some(PageLease {
             share: Arc::clone(&self.share),
             number,
             cursor,
@@ -223,9 +223,9 @@ impl Seat {
     }
 
     /// Passes the batches of a page on to the drivers that wait for them.
-    pub(crate) fn page(&self, turn: &Turn, page: &Page<BatchSnapshot>, now: Duration) {
+    pub(crate) fn page(&self, lease: &PageLease, page: &Page<BatchSnapshot>, now: Duration) {
         let mut state = self.share.lock();
-        if state.polls.gives_back(turn.number) {
+        if state.polls.ends_lease(lease.number) {
             let messages = state.polls.page(page, now);
             state.deliver(messages);
         }
@@ -233,18 +233,18 @@ impl Seat {
 
     /// Records a page that could not be read. It is read again after `again`, until which nothing
     /// is polled. After too many failures, due batches are polled by status calls, and the list is
-    /// not used for `spare`. `asked` is the pause of polls that the provider asked for. Returns
+    /// not used for `unused_for`. `asked` is the pause of polls that the provider asked for. Returns
     /// whether the page is read again.
     pub(crate) fn page_failed(
         &self,
-        turn: &Turn,
+        lease: &PageLease,
         now: Duration,
         again: Option<Duration>,
         asked: Option<Duration>,
-        spare: Duration,
+        unused_for: Duration,
     ) -> bool {
         let mut state = self.share.lock();
-        if !state.polls.gives_back(turn.number) {
+        if !state.polls.ends_lease(lease.number) {
             return false;
         }
         // A longer pause concerns the list; a status call gets a pause of its own.
@@ -254,7 +254,7 @@ impl Seat {
         }
         let is_tried_again = again.is_some_and(|wait| state.polls.retry(now, wait));
         if !is_tried_again {
-            let messages = state.polls.give_up(now, now.saturating_add(spare));
+            let messages = state.polls.give_up(now, now.saturating_add(unused_for));
             state.deliver(messages);
         }
         is_tried_again
@@ -264,23 +264,23 @@ impl Seat {
     pub(crate) fn forget_all(&self) {
         let mut state = self.share.lock();
         state.polls.leave(self.id);
-        if let Some(mailbox) = state.seats.get_mut(&self.id) {
+        if let Some(mailbox) = state.drivers.get_mut(&self.id) {
             mailbox.messages.clear();
         }
-        if let Some(owner_seat) = state.polls.owner_seat() {
-            state.wake(owner_seat);
+        if let Some(reading_driver) = state.polls.reading_driver() {
+            state.wake(reading_driver);
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for DriverHandle {
     fn drop(&mut self) {
         self.forget_all();
         let mut state = self.share.lock();
-        state.seats.remove(&self.id);
+        state.drivers.remove(&self.id);
         for kind in 0..KINDS.len() {
-            state.waiting[kind].retain(|seat| *seat != self.id);
-            // The seat may have been woken for a permit that it does not take any more.
+            state.waiting[kind].retain(|driver| *driver != self.id);
+            // The driver may have been woken for a permit that it does not take any more.
             state.wake_next(kind);
         }
     }
@@ -301,9 +301,9 @@ impl Drop for Permit {
     }
 }
 
-/// Turn to read one page. Another driver may take it over when its driver is dropped.
+/// Right to read one page. Another driver may take it over when its driver is dropped.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct PageLease {
     share: Arc<AccountShare>,
     number: u64,
     /// Cursor of the page; `None` for the first.
@@ -312,13 +312,13 @@ pub(crate) struct Turn {
     pub(crate) failures: u32,
 }
 
-impl Drop for Turn {
+impl Drop for PageLease {
     fn drop(&mut self) {
         let mut state = self.share.lock();
-        if state.polls.gives_back(self.number)
-            && let Some(owner_seat) = state.polls.owner_seat()
+        if state.polls.ends_lease(self.number)
+            && let Some(reading_driver) = state.polls.reading_driver()
         {
-            state.wake(owner_seat);
+            state.wake(reading_driver);
         }
     }
 }
@@ -326,7 +326,7 @@ impl Drop for Turn {
 /// Result of reading a page of the list.
 #[derive(Debug)]
 pub(crate) struct PageRead {
-    pub(crate) turn: Turn,
+    pub(crate) lease: PageLease,
     pub(crate) listed: Result<Page<BatchSnapshot>>,
     /// Slot that is given back when the page is recorded.
     pub(crate) permit: Permit,
