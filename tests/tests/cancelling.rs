@@ -1,6 +1,6 @@
 //! Cancelled runs, with and without a process that waits for them.
 
-use lmbatch_tests::{Emulating, lines, said, write_input};
+use lmbatch_tests::{Emulating, Scene, assert_says, lines, object, pause, said, write_input};
 use serde_json::{Value, json};
 
 #[test]
@@ -41,6 +41,26 @@ fn a_cancelled_run_keeps_its_answers() {
         "{answers:?}"
     );
     assert_eq!(emulating.bill()["creates"], 1);
+}
+
+#[test]
+fn a_run_that_was_answered_before_it_was_cancelled_is_finished() {
+    for (has_ended, code, state) in [(true, 0, "finished"), (false, 3, "cancelled")] {
+        let scene = Scene::new(["a", "b"].map(|id| json!({"id": id, "prompt": id})));
+        let run = ["--run", "mine", "-o", "out.jsonl", "--detach"];
+        assert_says(&scene.run(&run), 0, &[]);
+        let shown = || object(&scene.at(&["show", "mine", "--json"]));
+        let batch = shown()["batches"][0]["batch"].as_str().unwrap().to_owned();
+        let poll = || scene.at(&["status", &batch, "-p", "openai"]);
+        // The record does not know that the batch has ended.
+        while has_ended && poll().status.code() != Some(0) {
+            pause();
+        }
+        assert_says(&scene.at(&["cancel", "mine"]), 0, &[]);
+        let resumed = scene.at(&["resume", "mine", "--poll-interval", "20ms"]);
+        assert_says(&resumed, code, &[]);
+        assert_eq!(shown()["state"], state, "{}", said(&resumed));
+    }
 }
 
 #[test]

@@ -273,7 +273,7 @@ fn impossible_commands_are_refused_with_distinct_exit_codes() {
         (
             vec!["run", "in.jsonl", "-m", "openai/m", "--timeout", "1s"],
             4,
-            "in progress: 0 of 1 request (run r-",
+            "running: 0 of 1 request ended (run r-",
         ),
         (
             vec!["status", "batch_x", "-p", "openai"],

@@ -1,8 +1,8 @@
 //! Copies of a state folder, taken at every step of a run: the copy and the original are both resumed, and the batch
 //! is paid for once, or the second payment is reported.
 //!
-//! Two limits: without labels, a copy from before the create cannot recognise the batch that the original has created
-//! since, and two copies that create at the same instant cannot know of each other.
+//! Two limits: without labels, a copy from before the create cannot be sure of the batch that the original has created
+//! since, and stops; and two copies that create at the same instant cannot know of each other.
 
 use lmbatch::OnDoubt;
 use lmbatch_emulator::{Moment, Operation};
@@ -41,9 +41,6 @@ async fn copies_of_a_state_folder_pay_once_in_turn() {
     let mut broken = Broken::default();
     for subject in SUBJECTS {
         for (name, step) in STEPS {
-            if subject.provider == "anthropic" && !is_marked(name) {
-                continue;
-            }
             let trial = Trial::killed_at(subject, step).await;
             let twin = scratch();
             copy_folder(trial.folder(), twin.path());
@@ -87,4 +84,55 @@ async fn copies_of_a_state_folder_pay_once_at_the_same_time_or_say_so() {
         }
     }
     broken.end();
+}
+
+#[tokio::test]
+async fn a_copy_from_before_the_first_create_stops_where_batches_have_no_labels() {
+    let mut broken = Broken::default();
+    let policies = [OnDoubt::Hold, OnDoubt::Abandon, OnDoubt::Resubmit];
+    for subject in SUBJECTS {
+        if subject.provider != "anthropic" {
+            continue;
+        }
+        for policy in policies {
+            let step = Some((Operation::List, Moment::Performed));
+            let trial = Trial::killed_at(subject, step).await;
+            let twin = scratch();
+            copy_folder(trial.folder(), twin.path());
+            let original = trial.go().await;
+            assert!(original.result.is_ok(), "{}", original.words());
+            let copy = trial.go_in(twin.path(), policy).await;
+            let words = copy.words();
+            let is_told = words.contains("no record knows");
+            let complaint = match policy {
+                OnDoubt::Hold => (!copy.is_in_doubt() || !is_told).then_some(words),
+                OnDoubt::Abandon => (copy.result.is_err() || !is_told).then_some(words),
+                // The caller has chosen to pay again, after a warning.
+                OnDoubt::Resubmit => {
+                    let is_sent = trial.overpaid().is_some();
+                    broken.note(subject.name, (!is_sent || !is_told).then_some(words));
+                    continue;
+                }
+            };
+            broken.note(subject.name, complaint.or_else(|| trial.overpaid()));
+        }
+    }
+    broken.end();
+}
+
+#[tokio::test]
+async fn a_batch_of_another_run_with_as_many_requests_does_not_stop_a_resumed_run() {
+    for subject in SUBJECTS {
+        if subject.provider != "anthropic" {
+            continue;
+        }
+        let step = Some((Operation::List, Moment::Performed));
+        let trial = Trial::killed_at(subject, step).await;
+        // A run of another state folder at the same account.
+        let other = trial.go_in(scratch().path(), OnDoubt::Hold).await;
+        assert!(other.result.is_ok(), "{}", other.words());
+        let resumed = trial.go().await;
+        assert!(resumed.result.is_ok(), "{}", resumed.words());
+        assert_eq!(trial.emulator.bill().creates, 2, "{}", subject.name);
+    }
 }

@@ -10,7 +10,8 @@
 use std::fs;
 use std::process::{Command, Output};
 
-use lmbatch_tests::Rounds;
+use lmbatch_tests::{Rounds, Scene, assert_says};
+use serde_json::json;
 
 /// Runs in a small disk of its own: first with `$1` bytes of room, then with enough.
 const SCRIPT: &str = r#"
@@ -84,4 +85,49 @@ fn a_full_disk_costs_nothing_on_anthropic() {
 #[test]
 fn a_full_disk_costs_nothing_on_google() {
     fill("google", "gemini-2.5-flash", 2);
+}
+
+/// Runs two commands with a state folder on a file system that is mounted read-only.
+const READING: &str = r#"
+mount --bind state state && mount -o remount,bind,ro state || exit 77
+"$1" runs; echo "runs $?"
+"$1" show mine; echo "show $?"
+"$1" audit mine; echo "audit $?"
+"$1" retrieve mine; echo "retrieve $?"
+"$1" resume mine; echo "resume $?"
+"#;
+
+#[test]
+fn a_read_only_state_folder_is_read() {
+    if !can_mount() {
+        println!("no file system can be mounted here: nothing was read");
+        return;
+    }
+    let scene = Scene::new([json!({"id": "a", "prompt": "x"})]);
+    let state = ["--state-dir", "state", "--run", "mine"];
+    assert_says(&scene.run(&state), 0, &[]);
+    let mut unshare = scene.command("openai", &[]);
+    let environment: Vec<_> = unshare
+        .get_envs()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+        .collect();
+    unshare = Command::new("unshare");
+    unshare
+        .envs(environment)
+        .env("LMBATCH_STATE_DIR", "state")
+        .current_dir(scene.path())
+        .args(["--map-root-user", "--mount", "sh", "-c", READING, "sh"])
+        .arg(lmbatch_tests::lmbatch());
+    let output = unshare.output().unwrap();
+    let words = [
+        "runs 0",
+        "show 0",
+        "audit 0",
+        "retrieve 0",
+        "resume 1",
+        "echo: x",
+        "finished",
+    ];
+    assert_says(&output, 0, &words);
+    assert_says(&output, 0, &["ead-only file system"]);
 }

@@ -249,7 +249,7 @@ fn a_run_in_progress_is_not_an_error_and_quiet_prints_nothing() {
     world.hold(&left["batches"][0], 2, 5);
     let once = world.at(&["resume", "--once"]);
     assert_eq!(once.status.code(), Some(4), "{}", errors(&once));
-    let line = format!("in progress: 2 of 5 requests (run {run})");
+    let line = format!("running: 2 of 5 requests ended (run {run})");
     assert!(errors(&once).contains(&line), "{}", errors(&once));
     assert!(!errors(&once).contains("error"), "{}", errors(&once));
     let quiet = world.at(&["resume", "--once", "-q"]);

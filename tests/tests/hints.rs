@@ -250,3 +250,22 @@ fn an_output_on_standard_output_holds_only_outcomes() {
     let one = world.at(&["validate", "in.jsonl", "-m", "openai/m"]);
     assert_says(&one, 0, &["2 requests are valid"]);
 }
+
+#[test]
+fn a_wrong_address_ends_the_run_and_the_next_command_begins_anew() {
+    let world = world();
+    let address = format!("{}/nowhere", world.emulating.base_url);
+    let words = [
+        "the server has no such path (HTTP 404), and its answer is not that of openai",
+        "check the base URL: --base-url",
+        "no batch was created; fix the cause and run the command again",
+    ];
+    assert_says(&world.run(&["--base-url", &address]), 1, &words);
+    let runs = world.at(&["runs", "--json"]);
+    assert_says(&runs, 0, &["\"state\":\"failed\""]);
+    assert_eq!(world.creates(), 0);
+    let again = world.run(&[]);
+    assert_says(&again, 0, &[]);
+    assert!(!said(&again).contains("resuming"), "{}", said(&again));
+    assert_eq!(world.creates(), 1);
+}

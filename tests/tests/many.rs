@@ -329,7 +329,7 @@ async fn the_timeout_of_the_command_bounds_all_of_its_runs() {
         let late = world.at(&[&ALL[..], &["--timeout", "2s"], more].concat());
         assert_eq!(late.status.code(), Some(4), "{}", said(&late));
         assert!(
-            said(&late).contains("in progress: 0 of 1 request"),
+            said(&late).contains("running: 0 of 1 request ended"),
             "{}",
             said(&late)
         );

@@ -36,7 +36,7 @@ fn a_create_in_doubt_is_not_reported_as_missing_rows() {
     let lost = json!({"operation": "create", "times": 1, "kind": {"status": {"code": 502, "body": "bad"}}});
     world.fault(&lost);
     let late = world.run(&["--timeout", "1s", "--run", "mine"]);
-    assert_says(&late, 4, &["in progress: 0 of 2 requests"]);
+    assert_says(&late, 4, &["running: 0 of 2 requests ended"]);
     let once = world.at(&["resume", "mine", "--once"]);
     let words = [
         "the response to a create was lost",

@@ -188,7 +188,7 @@ fn requests_are_sent_again_only_if_the_output_may_be_replaced() {
     assert_eq!(world.creates(), 3);
     // A process that resumes after a requeue recognises the output of the attempt before.
     let detached = world.at(&[&requeue[..], &["--timeout", "1ms"]].concat());
-    expect(&detached, 4, "in progress");
+    expect(&detached, 4, "requests ended");
     expect(
         &world.at(&[
             "resume",

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Output;
 
-use lmbatch_tests::{Emulating, lines, said, write_input};
+use lmbatch_tests::{Emulating, copy_folder, lines, said, write_input};
 use serde_json::{Value, json};
 
 const ANTHROPIC: (&str, &str) = ("anthropic", "anthropic/claude-sonnet-4-5");
@@ -175,6 +175,59 @@ fn a_lost_record_is_rebuilt_from_the_ids_of_the_rows() {
             said(&again)
         );
     }
+}
+
+#[test]
+fn a_restored_record_without_a_create_stops_at_a_provider_without_labels() {
+    let world = World::new(ANTHROPIC);
+    let kind = json!({"status": {"code": 401, "body": "{}"}});
+    let fault = json!({"operation": "list", "times": 1, "kind": kind});
+    world
+        .emulating
+        .post("/_emulator/faults", &fault.to_string());
+    let begun = world.at(&["run", "in.jsonl", "-m", world.model, "-o", "out.jsonl"]);
+    assert_eq!(begun.status.code(), Some(1), "{}", said(&begun));
+    let [state, copy] = [".lmbatch", "copy"].map(|name| world.folder.path().join(name));
+    copy_folder(&state, &copy);
+    let resume = ["resume", "--poll-interval", "20ms"];
+    let resumed = world.at(&resume);
+    assert_eq!(resumed.status.code(), Some(0), "{}", said(&resumed));
+    fs::remove_file(world.folder.path().join("out.jsonl")).unwrap();
+    world.forget();
+    copy_folder(&copy, &state);
+    let [batch] = <[String; 1]>::try_from(world.ended()).unwrap();
+    for _ in 0..2 {
+        let held = world.at(&resume);
+        assert_eq!(held.status.code(), Some(6), "{}", said(&held));
+        for words in [
+            &batch,
+            "no record knows",
+            "nothing was sent; if the batches are",
+        ] {
+            assert!(said(&held).contains(words), "{words}: {}", said(&held));
+        }
+    }
+    assert_eq!(world.emulating.bill()["creates"], 1);
+    // What the hint says: the batch is taken back, and paid for once.
+    let runs = said(&world.at(&["runs", "--json"]));
+    let run = serde_json::from_str::<Value>(&runs).unwrap()["run"].clone();
+    let purged = world.at(&["purge", run.as_str().unwrap(), "--force"]);
+    assert_eq!(purged.status.code(), Some(0), "{}", said(&purged));
+    let adopt = [
+        "adopt",
+        &batch,
+        "in.jsonl",
+        "-m",
+        world.model,
+        "-o",
+        "out.jsonl",
+    ];
+    let adopted = world.at(&adopt);
+    assert_eq!(adopted.status.code(), Some(0), "{}", said(&adopted));
+    let resumed = world.at(&resume);
+    assert_eq!(resumed.status.code(), Some(0), "{}", said(&resumed));
+    assert_eq!(lines(&world.folder.path().join("out.jsonl")).len(), 9);
+    assert_eq!(world.emulating.bill()["creates"], 1);
 }
 
 #[test]

@@ -219,6 +219,45 @@ async fn each_repair_continues_the_last_answer_and_the_number_of_repairs_is_kept
     work.await.unwrap();
 }
 
+/// Answers that fit once the model was shown a schema that refers to itself.
+fn once_shown(prompt: Prompt<'_>) -> Option<String> {
+    let is_shown =
+        prompt.text.contains("fits this JSON Schema: {") && prompt.text.contains(r##""$ref":"#""##);
+    Some(match is_shown {
+        true => json!({"mood": "calm"}).to_string(),
+        false => json!({"mood": 0}).to_string(),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_shows_a_schema_that_was_not_sent_with_the_request() {
+    let emulator = Emulator::builder().pace(Pace::INSTANT).answers(once_shown);
+    let emulator = emulator.start().await.unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    schema["properties"]["inner"] = json!({"$ref": "#"});
+    fs::write(home.path().join("schema.json"), schema.to_string()).unwrap();
+    write_input(home.path(), [json!({"id": "a", "prompt": "Mood?"})]);
+    let url = emulator.anthropic_base_url();
+    let work = tokio::task::spawn_blocking(move || {
+        let lenient = ["--repair", "1", "--schema-mode", "lenient"];
+        let repaired = Command::new(lmbatch())
+            .current_dir(home.path())
+            .env("ANTHROPIC_API_KEY", KEY)
+            .env("ANTHROPIC_BASE_URL", &url)
+            .env("LMBATCH_STATE_DIR", home.path().join(".lmbatch"))
+            .args(run("anthropic/claude-haiku-4-5", &lenient))
+            .output()
+            .unwrap();
+        assert_eq!(repaired.status.code(), Some(0), "{}", said(&repaired));
+        let words = "the schema is not sent";
+        assert!(said(&repaired).contains(words), "{}", said(&repaired));
+        let line = &lines(&home.path().join("out.jsonl"))[0];
+        assert_eq!(line["structured"]["mood"], "calm", "{line}");
+    });
+    work.await.unwrap();
+}
+
 #[test]
 fn a_killed_process_continues_and_pays_nothing_twice() {
     for seed in 0..2_u64 {

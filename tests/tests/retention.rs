@@ -186,6 +186,12 @@ fn a_run_without_its_answers_is_still_the_same_run_and_sends_nothing() {
     assert!(!world.at("again.jsonl").exists());
     // An input that has changed cannot keep what is gone.
     world.input("in", "changed");
+    let changed = said(&world.ends(&usual, 2));
+    assert!(
+        changed.contains("cannot be brought up to date"),
+        "{changed}"
+    );
+    assert!(!changed.contains("--update"), "{changed}");
     let update = [&usual[..], &["--update"]].concat();
     assert!(said(&world.ends(&update, 1)).contains("were deleted from this machine"));
     world.input("in", "fine");

@@ -332,3 +332,69 @@ async fn a_batch_with_truncated_inline_results_ends_with_4() {
     assert!(messages.contains("cannot be read"), "{messages}");
     assert!(!folder.path().join("out.jsonl").exists());
 }
+
+#[test]
+fn a_handle_names_its_batch_for_every_command() {
+    let (emulating, folder) = world();
+    let at = |args: &[&str]| at(&emulating, folder.path(), args);
+    let create = ["create", "in.jsonl", "-m", "openai/m", "--handle", "h.json"];
+    let created = at(&create);
+    let batch = String::from_utf8(created.stdout).unwrap().trim().to_owned();
+    loop {
+        let status = at(&["status", "--handle", "h.json", "--json"]);
+        let shown: Value = serde_json::from_slice(&status.stdout).unwrap();
+        assert_eq!(shown["id"], *batch, "{}", said(&status));
+        if status.status.code() == Some(0) {
+            break;
+        }
+    }
+    for args in [
+        &["status", "other", "-p", "openai", "--handle", "h.json"][..],
+        &["cancel", "other", "--handle", "h.json"],
+        &["status", "--handle", "h.json", "-p", "google", &batch],
+    ] {
+        let refused = at(args);
+        assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+        assert!(
+            said(&refused).contains("--handle: h.json is of "),
+            "{}",
+            said(&refused)
+        );
+    }
+    let cancelled = at(&["cancel", "--handle", "h.json"]);
+    assert!(said(&cancelled).contains(&batch), "{}", said(&cancelled));
+    let raw = at(&["retrieve", "--handle", "h.json", "--raw"]);
+    assert_eq!(raw.status.code(), Some(0), "{}", said(&raw));
+    let lines = String::from_utf8(raw.stdout).unwrap();
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2);
+    for (number, line) in lines.iter().enumerate() {
+        assert_eq!(line["id"], number.to_string());
+        assert!(line["raw"]["response"].is_object(), "{line}");
+    }
+    let table = at(&["retrieve", "--handle", "h.json", "--raw", "-o", "a.csv"]);
+    assert_eq!(table.status.code(), Some(2), "{}", said(&table));
+    // The rows of a recorded run are written as well.
+    let run = [
+        "run",
+        "in.jsonl",
+        "-m",
+        "openai/m",
+        "--run",
+        "mine",
+        "-o",
+        "out.jsonl",
+    ];
+    assert_eq!(
+        at(&[&run[..], &["--poll-interval", "20ms"]].concat())
+            .status
+            .code(),
+        Some(0)
+    );
+    let raw = at(&["retrieve", "mine", "--raw"]);
+    assert_eq!(raw.status.code(), Some(0), "{}", said(&raw));
+    assert_eq!(said(&raw).matches("\"raw\":{").count(), 2, "{}", said(&raw));
+}

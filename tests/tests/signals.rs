@@ -227,3 +227,47 @@ fn a_signal_in_any_phase_prints_how_to_continue() {
         assert_eq!(emulating.bill()["creates"], 1, "{operation}");
     }
 }
+
+#[test]
+fn a_second_signal_at_once_does_not_hide_how_to_continue() {
+    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+    write_input(folder.path(), [json!({"id": "a", "prompt": "Hi"})]);
+    let slow = json!({"operation": "status", "kind": {"latency": {"milliseconds": 60_000}}});
+    emulating.post("/_emulator/faults", &slow.to_string());
+    for _ in 0..3 {
+        let calls = || emulating.bill()["calls"]["status"].as_u64().unwrap_or(0);
+        let before = calls();
+        let child = emulating
+            .command_at("openai", folder.path())
+            .env_remove("LMBATCH_LOG")
+            .args(["run", "in.jsonl", "-m", "openai/m", "-o", "out.jsonl"])
+            .args(["--poll-interval", "20ms"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        while calls() == before {
+            pause();
+        }
+        // Both signals arrive before the process runs again.
+        for name in ["STOP", "INT", "TERM"] {
+            send(name, &child);
+        }
+        let output = continued(child);
+        let messages = said(&output);
+        let code = output.status.code();
+        assert!(matches!(code, Some(130 | 143)), "{code:?}: {messages}");
+        assert!(
+            messages.contains("; to continue:\n  lmbatch resume r-"),
+            "{messages}"
+        );
+    }
+    assert_eq!(emulating.bill()["creates"], 1);
+}
+
+/// Continues a stopped process, and returns its output until it ends.
+fn continued(mut child: Child) -> Output {
+    send("CONT", &child);
+    let ended = end(&mut child);
+    assert!(ended.is_some(), "it did not end");
+    child.wait_with_output().unwrap()
+}

@@ -363,3 +363,75 @@ fn parameters_are_checked_before_anything_is_sent() {
     );
     assert_says(&world.at(&["validate", "in.jsonl", "-m", MODEL]), 0, &[]);
 }
+
+#[test]
+fn an_input_that_is_wrong_ends_with_code_two_and_what_to_write() {
+    let world = World::new();
+    let quotes = "id,prompt\na,\"never closed\nb,x\n";
+    let empty = "id,prompt\na,x\nb,\nc, \n";
+    let fields = "{\"promt\":\"x\"}\n{\"id\":1,\"promt\":\"y\"}\n";
+    let image = "{\"contents\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"u\"}}]}\n";
+    for (name, text, model, words) in [
+        (
+            "in.csv",
+            quotes,
+            "openai/m",
+            &["the quote of a field that begins on line 2 is never closed"][..],
+        ),
+        (
+            "in.csv",
+            empty,
+            "openai/m",
+            &[
+                "2 lines are not valid",
+                "line 3: the prompt is empty",
+                "line 4: ",
+            ],
+        ),
+        (
+            "in.csv",
+            empty,
+            "google/gemini-2.5-flash",
+            &["line 3: the prompt is empty"],
+        ),
+        (
+            "in.csv",
+            empty,
+            "anthropic/claude-haiku-4-5",
+            &["line 3: the prompt is empty"],
+        ),
+        (
+            "in.jsonl",
+            fields,
+            "openai/m",
+            &[
+                "line 1: unknown field \"promt\", at column 8; did you mean \"prompt\"?",
+                "the fields of a line are id, model, prompt, ",
+            ],
+        ),
+        (
+            "in.jsonl",
+            image,
+            "openai/m",
+            &["write {\"type\": \"image\", \"url\": \"https://…\"}"],
+        ),
+    ] {
+        world.put(name, text);
+        let provider = model.split('/').next().unwrap();
+        let refused = world.of(provider, &["run", name, "-m", model, "-o", "out.jsonl"]);
+        assert_says(&refused, 2, words);
+        let listed = said(&refused).matches("tool_choice").count();
+        assert!(listed < 2, "{}", said(&refused));
+    }
+    assert_eq!(world.creates(), 0);
+    world.put("in.csv", empty);
+    let skipped = world.run_input(
+        "in.csv",
+        &["--skip-invalid", "bad.jsonl", "-o", "out.jsonl"],
+    );
+    assert_says(&skipped, 0, &["2"]);
+    assert_eq!(world.answers("out.jsonl").len(), 1);
+    assert_eq!(lines(&world.path().join("bad.jsonl")).len(), 2);
+    let standard = world.run_input("in.csv", &["--skip-invalid", "-", "-o", "out.jsonl"]);
+    assert_says(&standard, 2, &["would be a file, and not standard output"]);
+}

@@ -245,7 +245,7 @@ fn failures_are_shown_by_kind_with_the_next_command() {
         "{messages}"
     );
     assert!(messages.contains("next: lmbatch requeue r-"), "{messages}");
-    assert!(messages.contains(" --only errored"), "{messages}");
+    assert!(messages.contains(" --only retryable"), "{messages}");
 }
 
 #[test]
@@ -374,4 +374,47 @@ fn sizes_of_runs_are_listed_with_a_warning_above_the_limit() {
         "{}",
         said(&small)
     );
+}
+
+#[test]
+fn waiting_and_watching_print_objects_for_programs() {
+    let (emulating, folder) = world(&["1", "lmb:error-400"]);
+    let run = [&RUN[..], &["mine", "--detach"]].concat();
+    assert_eq!(at(&emulating, folder.path(), &run).status.code(), Some(0));
+    let late = at(
+        &emulating,
+        folder.path(),
+        &["wait", "mine", "--json", "--timeout", "0s"],
+    );
+    assert_eq!(late.status.code(), Some(4), "{}", said(&late));
+    let shown: Value = serde_json::from_str(&out(&late)).expect("one object");
+    assert_eq!(shown["state"], "running", "{shown}");
+    let watch = start(
+        &emulating,
+        folder.path(),
+        &["status", "mine", "--watch", "--json"],
+    );
+    let resume = ["resume", "mine", "--poll-interval", "20ms"];
+    let resumed = at(&emulating, folder.path(), &resume);
+    assert_eq!(resumed.status.code(), Some(3), "{}", said(&resumed));
+    let watched = watch.wait_with_output().expect("its output");
+    let states: Vec<Value> = out(&watched)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("an object")["state"].clone())
+        .collect();
+    assert_eq!(
+        states.last(),
+        Some(&json!("finished")),
+        "{}",
+        said(&watched)
+    );
+    let waited = at(&emulating, folder.path(), &["wait", "mine", "--json"]);
+    assert_eq!(waited.status.code(), Some(3), "{}", said(&waited));
+    let shown: Value = serde_json::from_str(&out(&waited)).expect("one object");
+    assert_eq!(
+        (&shown["state"], &shown["requests"], &shown["usable"]),
+        (&json!("finished"), &json!(2), &json!(1)),
+        "{shown}"
+    );
+    assert!(said(&waited).contains("is finished: 2 requests, 1 usable"));
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use lmbatch::{Effort, Problem, SchemaMode};
-use serde::{Deserialize, Serialize};
 
 pub(crate) use crate::connection_args::{ConnectionArgs, StateArgs};
 use crate::cost_args::{ContinuingCostArgs, CostArgs};
 pub(crate) use crate::doctor_args::DoctorArgs;
 pub(crate) use crate::emulator_args::EmulatorArgs;
 use crate::estimate_args::{EachModel, EstimateOptions};
+use crate::examples;
 use crate::exit::Failure;
 pub(crate) use crate::limit_args::LimitArgs;
 pub(crate) use crate::max_failed::MaxFailed;
@@ -38,7 +38,8 @@ pub(crate) struct Args {
 
 /// Returns the definition of the command line, whose help names the program as it was called.
 pub(crate) fn command(program: &str) -> clap::Command {
-    Args::command().after_help(EXAMPLES.replace("lmbatch", program))
+    let command = Args::command().after_help(EXAMPLES.replace("lmbatch", program));
+    examples::add(command, program)
 }
 
 const EXAMPLES: &str = "Examples:
@@ -280,6 +281,8 @@ pub(crate) enum Cleanup {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Only {
+    /// Errors that say that they are retryable, and expired requests.
+    Retryable,
     Errored,
     MalformedAnswer,
     Doubt,
@@ -290,6 +293,7 @@ pub(crate) enum Only {
     Refused,
     ContentFilter,
     InvalidStructured,
+    InvalidArguments,
     Empty,
     Unrecognized,
     /// Deprecated name for `invalid_structured`, `empty` and `unrecognized` together.
@@ -301,10 +305,11 @@ pub(crate) enum Only {
 pub(crate) struct RequeueArgs {
     /// Id or name of the run, or at least the first 4 characters of its id.
     pub(crate) run: String,
-    /// Send only requests whose outcome has one of these statuses or problems, separated by commas, or repeated; with
-    /// --repair the default is invalid_structured [default: errored, expired, cancelled and missing]. Requests whose answer
-    /// was or may have been billed are sent again only if named here: `malformed_answer`, `doubt`, and `missing` where the
-    /// provider counts undelivered answers.
+    /// Send only requests whose outcome has one of these statuses or problems, separated by commas, or repeated;
+    /// `retryable` stands for errors that say that they are, and for expired requests. With --repair the default is
+    /// invalid_structured [default: errored, expired, cancelled and missing]. Requests whose answer was or may have been
+    /// billed are sent again only if named here: `malformed_answer`, `doubt`, and `missing` where the provider counts
+    /// undelivered answers.
     #[arg(long, value_name = "STATUS|PROBLEM", value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<Only>,
     /// Send only requests whose ids are in this file, one per line.
@@ -480,11 +485,14 @@ pub(crate) struct PurgeArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct CancelArgs {
     /// Id or name of the run, or at least the first 4 characters of its id; with -p, the id of a batch.
-    #[arg(value_name = "RUN|BATCH")]
-    pub(crate) batch: String,
+    #[arg(value_name = "RUN|BATCH", required_unless_present = "handle")]
+    pub(crate) batch: Option<String>,
     /// Provider of the batch; not needed for a run.
     #[arg(short, long)]
     pub(crate) provider: Option<String>,
+    /// Handle file of the batch, which `create` wrote, in place of the batch and its provider.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) handle: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     #[command(flatten)]
@@ -542,7 +550,7 @@ pub(crate) struct ListArgs {
 }
 
 /// Model, parameters and files that apply to every request.
-#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SettingsArgs {
     /// Model that answers the requests, such as openai/gpt-5.4-mini [default: `model` of lmbatch.toml].
     #[arg(short, long, value_name = "PROVIDER/MODEL")]
@@ -556,7 +564,6 @@ pub(crate) struct SettingsArgs {
     /// Treatment of a schema that the provider does not support: strict refuses it, lenient sends the supported part.
     /// Every answer is checked on this machine against the whole schema.
     #[arg(long, value_name = "MODE", default_value_t)]
-    #[serde(default)]
     pub(crate) schema_mode: SchemaMode,
     /// Parameter of every request. VALUE is read as JSON if it parses, else as a string; dots separate nested keys.
     #[arg(long, value_name = "KEY=VALUE")]
@@ -569,7 +576,6 @@ pub(crate) struct SettingsArgs {
     pub(crate) temperature: Option<f64>,
     /// Nucleus sampling (top-p), from 0 to 1.
     #[arg(long, value_name = "X")]
-    #[serde(default)]
     pub(crate) top_p: Option<f64>,
     /// Reasoning effort: none, minimal, low, medium, high, xhigh or max.
     #[arg(long, value_name = "LEVEL")]
@@ -581,10 +587,8 @@ pub(crate) struct SettingsArgs {
     /// Folder of the attachments. Their paths are relative to it and must stay inside it [default: the input's
     /// folder].
     #[arg(long, value_name = "DIR", value_parser = whole_path())]
-    #[serde(default)]
     pub(crate) attachments: Option<PathBuf>,
     #[command(flatten)]
-    #[serde(default)]
     pub(crate) table: TableArgs,
 }
 
@@ -645,12 +649,17 @@ impl SettingsArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BatchArgs {
-    /// Id or name of the run, or at least the first 4 characters of its id; with -p, the id of a batch.
-    #[arg(value_name = "RUN|BATCH")]
-    pub(crate) batch: String,
-    /// Provider of the batch; not needed for a run.
+    /// Id or name of the run, or at least the first 4 characters of its id; with -p, the id of a batch. Not needed with
+    /// --handle.
+    #[arg(value_name = "RUN|BATCH", required_unless_present = "handle")]
+    pub(crate) batch: Option<String>,
+    /// Provider of the batch; not needed for a run, and with --handle.
     #[arg(short, long)]
     pub(crate) provider: Option<String>,
+    /// Handle file that `create` wrote; gives each request its own id and exactly one outcome. Not needed for a run, and
+    /// for a batch of a run that is recorded in the state folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) handle: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
 }
@@ -659,10 +668,9 @@ pub(crate) struct BatchArgs {
 pub(crate) struct RetrieveArgs {
     #[command(flatten)]
     pub(crate) batch: BatchArgs,
-    /// Handle file that `create` wrote; gives each request its own id and exactly one outcome. Not needed for a run, and
-    /// for a batch of a run that is recorded in the state folder.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) handle: Option<PathBuf>,
+    /// Write each result row unchanged, as the provider sent it, as {"id", "raw"}.
+    #[arg(long)]
+    pub(crate) raw: bool,
     /// Write the outcomes so far of an unfinished run, from its record; the provider is not contacted.
     #[arg(long)]
     pub(crate) partial: bool,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use lmbatch::prices::PriceTable;
 use lmbatch::{Cost, CostLimit, Engine};
-use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
 use crate::format;
@@ -13,27 +12,22 @@ use crate::paying_args::PricesArgs;
 use crate::session::Session;
 
 /// Limit on the cost of a run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, clap::Args)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 pub(crate) struct CostArgs {
     /// Largest cost of the run in US dollars, such as 5.00. A batch that may cost more than what is left is not created;
     /// the command then ends with exit code 5, and `lmbatch resume` continues with a higher limit. Kept with the run.
     #[arg(long, value_name = "USD")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_cost: Option<Cost>,
     /// Expected number of output tokens of a request that sets no maximum; with --max-cost, such a request needs this
     /// option or --pilot. It is an estimate: longer answers may cost more than the limit. Kept with the run.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expect_output: Option<u32>,
     /// Number of output tokens that a pilot of the run has shown for a request that sets no maximum: that of its longest
     /// answer, and an assumption until the pilot has ended.
     #[arg(skip)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pilot_output: Option<u32>,
     /// Day of the table of prices by which the limit was set.
     #[arg(skip)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) prices_as_of: Option<String>,
 }
 
@@ -162,11 +156,5 @@ mod tests {
             ..raised.clone()
         };
         assert_eq!(raised.or(&run), both);
-        let text = serde_json::to_string(&both).unwrap();
-        assert_eq!(
-            text,
-            r#"{"max_cost":"2.50","expect_output":9,"pilot_output":70,"prices_as_of":"2026-12-01"}"#
-        );
-        assert_eq!(serde_json::from_str::<CostArgs>(&text).unwrap(), both);
     }
 }

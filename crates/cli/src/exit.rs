@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use lmbatch::engine::{BadInput, NO_OUTPUT_MAXIMUM, PlanError};
-use lmbatch::{Error, ErrorKind, Retry};
+use lmbatch::{Delivery, Error, ErrorKind, Retry};
 use serde_json::{Value, json};
 
 use crate::plain;
@@ -158,6 +158,15 @@ impl Failure {
                 } else {
                     "nothing was sent; fix the input and run the command again"
                 };
+                let mut hint = hint.to_owned();
+                if bad.first.iter().any(|one| one.reason.contains(CHAT)) {
+                    hint.push_str("; --route chat chooses the endpoint chat_completions");
+                }
+                let is_unknown = |reason: &str| reason.starts_with(lmbatch_lines::UNKNOWN_FIELD);
+                if bad.first.iter().any(|one| is_unknown(&one.reason)) {
+                    let fields = lmbatch_lines::LINE_FIELDS.join(", ");
+                    hint.push_str(&format!("; the fields of a line are {fields}"));
+                }
                 Self {
                     details: lines(&bad),
                     ..Self::usage(bad_input(&bad, input))
@@ -209,6 +218,15 @@ fn message_of(error: &Error) -> String {
                 None => message.to_owned(),
             }
         }
+        _ if is_wrong_address(error) => {
+            let status = error.http_status().unwrap_or_default();
+            let provider = error
+                .provider()
+                .map_or("the provider", |provider| provider.as_str());
+            format!(
+                "the server has no such path (HTTP {status}), and its answer is not that of {provider}"
+            )
+        }
         _ => error.to_string(),
     }
 }
@@ -219,6 +237,16 @@ pub(crate) fn is_awaited(error: &Error) -> bool {
         && error.http_status().is_none()
         && error.retry() == Retry::Temporary;
     error.kind() == ErrorKind::NotEnded || is_incomplete
+}
+
+/// Words of the OpenAI adapter for what only its other endpoint takes.
+pub(crate) const CHAT: &str = "set the endpoint to chat_completions";
+
+/// Reports whether a server that is not the provider's answered, since it has no such path.
+pub(crate) fn is_wrong_address(error: &Error) -> bool {
+    matches!(error.http_status(), Some(404 | 405))
+        && error.kind() == ErrorKind::ProviderInvalidArgs
+        && error.delivery() != Delivery::Refused
 }
 
 /// Reports whether an error says that a cost limit needs a maximum number of output tokens.
@@ -278,6 +306,9 @@ impl From<Error> for Failure {
         let hint = match error.kind() {
             ErrorKind::ProviderAuth => return Self::key(&error, exit),
             ErrorKind::Connection => Some("check --base-url, HTTPS_PROXY and SSL_CERT_FILE"),
+            _ if is_wrong_address(&error) => Some(
+                "check the base URL: --base-url, or the provider's variable, such as OPENAI_BASE_URL",
+            ),
             ErrorKind::ModelNotFound => Some("check the model's name after the first /"),
             ErrorKind::OtherAccount => Some(
                 "set the key of the account that was used, or send everything again under this key with --new",

@@ -16,6 +16,9 @@ use crate::{hints, plain};
 /// Maximum number of kinds; failures of further kinds are counted together.
 const MOST: usize = 50;
 
+/// Value of `--only` for errors that say that they are retryable, and for expired requests.
+const RETRYABLE: &str = "retryable";
+
 /// Kind of a failure.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
@@ -29,12 +32,21 @@ enum Kind {
 }
 
 impl Kind {
-    /// Returns the value of `--only` that selects the kind.
-    fn only(&self) -> &'static str {
+    /// Returns the status or the problem of the outcomes, as the output names it.
+    fn name(&self) -> &'static str {
         match self {
             Self::Status(status, ..) => status.as_str(),
             Self::Problem(problem) => problem.as_str(),
             Self::Others => OutcomeStatus::Errored.as_str(),
+        }
+    }
+
+    /// Returns the value of `--only` that selects the retryable failures of the kind.
+    fn only(&self) -> &'static str {
+        match self {
+            Self::Others => RETRYABLE,
+            Self::Status(OutcomeStatus::Errored | OutcomeStatus::Expired, ..) => RETRYABLE,
+            kind => kind.name(),
         }
     }
 
@@ -167,8 +179,12 @@ impl Failed {
             .kinds
             .iter()
             .filter(|(_, failures)| failures.is_retryable);
-        let mut only: Vec<&str> = retryable.map(|(kind, _)| kind.only()).collect();
-        only.dedup();
+        let mut only: Vec<&str> = Vec::new();
+        for (kind, _) in retryable {
+            if !only.contains(&kind.only()) {
+                only.push(kind.only());
+            }
+        }
         (!only.is_empty()).then(|| hints::on_runs(["requeue", run, "--only", &only.join(",")]))
     }
 
@@ -181,7 +197,7 @@ impl Failed {
                 _ => (None, None),
             };
             json!({
-                "kind": kind.only(), "code": code, "http_status": http_status, "count": failures.count,
+                "kind": kind.name(), "code": code, "http_status": http_status, "count": failures.count,
                 "retryable": failures.is_retryable, "provider_message": failures.example,
             })
         })
@@ -277,7 +293,7 @@ requests  failure                  retryable  provider said
    1,031  429 rate_limit_exceeded  yes        slow down
       53  400 invalid_value        no         temperature: 99 is more than 2, w…
        1  expired                  yes        -
-next: lmbatch requeue r-b7h0xn --only errored,expired";
+next: lmbatch requeue r-b7h0xn --only retryable";
         assert_eq!(lines, expected);
     }
 

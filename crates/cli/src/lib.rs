@@ -1,6 +1,7 @@
 //! The `lmbatch` command: arguments, messages and exit codes. All other work is done by the library.
 
 mod args;
+mod batch_counts;
 mod board;
 mod byte_size;
 mod commands;
@@ -15,6 +16,7 @@ mod emulator_args;
 mod encoder;
 mod estimate_args;
 mod estimator;
+mod examples;
 mod exit;
 mod failed;
 mod format;
@@ -52,6 +54,7 @@ mod settings;
 mod signals;
 mod sink;
 mod step_args;
+mod stored;
 mod summary;
 mod table;
 mod table_args;
@@ -415,6 +418,7 @@ impl Command {
             Self::Resume(resume) => resume.options.report.json,
             Self::Requeue(requeue) => requeue.resume.report.json,
             Self::Status(status) => status.json,
+            Self::Wait(wait) => wait.json,
             Self::List(list) => list.json,
             Self::Selftest(selftest) => selftest.json,
             Self::Runs(runs) => runs.json,
@@ -445,7 +449,7 @@ mod tests {
             ),
             (
                 &["lmbatch", "requeue", "r", "--only", "truncatd"],
-                "invalid value 'truncatd' for '--only <STATUS|PROBLEM>' [possible values: errored, malformed_answer, doubt, expired, cancelled, missing, truncated, refused, content_filter, invalid_structured, empty, unrecognized]",
+                "invalid value 'truncatd' for '--only <STATUS|PROBLEM>' [possible values: retryable, errored, malformed_answer, doubt, expired, cancelled, missing, truncated, refused, content_filter, invalid_structured, invalid_arguments, empty, unrecognized]",
                 "a similar value exists: 'truncated'",
             ),
             (

@@ -3,7 +3,7 @@
 use lmbatch::BatchLimit;
 
 /// Limits on the size of one batch.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 pub(crate) struct LimitArgs {
     /// Maximum number of requests per batch; the provider's own limit holds as well.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

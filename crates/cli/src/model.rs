@@ -10,6 +10,13 @@ pub(crate) struct Model {
     pub(crate) name: String,
 }
 
+/// Names of models and products that are written in place of their provider.
+const MODELS: [(&str, &[&str]); 3] = [
+    ("openai", &["gpt", "chatgpt"]),
+    ("anthropic", &["claude"]),
+    ("google", &["gemini", "vertex", "palm"]),
+];
+
 /// Parses `PROVIDER/MODEL`, split at the first slash, since names of models may hold slashes.
 pub(crate) fn parse(text: &str) -> Result<Model, Failure> {
     match text.split_once('/') {
@@ -39,6 +46,12 @@ pub(crate) fn find(name: &str) -> Result<&'static Provider, Failure> {
         "unknown provider {name:?}; use one of {}",
         known.join(", ")
     ));
+    let by_model = MODELS.iter().find(|(_, models)| models.contains(&name));
+    if let Some((provider, _)) = by_model.filter(|(provider, _)| known.contains(provider)) {
+        return Err(failure.hint(format!(
+            "did you mean {provider}? {name:?} is the name of its models"
+        )));
+    }
     let nearest = known
         .iter()
         .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
@@ -90,6 +103,17 @@ mod tests {
         );
         assert_eq!(failure.hint.as_deref(), Some("did you mean openai?"));
         assert_eq!(parse("zzz/x").unwrap_err().hint, None);
+        for (model, provider) in [
+            ("gemini/gemini-3-pro", "google"),
+            ("claude/claude-haiku-4-5", "anthropic"),
+            ("gpt/gpt-5.4-mini", "openai"),
+        ] {
+            let hint = parse(model).unwrap_err().hint.unwrap();
+            assert!(
+                hint.starts_with(&format!("did you mean {provider}?")),
+                "{hint}"
+            );
+        }
     }
 
     #[test]

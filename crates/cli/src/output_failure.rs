@@ -37,9 +37,8 @@ pub(crate) fn failure(step: Step, path: &str, error: &io::Error) -> Failure {
         };
     let failure = Failure::failed(format!("output {path} {what}: {error}"));
     let cure = match error.kind() {
-        Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => {
-            "free some space on its disk"
-        }
+        Kind::StorageFull | Kind::QuotaExceeded => "free some space on its disk",
+        Kind::FileTooLarge => "raise the limit on the size of a file (ulimit -f)",
         Kind::PermissionDenied | Kind::ReadOnlyFilesystem => {
             "give this user the right to write there"
         }
@@ -81,6 +80,12 @@ mod tests {
                 Kind::StorageFull,
                 "output a/out.jsonl cannot be written: ",
                 "free some space on its disk, or choose",
+            ),
+            (
+                Step::Write,
+                Kind::FileTooLarge,
+                "output a/out.jsonl cannot be written: ",
+                "raise the limit on the size of a file (ulimit -f), or choose",
             ),
             (
                 Step::Compare,

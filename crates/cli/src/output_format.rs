@@ -136,16 +136,16 @@ pub(crate) fn rows(path: &Path, said: Option<Rows>) -> Result<Rows, Failure> {
 }
 
 fn named(path: &Path, said: Option<Rows>) -> Result<Rows, Failure> {
-    if let Some(said) = said {
-        return Ok(said);
-    }
     if target::is_standard(path) || path.starts_with("/dev") {
-        return Ok(Rows::Jsonl);
+        return Ok(said.unwrap_or_default());
     }
     let inner = match Compression::of(path) {
         Compression::None => path.to_path_buf(),
         _ => path.with_extension(""),
     };
+    if let Some(said) = said {
+        return agreeing(path, extension(&inner).as_deref(), said);
+    }
     let unknown = |extension: &str| {
         Failure::usage(format!(
             "output {}: .{extension} is not a format of outputs",
@@ -164,6 +164,27 @@ fn named(path: &Path, said: Option<Rows>) -> Result<Rows, Failure> {
             "use one of {KNOWN}; or name the format with --output-format"
         ))),
     }
+}
+
+/// Returns the format that an option names, unless the extension of the file is that of another one.
+fn agreeing(path: &Path, extension: Option<&str>, said: Rows) -> Result<Rows, Failure> {
+    let lines = said.is_lines();
+    let (agrees, own) = match extension {
+        Some("jsonl" | "ndjson") => (lines, "JSON Lines"),
+        Some("csv") => (said == Rows::Csv, "CSV"),
+        Some("tsv") => (said == Rows::Tsv, "TSV"),
+        Some("parquet") => (said == Rows::Parquet, "Parquet"),
+        _ => return Ok(said),
+    };
+    if agrees {
+        return Ok(said);
+    }
+    Err(Failure::usage(format!(
+        "output {}: its extension is that of {own}, and --output-format is {}",
+        path.display(),
+        said.as_str()
+    ))
+    .hint("choose another extension, or leave out --output-format"))
 }
 
 /// Returns the format of an output that replaces one of the format `former`. Lines stay those of a provider.
@@ -256,8 +277,32 @@ mod tests {
                 (found, _) => panic!("{path:?}: {found:?}"),
             }
         }
-        let said = rows(Path::new("out.txt"), Some(Rows::Csv)).unwrap();
-        assert_eq!(said, Rows::Csv);
+    }
+
+    #[test]
+    fn a_named_format_and_an_extension_must_agree() {
+        for (path, said, agrees) in [
+            ("out.txt", Rows::Csv, true),
+            ("out", Rows::Tsv, true),
+            ("-", Rows::Csv, true),
+            ("out.json", Rows::OpenAi, true),
+            ("out.jsonl", Rows::Anthropic, true),
+            ("out.jsonl.gz", Rows::OpenAi, true),
+            ("out.csv.zst", Rows::Csv, true),
+            ("a.csv", Rows::Anthropic, false),
+            ("a.tsv.gz", Rows::Csv, false),
+            ("a.jsonl", Rows::Csv, false),
+            ("a.parquet", Rows::Jsonl, false),
+        ] {
+            let found = rows(Path::new(path), Some(said));
+            match agrees {
+                true => assert_eq!(found.unwrap(), said, "{path}"),
+                false => {
+                    let message = found.unwrap_err().message;
+                    assert!(message.contains("its extension is that of"), "{message}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -61,4 +61,26 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn every_example_can_be_parsed() {
+        for (name, line) in crate::examples::all() {
+            let words = line.split(" > ").next().unwrap();
+            let words = shlex::split(words).unwrap();
+            assert_eq!(words[1], name, "{line}");
+            let parsed = args::command("lmbatch").try_get_matches_from(&words);
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        }
+    }
+
+    #[test]
+    fn examples_name_the_program_as_it_was_called() {
+        let mut acme = args::command("acme");
+        let purge = acme.find_subcommand_mut("purge").unwrap();
+        let help = purge.render_help().to_string();
+        assert!(
+            help.contains("    acme purge --older-than 90d --dry-run"),
+            "{help}"
+        );
+    }
 }

@@ -10,8 +10,9 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use lmbatch::engine::{HandleParts, SystemClock};
 use lmbatch::{BatchId, BatchSnapshot, Clock as _, Error, Event, Label, Observer};
 
+use crate::batch_counts::BatchCounts;
 use crate::board::Board;
-use crate::format::{self, number};
+use crate::format;
 use crate::progress_line::{Line, Phase};
 use crate::session::Session;
 use crate::target::Target;
@@ -52,7 +53,7 @@ pub(crate) struct Progress {
     clock: SystemClock,
     handle: Mutex<Option<Handle>>,
     run: Mutex<Option<String>>,
-    batches: Mutex<BTreeMap<BatchId, Counted>>,
+    batches: Mutex<BatchCounts>,
     /// Facts of the live line.
     line: Arc<Mutex<Facts>>,
     /// Number of occurrences of each failure of a repeated call.
@@ -63,15 +64,6 @@ pub(crate) struct Progress {
 
 /// Maximum number of distinct failures that are counted; further ones are each reported as new.
 const MOST_FAILURES: usize = 256;
-
-/// State of a batch at its last poll.
-#[derive(Debug, Clone, Copy, Default)]
-struct Counted {
-    has_ended: bool,
-    done: u64,
-    failed: u64,
-    total: u64,
-}
 
 /// Facts of the live line, and what the expected end is computed from.
 #[derive(Debug, Default)]
@@ -99,24 +91,19 @@ impl Facts {
     }
 
     /// Takes the sums of all batches at a poll.
-    fn count(&mut self, now: Duration, batches: &BTreeMap<BatchId, Counted>) {
-        let sum = |of: fn(&Counted) -> u64| batches.values().map(of).sum::<u64>();
+    fn count(&mut self, now: Duration, batches: &BatchCounts) {
+        let sums = batches.sums();
         let line = &mut self.line;
-        line.done = sum(|batch| batch.done);
-        line.failed = sum(|batch| batch.failed);
+        line.failed = sums.failed;
         // Batches that were created in an earlier attempt are not polled: their requests are not counted here.
-        line.total = match sum(|batch| batch.total) {
+        line.total = match sums.total {
             0 => self.requests,
             total => total,
         };
-        line.done = line.done.min(line.total);
-        let ended = batches.values().filter(|batch| batch.has_ended).count();
-        line.batches = (ended as u64, batches.len() as u64);
-        let mut ids = batches.keys();
-        line.batch = match (ids.next(), ids.next()) {
-            (Some(only), None) => Some(only.to_string()),
-            _ => None,
-        };
+        line.done = sums.done.min(line.total);
+        line.batches = (batches.ended() as u64, batches.len() as u64);
+        line.batch = batches.only().map(ToString::to_string);
+        line.attempt = batches.attempt();
         let (first_at, first_done) = *self.first.get_or_insert((now, line.done));
         let (spent, more) = (
             now.saturating_sub(first_at).as_secs_f64(),
@@ -228,8 +215,7 @@ impl Progress {
 
     /// Returns the number of requests of a batch that were done at its last poll.
     pub(crate) fn done(&self, batch: &BatchId) -> u64 {
-        let batches = locked(&self.batches);
-        batches.get(batch).map_or(0, |counted| counted.done)
+        locked(&self.batches).done(batch)
     }
 
     /// Takes the status of a batch that was polled.
@@ -239,16 +225,9 @@ impl Progress {
         if let (Some(recorder), Some(run)) = (recorder, &run) {
             recorder.polled(run, snapshot);
         }
-        let counts = snapshot.counts;
-        let counted = Counted {
-            has_ended: snapshot.status.is_terminal(),
-            done: counts.finished(),
-            failed: counts.finished() - counts.succeeded,
-            total: counts.total.unwrap_or_default().max(counts.finished()),
-        };
         let mut batches = locked(&self.batches);
-        batches.insert(snapshot.id.clone(), counted);
-        let done: u64 = batches.values().map(|batch| batch.done).sum();
+        batches.polled(snapshot);
+        let done = batches.sums().done;
         match (&self.show, &run) {
             (Show::Together(board), Some(run)) => board.count(run, done),
             (Show::Live(_), _) => {
@@ -262,7 +241,7 @@ impl Progress {
                 };
             }
             (Show::Lines(_), _) => {
-                let (phase, text) = polled_line(snapshot, &batches);
+                let (phase, text) = batches.line(snapshot, FEW);
                 drop(batches);
                 self.line(&phase, &text);
             }
@@ -382,7 +361,7 @@ impl Progress {
     }
 
     fn created(&self, batch: &BatchId, found: bool) {
-        locked(&self.batches).entry(batch.clone()).or_default();
+        locked(&self.batches).created(batch);
         let kept = locked(&self.handle).take();
         if let Some(Handle { parts, path, force }) = kept
             && let Err(error) = write_handle(parts, batch, &path, force)
@@ -405,43 +384,6 @@ impl Progress {
         };
         self.line(phase, &text);
     }
-}
-
-/// Returns the phase of a run in a pipe, and the line about it.
-fn polled_line(snapshot: &BatchSnapshot, batches: &BTreeMap<BatchId, Counted>) -> (String, String) {
-    let sum = |of: fn(&Counted) -> u64| batches.values().map(of).sum::<u64>();
-    let (done, failed, total) = (
-        sum(|batch| batch.done),
-        sum(|batch| batch.failed),
-        sum(|batch| batch.total),
-    );
-    let failed = match failed {
-        0 => String::new(),
-        failed => format!(", {} failed", number(failed)),
-    };
-    if batches.len() < 2 {
-        let counts = match snapshot.counts.total {
-            Some(_) => format!(" · {} of {}{failed}", number(done), number(total)),
-            None => String::new(),
-        };
-        // A batch whose requests are all done may still be writing its results.
-        let status = snapshot.status.to_string();
-        return (status.clone(), format!("{status}{counts}"));
-    }
-    let ended = batches.values().filter(|batch| batch.has_ended).count();
-    // Each tenth of many batches is a change worth a line.
-    let step = match batches.len() {
-        ..=FEW => ended,
-        all => ended * 10 / all,
-    };
-    let text = format!(
-        "batches {}/{} · requests {}/{}{failed}",
-        number(ended as u64),
-        number(batches.len() as u64),
-        number(done),
-        number(total)
-    );
-    (format!("batches {step} of {}", batches.len()), text)
 }
 
 fn write_handle(
@@ -505,16 +447,22 @@ impl Observer for Progress {
             Event::Fetching { rows, bytes, .. } => self.phase(Phase::Downloading(*rows, *bytes)),
             Event::Requeued {
                 requests, attempt, ..
-            } => self.print(&format!(
-                "sending {} (attempt {attempt})",
-                format::count(*requests, "request", "requests"),
-            )),
+            } => {
+                locked(&self.batches).retry(*requests, *attempt);
+                self.print(&format!(
+                    "sending {} (attempt {attempt})",
+                    format::count(*requests, "request", "requests"),
+                ));
+            }
             Event::Repairing {
                 requests, attempt, ..
-            } => self.print(&format!(
-                "repairing {} (attempt {attempt})",
-                format::count(*requests, "answer", "answers"),
-            )),
+            } => {
+                locked(&self.batches).repair(*requests, *attempt);
+                self.print(&format!(
+                    "repairing {} (attempt {attempt})",
+                    format::count(*requests, "answer", "answers"),
+                ));
+            }
             Event::Following {
                 held,
                 ended,

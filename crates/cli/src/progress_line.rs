@@ -65,6 +65,8 @@ pub(crate) struct Line {
     pub(crate) done: u64,
     pub(crate) total: u64,
     pub(crate) failed: u64,
+    /// Attempt that is under way, after the first of the command.
+    pub(crate) attempt: Option<u32>,
     /// Requests per second since the first poll.
     pub(crate) rate: Option<f64>,
     /// Time until the expected end; zero if it has passed.
@@ -112,6 +114,9 @@ impl Line {
             );
             if self.failed > 0 {
                 add(1, format!(" · {} failed", number(self.failed)));
+            }
+            if let Some(attempt) = self.attempt {
+                add(4, format!(" · attempt {attempt}"));
             }
             if let (_, several @ 2..) = self.batches {
                 let ended = self.batches.0;
@@ -171,6 +176,7 @@ mod tests {
             done: 437,
             total: 5_000,
             failed: 3,
+            attempt: None,
             rate: Some(12.4),
             left: Some(Duration::from_secs(1_500)),
         }
@@ -204,6 +210,18 @@ mod tests {
         assert_eq!(
             late.within(78, elapsed),
             "waiting: in progress █░░░░░░░░░░░░░░░ 437/5,000 8% · 3 failed · 12/s · overdue"
+        );
+    }
+
+    #[test]
+    fn an_attempt_after_the_first_is_named() {
+        let retried = Line {
+            attempt: Some(2),
+            ..line(Phase::Waiting("in_progress".to_owned()))
+        };
+        assert_eq!(
+            retried.within(118, Duration::from_secs(130)),
+            "waiting: in progress █░░░░░░░░░░░░░░░ 437/5,000 8% · 3 failed · attempt 2 · 12/s · ETA 25 min · r-b7h0xn · 2 min"
         );
     }
 

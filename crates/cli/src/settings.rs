@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::args::SettingsArgs;
-use crate::exit::Failure;
+use crate::exit::{CHAT, Failure};
 use crate::{terminal, text_file};
 
 /// Returns the options that every request has in common, after checking that the provider accepts them, so that an
@@ -61,7 +61,12 @@ pub(crate) fn options(
         ("the options", &options),
     ] {
         tried(codec, model, some).map_err(|error| {
-            Failure::usage(format!("{name}: {}", reason(&error))).hint("nothing was sent")
+            let reason = reason(&error);
+            let hint = match reason.contains(CHAT) {
+                true => "nothing was sent; --route chat chooses the endpoint chat_completions",
+                false => "nothing was sent",
+            };
+            Failure::usage(format!("{name}: {reason}")).hint(hint)
         })?;
     }
     Ok(options)

@@ -2,7 +2,10 @@
 //! is process-wide, and is kept in this file alone.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use lmbatch::Clock as _;
+use lmbatch::engine::SystemClock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::Exit;
@@ -84,6 +87,9 @@ async fn received(signals: &mut Option<Signal>) {
     std::future::pending::<()>().await;
 }
 
+/// Time that a part of the command has for its message when a second signal arrives.
+const GRACE: Duration = Duration::from_millis(300);
+
 /// Ends the process on a signal that no part of the command handles, and on the second signal in any case. Clears
 /// the progress line first.
 pub(crate) async fn end_process() {
@@ -93,6 +99,10 @@ pub(crate) async fn end_process() {
         count += 1;
         let is_handled = HANDLING.load(Ordering::Acquire) > 0 || TAKEN.load(Ordering::Acquire);
         if !is_handled || count > 1 {
+            if is_handled {
+                // Both signals may have come at once: the part that handles the first prints how to continue.
+                SystemClock::new().sleep(GRACE).await;
+            }
             terminal::end_live();
             std::process::exit(exit as i32);
         }

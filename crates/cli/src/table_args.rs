@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 use lmbatch_lines::{InputFormat, KeptColumns, Sample, TableOptions};
-use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
 use crate::text_arg::TextArg;
@@ -14,8 +13,7 @@ use crate::{format, remote};
 
 /// Columns, templates, files and samples of a table. They are kept with a run, so that later commands read its input
 /// in the same way.
-#[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 pub(crate) struct TableArgs {
     /// Template of the prompt, such as 'Summarise: {{ text }}', over the columns of CSV, TSV, Parquet or JSON Lines;
     /// @FILE reads it from a file. See "Tables" in the guide.
@@ -72,8 +70,7 @@ pub(crate) struct TableArgs {
 }
 
 /// Format of an input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FormatArg {
     Csv,
     Tsv,
@@ -82,9 +79,8 @@ pub(crate) enum FormatArg {
 }
 
 /// Delimiter of CSV: one ASCII character.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Delimiter(u8);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Delimiter(pub(crate) u8);
 
 impl FromStr for Delimiter {
     type Err = String;
@@ -102,10 +98,10 @@ impl FromStr for Delimiter {
 }
 
 /// Random sample of rows, as `N` or `N:SEED`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SampleArg {
-    count: u64,
-    seed: u64,
+    pub(crate) count: u64,
+    pub(crate) seed: u64,
 }
 
 impl FromStr for SampleArg {
@@ -253,21 +249,5 @@ mod tests {
             let read = text.parse::<SampleArg>().ok();
             assert_eq!(read.map(|read| (read.count, read.seed)), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn arguments_survive_the_record_of_a_run() {
-        let args = TableArgs {
-            prompt: Some("Hi {{ name }}".parse().unwrap()),
-            keep: vec!["a".to_owned(), "b".to_owned()],
-            delimiter: Some(Delimiter(b';')),
-            sample: Some(SampleArg { count: 3, seed: 1 }),
-            input_format: Some(FormatArg::Tsv),
-            ..TableArgs::default()
-        };
-        let stored = serde_json::to_string(&args).unwrap();
-        assert_eq!(serde_json::from_str::<TableArgs>(&stored).unwrap(), args);
-        let former: TableArgs = serde_json::from_str("{}").unwrap();
-        assert_eq!(former, TableArgs::default());
     }
 }

@@ -1,7 +1,8 @@
 //! Text files that arguments name.
 
+use std::fs;
+use std::io::{self, Read as _};
 use std::path::Path;
-use std::{fs, io};
 
 use lmbatch_lines::not_text;
 
@@ -11,12 +12,27 @@ use crate::remote;
 /// Byte order mark that some editors put before text.
 const MARK: &str = "\u{feff}";
 
-/// Reads the text of a file, without its byte order mark.
+/// Largest text file that an option names, in bytes.
+const LONGEST: u64 = 64 << 20;
+
+/// Largest list of ids, in bytes.
+const LONGEST_LIST: u64 = 4 << 30;
+
+/// Reads the text of a file of up to `longest` bytes, without its byte order mark. A device such as `/dev/zero` has no
+/// end.
 ///
 /// # Errors
 /// Those of the system; for a file that is not text, the format that it shows or the place that is not UTF-8.
-pub(crate) fn read(path: &Path) -> io::Result<String> {
-    let bytes = fs::read(path)?;
+fn read_up_to(path: &Path, longest: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    let mut file = fs::File::open(path)?.take(longest + 1);
+    file.read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > longest {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("it is longer than {} MiB", longest >> 20),
+        ));
+    }
     if let Some(why) = not_text(&bytes) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
@@ -61,8 +77,20 @@ pub(crate) struct NotText {
 /// # Errors
 /// Usage, with the option and the file, for a URL and for a file that cannot be read.
 pub(crate) fn of_option(option: &str, path: &Path) -> Result<String, Failure> {
+    of_option_up_to(option, path, LONGEST)
+}
+
+/// Reads a list that an option names, which may hold an id of each request of a run.
+///
+/// # Errors
+/// Those of [`of_option`].
+pub(crate) fn list_of_option(option: &str, path: &Path) -> Result<String, Failure> {
+    of_option_up_to(option, path, LONGEST_LIST)
+}
+
+fn of_option_up_to(option: &str, path: &Path, longest: u64) -> Result<String, Failure> {
     remote::local(option, path)?;
-    read(path).map_err(|error| {
+    read_up_to(path, longest).map_err(|error| {
         Failure::usage(format!(
             "{option}: {} cannot be read: {error}",
             path.display()
@@ -107,6 +135,15 @@ mod tests {
         }
         fs::write(&path, "\u{feff}{}").unwrap();
         assert_eq!(of_option("--schema", &path).unwrap(), "{}");
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let failure = of_option("--schema", Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(
+            failure.message,
+            "--schema: /dev/zero cannot be read: it is longer than 64 MiB"
+        );
     }
 
     #[test]

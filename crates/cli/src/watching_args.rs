@@ -1,5 +1,6 @@
 //! Arguments of the commands that show and watch runs, and of the hook at the end of a run.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::byte_size::ByteSize;
@@ -14,12 +15,16 @@ pub(crate) struct StatusArgs {
     /// Provider of the batch; not needed for a run.
     #[arg(short, long, requires = "batch")]
     pub(crate) provider: Option<String>,
+    /// Handle file of the batch, which `create` wrote, in place of the batch and its provider.
+    #[arg(long, value_name = "FILE", conflicts_with = "watch")]
+    pub(crate) handle: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     #[command(flatten)]
     pub(crate) state: StateArgs,
-    /// Show the status of runs again every 2 seconds until they have ended; in a pipe, print a line at each change.
-    #[arg(long, conflicts_with_all = ["provider", "json"])]
+    /// Show the status of runs again every 2 seconds until they have ended; in a pipe, and with --json, print a line at each
+    /// change.
+    #[arg(long, conflicts_with = "provider")]
     pub(crate) watch: bool,
     /// Print one JSON object, or one for each run.
     #[arg(long)]
@@ -33,6 +38,9 @@ pub(crate) struct WaitArgs {
     /// Longest time to wait, such as 2h; the exit code is 4 if the run has not ended by then [default: no limit].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
+    /// Print the run as one JSON object at the end, as `status --json` does, with the number of usable outputs.
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) state: StateArgs,
 }

@@ -175,7 +175,7 @@ impl StateFolder {
         self.tightened
     }
 
-    /// Opens the record, and creates it in a new folder.
+    /// Opens the record, and creates it in a new folder. A folder that was opened for reading may be read-only.
     ///
     /// # Errors
     /// [`ErrorKind::Local`] where the record cannot be read, is damaged, was written by a newer lmbatch, or
@@ -189,6 +189,9 @@ impl StateFolder {
                 "{} is missing or empty, but the spool folder next to it contains requests of runs, so it is not known which batches were created and paid for; restore the state folder from a backup, or move it away and adopt the batches that the provider lists",
                 path.display()
             )));
+        }
+        if !self.writes && is_read_only(&path) {
+            return SqliteLedger::open_read_only(&path).await;
         }
         let ledger = SqliteLedger::open(&path).await?;
         if self.writes {
@@ -233,6 +236,13 @@ impl StateFolder {
 }
 
 const LEDGER: &str = "ledger.db";
+
+/// Returns whether the system refuses to write an existing file.
+fn is_read_only(path: &Path) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let opened = fs::OpenOptions::new().append(true).open(path);
+    opened.is_err_and(|error| matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem))
+}
 
 /// Returns `from` and the folders above it, nearest first, up to the first that belongs to another user or is on
 /// another file system. Settings that are found in these folders were put there by the user of this process, or with

@@ -10,6 +10,7 @@ mod lock;
 mod migrate;
 mod owner;
 mod query;
+mod read_only;
 mod reserve;
 mod rows;
 mod schema;

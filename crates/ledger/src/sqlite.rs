@@ -64,36 +64,19 @@ impl SqliteLedger {
         // permissions.
         let made = owner::private(options.append(true).create(true)).open(path);
         made.map_err(|error| {
-            Error::local(
-                format!("the ledger {} cannot be created", path.display()),
-                error,
-            )
+            let doing = match path.exists() {
+                true => "cannot be written",
+                false => "cannot be created",
+            };
+            Error::local(format!("the ledger {} {doing}", path.display()), error)
         })?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .foreign_keys(true)
-            .busy_timeout(TRANSACTION_WAIT)
+        let options = options_of(path)
             // The journal is truncated and synced; deleting it would sync the folder two more times.
             .journal_mode(SqliteJournalMode::Truncate)
             // A create whose record is lost would be paid for twice. The record must be durable before the
             // create is sent, and so must the truncation of its journal, which would otherwise roll it back.
-            .synchronous(SqliteSynchronous::Extra)
-            .pragma("cell_size_check", "ON")
-            .disable_statement_logging();
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(CONNECTION_WAIT);
-        let pool = pool.connect_with(options).await;
-        let pool = pool.map_err(|error| failed(path, error))?;
-        let state = path.parent().unwrap_or(Path::new("."));
-        let mut ledger = Self {
-            pool,
-            path: path.into(),
-            locks: Locks::new(state),
-            upgraded: false,
-            reserve: Arc::new(Reserve::new(state)),
-        };
-        ledger.check_structure().await?;
+            .synchronous(SqliteSynchronous::Extra);
+        let mut ledger = Self::connected(path, options).await?;
         let version = ledger.version(ledger.pool()?).await?;
         if version != MIGRATIONS.len() {
             ledger.migrate().await?;
@@ -101,6 +84,25 @@ impl SqliteLedger {
             ledger.upgraded = version > 0;
         }
         ledger.check_counts().await?;
+        Ok(ledger)
+    }
+
+    /// Connects to the file, and checks its structure.
+    pub(crate) async fn connected(path: &Path, options: SqliteConnectOptions) -> Result<Self> {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(CONNECTION_WAIT);
+        let pool = pool.connect_with(options).await;
+        let pool = pool.map_err(|error| failed(path, error))?;
+        let state = path.parent().unwrap_or(Path::new("."));
+        let ledger = Self {
+            pool,
+            path: path.into(),
+            locks: Locks::new(state),
+            upgraded: false,
+            reserve: Arc::new(Reserve::new(state)),
+        };
+        ledger.check_structure().await?;
         Ok(ledger)
     }
 
@@ -151,7 +153,7 @@ impl SqliteLedger {
     }
 
     /// Checks that no row is missing, and that no shard belongs to a missing run.
-    async fn check_counts(&self) -> Result<()> {
+    pub(crate) async fn check_counts(&self) -> Result<()> {
         let mut read = self.begin_read().await?;
         self.check_runs(&mut read).await?;
         self.check_late(&mut read).await?;
@@ -273,6 +275,16 @@ impl SqliteLedger {
             _ => self.failed(error),
         }
     }
+}
+
+/// Returns the options of every connection.
+pub(crate) fn options_of(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(TRANSACTION_WAIT)
+        .pragma("cell_size_check", "ON")
+        .disable_statement_logging()
 }
 
 fn failed(path: &Path, error: sqlx::Error) -> Error {

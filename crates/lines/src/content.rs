@@ -11,6 +11,7 @@ use lmbatch_core::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::foreign;
 use crate::values::in_words;
 
 const TYPES: &str = "text, image, document, audio, video, tool_call, tool_result, thinking";
@@ -96,7 +97,7 @@ fn part<'a>(raw: &'a RawValue, at: &str) -> Result<ContentView<'a>, RequestError
     if raw.get().starts_with('"') {
         return Ok(ContentView::Text(parse(raw, at)?));
     }
-    let part: Part<'a> = parse(raw, at)?;
+    let part: Part<'a> = parse(raw, at).map_err(|error| foreign_or(raw, at, error))?;
     let need = |field: Option<Text<'a>>, name: &str| {
         field.ok_or_else(|| bad(at, format!("a {} has {name}", part.r#type)))
     };
@@ -137,13 +138,18 @@ fn part<'a>(raw: &'a RawValue, at: &str) -> Result<ContentView<'a>, RequestError
         "audio" => AttachmentKind::Audio,
         "video" => AttachmentKind::Video,
         other => {
-            return Err(bad(
-                at,
-                format!("there is no type {other:?}; there is {TYPES}"),
-            ));
+            let error = bad(at, format!("there is no type {other:?}; there is {TYPES}"));
+            return Err(foreign_or(raw, at, error));
         }
     };
     attachment(&part, kind, at)
+}
+
+/// Returns the error that names lmbatch's form of a part in a provider's form, or else `error`.
+fn foreign_or(raw: &RawValue, at: &str, error: RequestError) -> RequestError {
+    let part = Json::from_raw(raw).ok();
+    let said = part.and_then(foreign::part);
+    said.map_or(error, |said| bad(at, said))
 }
 
 fn attachment<'a>(

@@ -16,8 +16,11 @@ use serde_json::value::RawValue;
 use crate::batch_line::{BatchLine, Marks};
 use crate::content::contents;
 use crate::context::{InputContext, bad};
+use crate::foreign;
+use crate::members::find;
 use crate::ordinary::Ordinary;
-use crate::parameters::{check_parameter_name, check_parameter_ranges};
+use crate::parameters::{check_parameter_name, check_parameter_ranges, is_parameter};
+use crate::spelling::UnknownField;
 use crate::strict::{StrictThinking, StrictTool};
 use crate::translated::typed;
 use crate::values::{MOST_TOKENS, exact, in_words, one_content, one_limit, without_messages};
@@ -80,6 +83,32 @@ struct Message<'a> {
 pub const NO_FOLDER: &str =
     "an attachment has a path, but the input has no folder that paths could be relative to";
 
+/// Fields of an input line, of every form.
+pub const LINE_FIELDS: [&str; 19] = [
+    "id",
+    "model",
+    "prompt",
+    "contents",
+    "messages",
+    "system",
+    "hyperparameters",
+    "metadata",
+    "tools",
+    "tool_choice",
+    "schema",
+    "thinking",
+    "custom_id",
+    "method",
+    "url",
+    "body",
+    "params",
+    "key",
+    "request",
+];
+
+/// Beginning of the reason for which a line with a field that is none of [`LINE_FIELDS`] is refused.
+pub const UNKNOWN_FIELD: &str = "unknown field ";
+
 /// Reads a line and passes on its request, valid or invalid. The memory of `outline` is reused.
 pub(crate) fn read(
     text: &str,
@@ -112,12 +141,35 @@ fn parse(text: &str) -> Result<Line<'_>, RequestError> {
     if !text.starts_with('{') {
         return Err(bad("the line is not a JSON object"));
     }
-    // The parser's messages name fields and positions, and never quote the values of strings.
-    serde_json::from_str(text).map_err(|error| {
-        bad(error
-            .to_string()
-            .replace(" at line 1 column ", ", at column "))
-    })
+    serde_json::from_str(text).map_err(|error| bad(refusal(text, &error)))
+}
+
+/// Returns the reason for which a line cannot be parsed.
+fn refusal(text: &str, error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let (reason, column) = match message.rsplit_once(" at line 1 column ") {
+        Some((reason, column)) => (reason, format!(", at column {column}")),
+        None => (message.as_str(), String::new()),
+    };
+    let Some(unknown) = UnknownField::of(reason) else {
+        // The parser's messages name fields and positions, and never quote the values of strings.
+        return format!("{reason}{column}");
+    };
+    if !unknown.is_among(&LINE_FIELDS) {
+        // The field is one of a message.
+        let line = Json::new(text).ok();
+        let messages = line.and_then(|line| find(line, ["messages"])[0]);
+        let foreign = messages.and_then(foreign::messages);
+        return foreign.unwrap_or_else(|| format!("{}{column}", unknown.reason()));
+    }
+    let name = unknown.name;
+    match unknown.meant() {
+        _ if is_parameter(name) => {
+            format!("{UNKNOWN_FIELD}{name:?}{column}; write \"hyperparameters\": {{{name:?}: …}}")
+        }
+        Some(meant) => format!("{UNKNOWN_FIELD}{name:?}{column}; did you mean {meant:?}?"),
+        None => format!("{UNKNOWN_FIELD}{name:?}{column}"),
+    }
 }
 
 /// Passes on a line of texts only, with its number as the id if it has none.
@@ -249,6 +301,12 @@ fn generate(
     if model.is_empty() {
         return Err(bad("the model is empty"));
     }
+    if is_empty(&asked.messages) {
+        return Err(bad(match asked.messages.len() {
+            1 => "the prompt is empty",
+            _ => "the messages are empty",
+        }));
+    }
     let system = options.system.as_deref().map(Text::Plain);
     let request = RequestView::Generate(GenerateView {
         model: Text::Plain(model),
@@ -268,6 +326,20 @@ fn generate(
         folder: Some(&context.folder),
     });
     Ok(())
+}
+
+/// Reports whether the messages besides those of the system hold nothing but white space. Some providers refuse them,
+/// and others answer them, and bill that.
+fn is_empty(messages: &[MessageView<'_>]) -> bool {
+    let is_blank = |content: &ContentView<'_>| match content {
+        ContentView::Text(text) => text.is_blank(),
+        _ => false,
+    };
+    let mut said = messages
+        .iter()
+        .filter(|message| message.role != Role::System)
+        .peekable();
+    said.peek().is_some() && said.all(|message| message.contents.iter().all(is_blank))
 }
 
 fn id(raw: &RawValue) -> Result<IdView<'_>, RequestError> {
@@ -307,7 +379,8 @@ fn messages<'a>(line: &Line<'a>, text: &str) -> Result<Vec<MessageView<'a>>, Req
                 let raw = one_content(message.content, message.contents, place)?;
                 let role = format!("messages[{place}].role");
                 Ok(MessageView {
-                    role: typed(message.role, &role)?,
+                    role: typed(message.role, &role)
+                        .map_err(|error| foreign_or(error, &role, foreign::role(message.role)))?,
                     contents: contents(raw, &at)?,
                 })
             })
@@ -317,6 +390,11 @@ fn messages<'a>(line: &Line<'a>, text: &str) -> Result<Vec<MessageView<'a>>, Req
             "only one of \"prompt\", \"contents\" and \"messages\" may be set",
         )),
     }
+}
+
+/// Returns the error that names lmbatch's form of a member in a provider's form, or else `error`.
+fn foreign_or(error: RequestError, at: &str, said: Option<String>) -> RequestError {
+    said.map_or(error, |said| bad(format!("{at}: {said}")))
 }
 
 fn names_a_file(message: &MessageView<'_>) -> bool {
@@ -338,16 +416,22 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
         .map(|schema| exact(schema, "schema"))
         .transpose()?;
     let tools = line.tools.map(|tools| {
-        let tools = exact(tools, "tools")?;
-        serde_json::from_value::<Vec<StrictTool>>(tools)
+        let exact = exact(tools, "tools")?;
+        serde_json::from_value::<Vec<StrictTool>>(exact)
             .map(|tools| tools.into_iter().map(Into::into).collect())
-            .map_err(|error| bad(format!("tools: {}", in_words(&error))))
+            .map_err(|error| {
+                let error = bad(format!("tools: {}", in_words(&error)));
+                foreign_or(error, "tools", foreign::tools(tools))
+            })
     });
     let mut options = GenerateOptions {
         tools: tools.transpose()?,
         tool_choice: line
             .tool_choice
-            .map(|choice| typed::<ToolChoice>(choice, "tool_choice"))
+            .map(|choice| {
+                typed::<ToolChoice>(choice, "tool_choice")
+                    .map_err(|error| foreign_or(error, "tool_choice", foreign::tool_choice(choice)))
+            })
             .transpose()?,
         schema: schema.as_ref().map(ResponseSchema::new),
         thinking: line
@@ -450,263 +534,4 @@ fn unapplied_options(batch_line: &BatchLine<'_>, names: &[&str]) -> RequestError
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn options_of_the_input_are_refused_for_a_line_that_is_sent_unchanged() {
-        let options = |json: &str| match json {
-            "schema" => GenerateOptions {
-                schema: Some(ResponseSchema::new(&Value::Bool(true))),
-                ..GenerateOptions::default()
-            },
-            json => serde_json::from_str(json).unwrap(),
-        };
-        for (json, named) in [
-            (r#"{"system":"s"}"#, "system"),
-            ("schema", "schema"),
-            (r#"{"thinking":{"effort":"low"}}"#, "effort"),
-            (r#"{"thinking":{"budget_tokens":5}}"#, "budget_tokens"),
-            (
-                r#"{"hyperparameters":{"max_output_tokens":5}}"#,
-                "max_tokens",
-            ),
-            (
-                r#"{"hyperparameters":{"temperature":0.5,"top_p":0.5,"extra":{"zip":1}}}"#,
-                "temperature, top_p, zip",
-            ),
-        ] {
-            for (endpoint, line, start, end) in [
-                (
-                    "/v1/responses",
-                    r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"m","input":"x"}}"#,
-                    "this is an OpenAI batch line, which is sent as it is, so that ",
-                    " into body",
-                ),
-                (
-                    "/v1/messages",
-                    r#"{"custom_id":"c","params":{"model":"m","max_tokens":5,"messages":[]}}"#,
-                    "this is an Anthropic batch line, which is sent as it is, so that ",
-                    " into params",
-                ),
-                (
-                    "generateContent",
-                    r#"{"key":"k","request":{"contents":[]}}"#,
-                    "this is a Gemini batch line, which is sent as it is, so that ",
-                    " into request",
-                ),
-            ] {
-                let endpoints: &'static [&'static str] = Box::leak(Box::new([endpoint]));
-                let context = InputContext::new("acme", "m").with_raw_endpoints(endpoints);
-                let reason = |context: &InputContext| {
-                    let mut found = None;
-                    read(line, 7, context, &mut Outline::new(), &mut |sourced| {
-                        found = sourced
-                            .entry
-                            .err()
-                            .and_then(|error| error.message().map(str::to_owned));
-                    });
-                    found
-                };
-                assert_eq!(reason(&context), None, "{line}");
-                let said = reason(&context.clone().with_options(options(json))).unwrap();
-                assert!(
-                    said.starts_with(&format!("{start}{named} of the whole input"))
-                        && said.ends_with(end),
-                    "{said}"
-                );
-            }
-        }
-    }
-
-    fn check(text: &str) -> String {
-        let context = InputContext::new("acme", "m").with_raw_endpoints(&["/v1/responses"]);
-        let mut found = String::new();
-        read(text, 7, &context, &mut Outline::new(), &mut |sourced| {
-            found = match sourced.entry {
-                Err(error) => error.message().unwrap_or_default().to_owned(),
-                Ok(entry) => {
-                    let kind = match &entry.request {
-                        RequestView::Generate(g) => format!(
-                            "{} messages, {} tools, {:?} tokens",
-                            g.messages.len(),
-                            g.tools.len(),
-                            g.hyperparameters.max_output_tokens
-                        ),
-                        RequestView::Raw(raw) => format!("raw {}", raw.body.as_str()),
-                        _ => "other".to_owned(),
-                    };
-                    format!("{}: {kind}", entry.id.decode())
-                }
-            };
-        });
-        found
-    }
-
-    #[test]
-    fn a_line_is_a_request_or_is_refused_with_a_reason() {
-        for (line, expected) in [
-            (r#"{"prompt":"hi"}"#, "7: 1 messages, 0 tools, None tokens"),
-            (
-                r#"{"id":"a/ü","prompt":"hi"}"#,
-                "a/ü: 1 messages, 0 tools, None tokens",
-            ),
-            (
-                r#"{"id":12,"contents":["a",{"type":"text","text":"b"}]}"#,
-                "12: 1 messages, 0 tools, None tokens",
-            ),
-            (
-                r#"{"id":1,"messages":[{"role":"system","content":"s"},{"role":"user","contents":["u"]}],"hyperparameters":{"max_tokens":5}}"#,
-                "1: 2 messages, 0 tools, Some(5) tokens",
-            ),
-            (
-                r#"{"id":1,"prompt":"x","tools":[{"name":"t","parameters":{}}],"tool_choice":{"tool":"t"}}"#,
-                "1: 1 messages, 1 tools, None tokens",
-            ),
-            (
-                r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"m",  "input":"x"}}"#,
-                r#"c: raw {"model":"m",  "input":"x"}"#,
-            ),
-            (
-                r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"n"}}"#,
-                "body.model is \"n\", but the run's model is \"m\"",
-            ),
-            (
-                r#"{"custom_id":"c","method":"GET","url":"/v1/responses","body":{"model":"m"}}"#,
-                "method must be POST",
-            ),
-            (
-                r#"{"custom_id":"c","method":"POST","url":"/v1/x","body":{"model":"m"}}"#,
-                "url: a body of /v1/x cannot be translated for acme; one of /v1/responses or /v1/chat/completions can",
-            ),
-            (
-                r#"{"custom_id":"c","method":"POST","url":"/v1/chat/completions","body":{"model":"n","messages":[{"role":"user","content":"x"}],"max_tokens":7}}"#,
-                "c: 1 messages, 0 tools, Some(7) tokens",
-            ),
-            (
-                r#"{"custom_id":"c","body":{}}"#,
-                "an OpenAI batch line has custom_id, method, url and body",
-            ),
-            (r#"{"id":"","prompt":"x"}"#, "the id is empty"),
-            (
-                r#"{"id":true,"prompt":"x"}"#,
-                "the id is neither a string nor a number",
-            ),
-            (r#"{"id":1,"prompt":null}"#, "\"prompt\" is null"),
-            (
-                r#"{"id":1}"#,
-                "missing \"prompt\", \"contents\" or \"messages\"",
-            ),
-            (
-                r#"{"id":1,"prompt":"x","messages":[]}"#,
-                "only one of \"prompt\", \"contents\" and \"messages\" may be set",
-            ),
-            (r#"{"id":1,"messages":[]}"#, "messages is empty"),
-            (r#"{"id":1,"contents":[]}"#, "contents is empty"),
-            (
-                r#"{"id":1,"prompt":"\ud800"}"#,
-                "holds a lone surrogate escape (half a character), at column 26",
-            ),
-            (
-                r#"{"id":"a","custom_id":"b","prompt":"x"}"#,
-                "id and custom_id differ; a request has one of them",
-            ),
-            (
-                r#"{"id":"a","custom_id":"\u0061","prompt":"x"}"#,
-                "a: 1 messages, 0 tools, None tokens",
-            ),
-            (
-                r#"{"id":1,"prompt":"x","hyperparameters":{"seed":1,"seed":2}}"#,
-                "hyperparameters: the member \"seed\" stands twice",
-            ),
-            (
-                r#"{"id":1,"prompt":"x","hyperparameters":{"own":{"a":1,"a":2}}}"#,
-                "hyperparameters: the member \"a\" stands twice",
-            ),
-            (
-                r#"{"id":1,"prompt":"x","hyperparameters":{"max_tokens":5,"max_completion_tokens":7}}"#,
-                "hyperparameters has both max_tokens and max_completion_tokens; keep one of them",
-            ),
-            (
-                r#"{"id":1,"prompt":"x","hyperparameters":[]}"#,
-                "hyperparameters is not an object",
-            ),
-            (
-                r#"{"id":1,"prompt":"x","schema":{"const":123456789012345678901234567891}}"#,
-                "schema: the number 123456789012345678901234567891 cannot be passed on exactly; write it as a string or with fewer digits",
-            ),
-            (
-                r#"{"id":1,"prompt":"x","tools":[{"name":"t","parameters":{"a":1e-400}}]}"#,
-                "tools: the number 1e-400 cannot be passed on exactly; write it as a string or with fewer digits",
-            ),
-            (
-                r#"{"id":1,"prompt":"x","tools":[{"name":"t","parameters":{"a":1,"a":2}}]}"#,
-                "tools: the member \"a\" stands twice",
-            ),
-            (
-                r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"m","model":"m","input":"x"}}"#,
-                "the body names its model twice",
-            ),
-            (
-                r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"input":"x"}}"#,
-                "the body names no model",
-            ),
-            (
-                r#"{"custom_id":"c","method":"POST","url":"/v1/chat/completions","body":{"messages":[{"role":"user","content":"x"}],"max_tokens":5,"max_completion_tokens":7}}"#,
-                "body has both max_tokens and max_completion_tokens; keep one of them",
-            ),
-            (r#"[1]"#, "the line is not a JSON object"),
-            (
-                r#"{"id":1,"messages":[{"role":"tool","content":"x"}]}"#,
-                "messages[0].role: unknown value `tool`, expected one of `system`, `user`, `assistant`",
-            ),
-            (
-                r#"{"id":1,"prompt":"x","tool_choice":"some"}"#,
-                "tool_choice: unknown value `some`, expected one of `auto`, `none`, `required`, `tool`",
-            ),
-            (
-                r#"{"id":1,"prompt":"x","tools":[{"name":"f","parameters":{},"descripton":"d"}]}"#,
-                "tools: unknown field `descripton`, expected one of `name`, `description`, `parameters`, `strict`",
-            ),
-            (
-                r#"{"id":1,"prompt":"x","tools":[{"name":"f"}]}"#,
-                "tools: missing field `parameters`",
-            ),
-            (
-                r#"{"id":1,"prompt":"x","thinking":{"efort":"low"}}"#,
-                "thinking: unknown field `efort`, expected `effort` or `budget_tokens`",
-            ),
-            (
-                r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":[]}"#,
-                "the body is not a JSON object",
-            ),
-            (
-                r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":7}}"#,
-                "the model of the body is not a string",
-            ),
-            (
-                r#"{"id":1,"contents":[{"type":"image","path":"a.png"}]}"#,
-                NO_FOLDER,
-            ),
-            (
-                r#"{"id":1,"contents":[{"type":"image","url":"data:image/photo;base64,AAAA"}]}"#,
-                "contents[0]: the data URL is of \"image/photo\", which is not a supported media type",
-            ),
-            (
-                r#"{"id":1,"contents":[{"type":"smell"}]}"#,
-                "contents[0]: there is no type \"smell\"; there is text, image, document, audio, video, tool_call, tool_result, thinking",
-            ),
-            (
-                r#"{"id":1,"contents":[{"type":"image"}]}"#,
-                "contents[0]: an image has exactly one of path, url, data, file_id",
-            ),
-            (
-                r#"{"id":1,"contents":[{"type":"image","data":"%%","mime_type":"image/png"}]}"#,
-                "contents[0]: the data is not valid base64",
-            ),
-        ] {
-            assert_eq!(check(line), expected, "{line}");
-        }
-        assert!(check(r#"{"id":1,"promt":"x"}"#).starts_with("unknown field `promt`"));
-    }
-}
+mod tests;

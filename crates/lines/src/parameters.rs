@@ -28,6 +28,11 @@ const RESEMBLING: [&str; 8] = [
     "max_prompt_tokens",
 ];
 
+/// Reports whether a name is that of a hyperparameter that lmbatch translates.
+pub(crate) fn is_parameter(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
 /// Refuses the name of a hyperparameter that is not known and resembles a known one.
 ///
 /// # Errors

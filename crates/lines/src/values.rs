@@ -8,6 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::context::bad;
+use crate::spelling::UnknownField;
 
 /// Names of the maximum number of output tokens in hyperparameters and bodies.
 pub(crate) const MOST_TOKENS: [&str; 3] =
@@ -54,6 +55,9 @@ const TYPES: [(&str, &str); 6] = [
 pub(crate) fn in_words(error: &impl fmt::Display) -> String {
     let message = error.to_string();
     let end = message.rfind(" at line ").unwrap_or(message.len());
+    if let Some(unknown) = UnknownField::of(&message[..end]) {
+        return unknown.reason();
+    }
     let message = message[..end].to_owned();
     TYPES.iter().fold(message, |message, (written, words)| {
         message.replace(written, words)

@@ -2,7 +2,7 @@
 
 use lmbatch::{Engine, ErrorKind};
 
-use super::batch::engine;
+use super::batch::{NamedBatch, named};
 use super::run_settings::RunSettings;
 use super::{connect_to, retrieve_command, state, warning};
 use crate::args::{BatchArgs, CancelArgs};
@@ -11,15 +11,21 @@ use crate::session::Session;
 use crate::{emulation, format, hints, terminal};
 
 pub(crate) async fn cancel(session: &Session, args: CancelArgs) -> Result<Exit, Failure> {
-    if args.provider.is_none() {
+    if args.provider.is_none() && args.handle.is_none() {
         return of_run(session, &args).await;
     }
     let args = BatchArgs {
         batch: args.batch,
         provider: args.provider,
+        handle: args.handle,
         connection: args.connection,
     };
-    let (provider, engine, batch) = engine(session, &args)?;
+    let NamedBatch {
+        provider,
+        engine,
+        batch,
+        ..
+    } = named(session, &args)?;
     engine.cancel(&batch).await?;
     let status = engine.status(&batch).await?.status;
     terminal::message(&format!("batch {batch} at {} is {status}", provider.id()));
@@ -33,9 +39,10 @@ pub(crate) async fn cancel(session: &Session, args: CancelArgs) -> Result<Exit, 
 
 /// Cancels every batch of a run.
 async fn of_run(session: &Session, args: &CancelArgs) -> Result<Exit, Failure> {
-    let state = state::holding(session, &args.state, &args.batch).await?;
+    let wanted = args.batch.as_deref().unwrap_or_default();
+    let state = state::holding(session, &args.state, wanted).await?;
     let ledger = state::ledger(session, &state).await?;
-    let run = state::find(&*ledger, &args.batch).await?;
+    let run = state::find(&*ledger, wanted).await?;
     if run.finished {
         terminal::message(&match run.pilot_of {
             Some(_) => format!(

@@ -10,7 +10,7 @@ use lmbatch::{DoubtPolicy, Engine, ErrorKind, OnDoubt, PollingPolicy};
 use super::end::{self, outcomes, until_stopped};
 use super::kept::Kept;
 use super::run_context::{Patience, RunContext, place};
-use super::run_settings::RunSettings;
+use super::run_settings::{RunSettings, absolute_path};
 use super::{clock, connect, deleted_answers, known, state};
 use crate::args::{DoubtArgs, EmulatorArgs, LimitArgs, OnDoubtArg, ResumeOptions};
 use crate::exit::{Exit, Failure};
@@ -205,6 +205,26 @@ pub(crate) async fn again(
     again_at(context, &engine, &run, options, place).await
 }
 
+/// Returns a note for a command that writes another output than the record names, which later commands write.
+fn other_output(context: &RunContext, run: &RunRecord) -> Option<String> {
+    if context.notes_of_record || context.moved_to.is_some() {
+        return None;
+    }
+    let recorded = RunSettings::read(run).ok()?;
+    let output = absolute_path(&context.notes.output);
+    let is_same =
+        absolute_path(&recorded.output) == output && recorded.format == context.notes.format;
+    (!is_same).then(|| {
+        format!(
+            "note: this command writes {} as {}; later ones that resume the run write {} as {}, as its first command said",
+            context.notes.output.display(),
+            context.notes.format.as_str(),
+            recorded.output.display(),
+            recorded.format.as_str()
+        )
+    })
+}
+
 /// Continues a recorded run whose output was checked before.
 pub(crate) async fn again_at(
     mut context: RunContext,
@@ -229,6 +249,9 @@ pub(crate) async fn again_at(
     if !run.finished {
         if context.patience != Patience::Once {
             terminal::message(&format!("resuming run {}", run.id));
+        }
+        if let Some(note) = other_output(&context, run) {
+            terminal::message(&note);
         }
         let work = engine.resume(run, options);
         return Box::pin(until_stopped(&context, engine, place, work)).await;

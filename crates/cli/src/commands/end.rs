@@ -12,7 +12,7 @@ use super::run_context::{Patience, RunContext};
 use super::run_facts::named;
 use super::run_settings::absolute_path;
 use super::{appear, pilot_ended, write};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, is_wrong_address};
 use crate::on_finish::{self, Ended};
 use crate::signals::Handling;
 use crate::sink::Place;
@@ -122,6 +122,10 @@ async fn stopped_at(context: &RunContext, engine: &Engine, error: Error) -> Resu
     if is_timeout || error.kind() == ErrorKind::NotEnded {
         return Ok(in_progress(context, &run, &shards));
     }
+    let shards = match is_wrong_address(&error) {
+        true => refuse_unsent(engine, shards).await?,
+        false => shards,
+    };
     let mut failure = Failure::from(error).of_run(&run.id);
     let first = failure.hint.take();
     if is_refused(&shards) && failure.exit == Exit::Failed {
@@ -138,6 +142,8 @@ async fn stopped_at(context: &RunContext, engine: &Engine, error: Error) -> Resu
             hints::on_runs(["resume", &run.id, "--max-cost", "USD"]),
             hints::on_runs(["retrieve", &run.id, "--partial", "-o", "FILE"])
         );
+    } else if failure.exit == Exit::Held && !shards.iter().any(is_in_doubt) {
+        hint = of_a_copy(&run);
     } else if failure.exit == Exit::Held {
         hint.push_str(&format!(
             "; once the provider shows that the batch does not exist, to send its requests again (pays twice if it does exist): {}; or to report them as errors: {}",
@@ -148,6 +154,46 @@ async fn stopped_at(context: &RunContext, engine: &Engine, error: Error) -> Resu
         hint.push_str(&format!("; {}", without_rows(&run)));
     }
     Err(failure.hint(hint))
+}
+
+/// Ends a run that has sent no create, and could send none to the address that it has: the next command on its input
+/// starts anew.
+async fn refuse_unsent(
+    engine: &Engine,
+    shards: Vec<ShardRecord>,
+) -> Result<Vec<ShardRecord>, Failure> {
+    let is_unsent = |shard: &ShardRecord| {
+        matches!(
+            shard.state,
+            ShardState::Planned | ShardState::Staged(_) | ShardState::Refused
+        ) && shard.doubted.is_none()
+    };
+    if !shards.iter().all(is_unsent) {
+        return Ok(shards);
+    }
+    let mut refused = Vec::new();
+    for shard in shards {
+        let shard = shard.advanced(ShardState::Refused);
+        let epoch = engine.ledger().advance(&shard).await?;
+        refused.push(ShardRecord { epoch, ..shard });
+    }
+    Ok(refused)
+}
+
+/// Reports whether the result of a create of a shard is unknown.
+fn is_in_doubt(shard: &ShardRecord) -> bool {
+    matches!(shard.state, ShardState::Posting(_) | ShardState::Doubt(_))
+}
+
+/// Returns the hint for a run that has created nothing and whose batches may exist nevertheless, since its record is a
+/// copy.
+fn of_a_copy(run: &RunRecord) -> String {
+    format!(
+        "nothing was sent; if the batches are those of this run, delete this record: {}, and take them back once they have ended: {}; if they belong to another program, to send the requests: {}",
+        hints::on_runs(["purge", &run.id, "--force"]),
+        hints::on_runs(["adopt", "BATCH", "INPUT", "-m", "PROVIDER/MODEL"]),
+        hints::on_runs(["resume", &run.id, "--on-doubt", "resubmit"])
+    )
 }
 
 /// Returns the command that abandons the unknown creates and results of a run.
@@ -209,7 +255,7 @@ pub(crate) fn in_progress(context: &RunContext, run: &RunRecord, shards: &[Shard
         }
     } else {
         terminal::message(&format!(
-            "in progress: {} of {} {} (run {})",
+            "running: {} of {} {} ended (run {})",
             format::number(done),
             format::number(requests),
             if requests == 1 { "request" } else { "requests" },

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::{Cleanup, LimitArgs, MaxFailed, ReportArgs};
 use crate::cost_args::CostArgs;
+use crate::stored;
 
 /// Name of the note in a run's record.
 const NOTE: &str = "options";
@@ -30,9 +31,9 @@ pub(crate) struct Kept {
     max_failed: Option<MaxFailed>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     accept: Vec<Problem>,
-    #[serde(skip_serializing_if = "LimitArgs::is_unlimited")]
+    #[serde(with = "stored", skip_serializing_if = "LimitArgs::is_unlimited")]
     limit: LimitArgs,
-    #[serde(skip_serializing_if = "CostArgs::is_default")]
+    #[serde(with = "stored", skip_serializing_if = "CostArgs::is_default")]
     cost: CostArgs,
 }
 

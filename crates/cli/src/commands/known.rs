@@ -129,7 +129,10 @@ pub(super) async fn refusal(
                 named(&run)
             ))
             .with_details(choices(args, engine, plan, &run).await)
-            .hint("nothing was sent; --update sends what is new or changed, another name with --run sends all of it")
+            .hint(match run.answers_deleted_at {
+                Some(_) => DELETED,
+                None => "nothing was sent; --update sends what is new or changed, another name with --run sends all of it",
+            })
         }
         RunConflict::ChangedInput(run) => Failure::usage(format!(
             "{} or its options have changed since run {}",
@@ -138,6 +141,7 @@ pub(super) async fn refusal(
         ))
         .with_details(choices(args, engine, plan, &run).await)
         .hint(match run.pilot_of {
+            _ if run.answers_deleted_at.is_some() => DELETED,
             Some(_) => {
                 "nothing was sent; --update sends only what is new or changed, and with --pilot only of the first requests; --run NAME and --new begin anew, and send all of it"
             }
@@ -151,8 +155,14 @@ pub(super) async fn refusal(
     }
 }
 
+/// Hint for a run that cannot be brought up to date.
+const DELETED: &str = "nothing was sent; the prompts and answers of that run were deleted from this machine, so that it cannot be brought up to date: --run NAME with another name and --new send all of it";
+
 /// Returns what an update of a run would send, and the options to choose from, a line each.
 async fn choices(args: &RunArgs, engine: &Engine, plan: &Plan, run: &RunRecord) -> Vec<String> {
+    if run.answers_deleted_at.is_some() {
+        return Vec::new();
+    }
     // A run whose files cannot be read can still be replaced by a new one.
     let Ok(changes) = engine.changes(run, plan).await else {
         return Vec::new();

@@ -47,7 +47,9 @@ impl Report {
                 .for_each(|batch| billed += batch.answered.costs);
             billed
         });
-        let is_priced = engine.prices().is_some() && !context.emulated;
+        // Emulated answers are not billed, but count towards a limit on the cost as if they were.
+        let is_limited = notes.kept.cost().max_cost.is_some();
+        let is_priced = engine.prices().is_some() && (!context.emulated || is_limited);
         let of = u64::from(run.pilot_of.unwrap_or(run.requests));
         let pilot = Pilot::of(&outcomes, of, billed.as_ref(), is_priced);
         let mut summary = Summary::new(

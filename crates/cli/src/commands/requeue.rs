@@ -247,7 +247,7 @@ async fn selected(
 ) -> Result<(HashSet<u32>, BTreeMap<OutcomeKind, u64>), Failure> {
     let ids = match &args.ids {
         Some(path) => {
-            let text = text_file::of_option("--ids", path)?;
+            let text = text_file::list_of_option("--ids", path)?;
             let lines = text.lines().filter(|line| !line.is_empty());
             Some(lines.map(str::to_owned).collect())
         }
@@ -298,7 +298,8 @@ impl Only {
     /// Returns the kinds of outcomes that the argument selects.
     fn kinds(self) -> &'static [OutcomeKind] {
         match self {
-            Self::Errored => &[OutcomeKind::Errored],
+            Self::Retryable => &OutcomeKind::RETRYABLE,
+            Self::Errored => &[OutcomeKind::Errored, OutcomeKind::ErroredRetryable],
             Self::MalformedAnswer => &[OutcomeKind::MalformedAnswer],
             Self::Doubt => &[OutcomeKind::Doubt],
             Self::Expired => &[OutcomeKind::Expired],
@@ -308,6 +309,7 @@ impl Only {
             Self::Refused => &[OutcomeKind::Refused],
             Self::ContentFilter => &[OutcomeKind::ContentFilter],
             Self::InvalidStructured => &[OutcomeKind::InvalidStructured],
+            Self::InvalidArguments => &[OutcomeKind::InvalidArguments],
             Self::Empty => &[OutcomeKind::Empty],
             Self::Unrecognized => &[OutcomeKind::Unrecognized],
             Self::Invalid => &[

@@ -8,7 +8,7 @@ use lmbatch::{
     BatchHandle, BatchId, DoubtPolicy, Engine, ErrorKind, OnDoubt, Result as CoreResult, WireId,
 };
 
-use super::batch::engine;
+use super::batch::{NamedBatch, named};
 use super::continuing::unfinished;
 use super::end::{self, outcomes};
 use super::run_context::{Patience, RunContext, read_by};
@@ -20,41 +20,30 @@ use crate::rendering::OutcomeForm;
 use crate::session::Session;
 use crate::sink::Place;
 use crate::summary::Summary;
-use crate::{format, hints, output_format, target, terminal, text_file};
+use crate::{format, hints, output_format, target, terminal};
 use lmbatch_lines::{LineOrigin, ProviderLines};
 
 pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Result<Exit, Failure> {
-    if args.batch.provider.is_none() && args.handle.is_none() {
+    if args.batch.provider.is_none() && args.batch.handle.is_none() {
         return of_run(session, &args).await;
     }
     let format = output_format::rows(&args.output, args.format.output_format)?;
+    output_format::check_options(format, args.raw, &[])?;
     let clock = clock();
     let start = clock.elapsed();
     let target = target::check(&args.output, args.force)?;
-    if let Some(handle) = &args.handle {
+    if let Some(handle) = &args.batch.handle {
         target::distinct(&target, &[("the handle", handle)])?;
     }
-    let (provider, mut engine, batch) = engine(session, &args.batch)?;
+    let NamedBatch {
+        provider,
+        mut engine,
+        batch,
+        handle,
+    } = named(session, &args.batch)?;
     if let Some(time) = args.doubt_wait {
         engine = engine.with_doubt(DoubtPolicy::within(time));
     }
-    let handle = match &args.handle {
-        Some(path) => {
-            let bad = |why: String| Failure::usage(format!("--handle: {} {why}", path.display()));
-            let text = text_file::of_option("--handle", path)?;
-            let handle: BatchHandle = serde_json::from_str(&text)
-                .map_err(|error| bad(format!("is not a handle: {error}")))?;
-            if handle.provider.as_str() != provider.id() {
-                return Err(bad(format!("is of a batch at {}", handle.provider))
-                    .hint(format!("-p {} fetches the batch there", handle.provider)));
-            }
-            if handle.batch != batch {
-                return Err(bad(format!("is of batch {}", handle.batch)));
-            }
-            Some(handle)
-        }
-        None => None,
-    };
     let recorded = match &handle {
         Some(_) => None,
         None => recorded_batch::find(session, &engine, &args.state, &batch).await,
@@ -88,7 +77,7 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
         (None, None) => OutcomeForm::Lines(LineOrigin {
             provider: provider.id().to_owned(),
             emulated: false,
-            raw: false,
+            raw: args.raw,
         }),
     };
     let output = args.output.display().to_string();
@@ -144,14 +133,17 @@ pub(crate) async fn retrieve(session: &Arc<Session>, args: RetrieveArgs) -> Resu
 
 /// Writes the outcomes of a run from its record alone, without contacting the provider.
 async fn of_run(session: &Arc<Session>, args: &RetrieveArgs) -> Result<Exit, Failure> {
-    let state = state::holding(session, &args.state, &args.batch.batch).await?;
-    let (run, mut notes, engine) = state::recorded(session, &args.batch.batch, &state).await?;
+    let wanted = args.batch.batch.as_deref().unwrap_or_default();
+    let state = state::holding(session, &args.state, wanted).await?;
+    let (run, mut notes, engine) = state::recorded(session, wanted, &state).await?;
     let target = target::check(&args.output, args.force)?;
     target::distinct(&target, &read_by(&notes))?;
     let clock = clock();
     let engine = engine.with_clock(Arc::clone(&clock));
     notes.output.clone_from(&args.output);
     notes.format = output_format::rows(&args.output, args.format.output_format)?;
+    notes.raw = args.raw;
+    output_format::check_options(notes.format, notes.raw, &[])?;
     if !run.finished && !args.partial {
         let shards = engine.ledger().shards(&run.id).await?;
         return Err(match is_refused(&shards) {

@@ -16,6 +16,7 @@ use crate::output_format::Rows;
 use crate::providers::{Provider, Route};
 use crate::remote::url;
 use crate::rendering::OutcomeForm;
+use crate::stored;
 use crate::typed_columns::TypedColumns;
 
 /// Returns an absolute path, which is valid in any folder; `-` and URLs stay unchanged.
@@ -113,9 +114,9 @@ impl RunSettings {
         let (input, output) = (absolute_path(&self.input), absolute_path(&self.output));
         let input_file = canonical_path(&self.input);
         let settings = self.settings.as_ref();
-        let settings = settings.and_then(|settings| serde_json::to_string(settings).ok());
+        let settings = settings.and_then(stored::written);
         let of_requests = self.settings.as_ref().map(SettingsArgs::of_requests);
-        let of_requests = of_requests.and_then(|settings| serde_json::to_string(&settings).ok());
+        let of_requests = of_requests.and_then(|settings| stored::written(&settings));
         let properties = Some(&self.properties).filter(|names| !names.is_empty());
         let properties = properties.and_then(|names| serde_json::to_string(names).ok());
         for (name, value) in [
@@ -166,7 +167,7 @@ impl RunSettings {
             route: model::route(provider, note("route").as_deref())?,
             input: note("input").unwrap_or_else(|| "-".to_owned()).into(),
             output: note("output").unwrap_or_else(|| "-".to_owned()).into(),
-            settings: note("settings").and_then(|text| serde_json::from_str(&text).ok()),
+            settings: note("settings").and_then(|text| stored::read(&text)),
             keep: TypedColumns::read(run),
             raw: note("raw").is_some(),
             format: note("format")

@@ -7,7 +7,7 @@ use lmbatch::adapter::format_time;
 use lmbatch::engine::is_refused;
 use lmbatch::record::Ledger as _;
 
-use super::batch::engine;
+use super::batch::{NamedBatch, named};
 use super::run_facts::{block, open_runs};
 use super::run_settings::Shown;
 use super::runs::RunTable;
@@ -20,6 +20,9 @@ use crate::table::Facts;
 use crate::{format, plain, terminal};
 
 pub(crate) async fn status(session: &Session, args: StatusArgs) -> Result<Exit, Failure> {
+    if args.handle.is_some() {
+        return of_batch(session, args).await;
+    }
     match (&args.provider, &args.batch) {
         (Some(_), _) => of_batch(session, args).await,
         (None, Some(run)) => of_run(session, run, &args).await,
@@ -81,11 +84,12 @@ async fn of_open_runs(session: &Session, args: &StatusArgs) -> Result<Exit, Fail
 
 async fn of_batch(session: &Session, args: StatusArgs) -> Result<Exit, Failure> {
     let args_of_batch = BatchArgs {
-        batch: args.batch.unwrap_or_default(),
+        batch: args.batch,
         provider: args.provider,
+        handle: args.handle,
         connection: args.connection,
     };
-    let (_, engine, batch) = engine(session, &args_of_batch)?;
+    let NamedBatch { engine, batch, .. } = named(session, &args_of_batch)?;
     let snapshot = engine.status(&batch).await?;
     if args.json {
         terminal::json(&snapshot);

@@ -18,6 +18,7 @@ pub(super) async fn update(
     plan: Plan,
     options: RunOptions,
 ) -> Result<Exit, Failure> {
+    let is_pilot = run.pilot_of.is_some();
     let updated = updated(&mut context, engine, run, &plan, options).await;
     plan.discard();
     let (engine, run, changes, place) = match updated? {
@@ -27,7 +28,13 @@ pub(super) async fn update(
     let mut notes = context.notes.write();
     written::carry(&run, &mut notes);
     let run = engine.annotate(&run, notes).await?;
-    terminal::message(&format::changes(&changes));
+    let changes = format::changes(&changes);
+    terminal::message(&match is_pilot {
+        true => format!(
+            "after the pilot: {changes}; outcomes of unchanged requests are kept, and attempts are counted for the whole run"
+        ),
+        false => changes,
+    });
     continuing::again_at(context, &engine, &run, options, place).await
 }
 

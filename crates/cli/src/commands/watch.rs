@@ -6,13 +6,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use lmbatch::engine::{RunResults, RunState, is_refused};
-use lmbatch::record::{Ledger as _, RunRecord};
+use lmbatch::record::{Ledger as _, RunRecord, ShardRecord};
 use lmbatch::{Clock, Engine};
+use serde_json::Value;
 
 use super::run_facts::{block, named, open_runs};
 use super::run_settings::{RunSettings, Shown};
 use super::runs::RunTable;
-use super::show::{ended, hide_key};
+use super::show::{ended, hide_key, run_json};
 use super::{clock, deleted_answers, end, pilot_facts, state, waiting};
 use crate::args::{StatusArgs, WaitArgs};
 use crate::counts::Counts;
@@ -37,6 +38,8 @@ struct Watch {
     said: BTreeMap<Box<str>, String>,
     /// Number of lines on the screen.
     lines: usize,
+    /// True if each change is printed as one JSON object.
+    json: bool,
 }
 
 /// Shows the status of runs until they have ended: again and again on a terminal, a line at each change in a pipe.
@@ -52,10 +55,13 @@ pub(crate) async fn status(session: &Session, args: &StatusArgs) -> Result<Exit,
         ids: Vec::new(),
         said: BTreeMap::new(),
         lines: 0,
+        json: args.json,
     };
     watch.begin().await?;
     if watch.ids.is_empty() {
-        waiting::tell(watch.reader.ledger()).await?;
+        if !args.json {
+            waiting::tell(watch.reader.ledger()).await?;
+        }
         return Ok(Exit::Usable);
     }
     loop {
@@ -84,7 +90,10 @@ impl Watch {
 
     /// Shows the status once; returns the exit code if every run has ended.
     async fn check(&mut self, clock: &dyn Clock) -> Result<Option<Exit>, Failure> {
-        let look = terminal::look();
+        let look = match self.json {
+            true => Look::Pipe,
+            false => terminal::look(),
+        };
         let (mut table, mut blocks) = (RunTable::new(), Vec::new());
         let (mut is_open, mut exit) = (false, Exit::Usable);
         for id in self.ids.clone() {
@@ -99,7 +108,7 @@ impl Watch {
                 exit = Exit::Failed;
             }
             match look {
-                Look::Pipe => self.say(&run, &live, clock),
+                Look::Pipe => self.say(&run, &shards, &live, clock),
                 Look::Terminal { .. } if self.wanted.is_some() => blocks.push(block(&run, &live)),
                 Look::Terminal { .. } => table.add(&run, &Shown::of(&run), &live, None),
             }
@@ -115,12 +124,16 @@ impl Watch {
     }
 
     /// Prints the status of a run if it has changed.
-    fn say(&mut self, run: &RunRecord, live: &Live, clock: &dyn Clock) {
+    fn say(&mut self, run: &RunRecord, shards: &[ShardRecord], live: &Live, clock: &dyn Clock) {
         let line = format!("{} {}, {}", named(run), live.state, live.counts());
-        if self.said.get(&run.id) != Some(&line) {
-            terminal::out(&format!("{} {line}", format::time(clock.now())));
-            self.said.insert(run.id.clone(), line);
+        if self.said.get(&run.id) == Some(&line) {
+            return;
         }
+        match self.json {
+            true => terminal::json(&run_json(run, &Shown::of(run), shards, live)),
+            false => terminal::out(&format!("{} {line}", format::time(clock.now()))),
+        }
+        self.said.insert(run.id.clone(), line);
     }
 }
 
@@ -143,13 +156,19 @@ pub(crate) async fn wait(session: &Session, mut args: WaitArgs) -> Result<Exit, 
         if !is_awaited(&live) {
             return match is_refused(&shards) && !run.finished {
                 true => Err(end::refused(&run)),
-                false => result(&args, &run, reader).await,
+                false => {
+                    let shown = run_json(&run, &Shown::of(&run), &shards, &live);
+                    result(&args, &run, reader, shown).await
+                }
             };
         }
         let spent = clock.elapsed().saturating_sub(start);
         let left = args.timeout.map(|limit| limit.saturating_sub(spent));
         if left == Some(Duration::ZERO) {
-            terminal::message(&format!("in progress: {} (run {id})", live.counts()));
+            if args.json {
+                terminal::json(&run_json(&run, &Shown::of(&run), &shards, &live));
+            }
+            terminal::message(&format!("running: {} (run {id})", live.counts()));
             return Ok(Exit::Unfinished);
         }
         if live.holder.is_none() && !was_told {
@@ -166,14 +185,30 @@ pub(crate) async fn wait(session: &Session, mut args: WaitArgs) -> Result<Exit, 
 }
 
 /// Returns the exit code of a run that has ended, by its outcomes and the limits that are kept with it.
-async fn result(args: &WaitArgs, run: &RunRecord, reader: LiveReader) -> Result<Exit, Failure> {
+async fn result(
+    args: &WaitArgs,
+    run: &RunRecord,
+    reader: LiveReader,
+    mut shown: Value,
+) -> Result<Exit, Failure> {
     drop(reader);
+    let state_word = shown["state"]
+        .as_str()
+        .unwrap_or_default()
+        .replace('_', " ");
+    let mut print = |requests: u64, usable: u64| {
+        if args.json {
+            shown["usable"] = usable.into();
+            terminal::json(&shown);
+        }
+        print_end(run, &state_word, requests, usable);
+    };
     let session = Session::default();
     let (run, notes, engine) = state::recorded(&session, &run.id, &args.state).await?;
     if run.answers_deleted_at.is_some() {
         let (unusable, exit) = deleted_answers::ended(&run, &notes);
         let requests = u64::from(run.requests);
-        print_end(&run, requests, requests.saturating_sub(unusable));
+        print(requests, requests.saturating_sub(unusable));
         session.close(&*clock()).await;
         return Ok(exit);
     }
@@ -184,7 +219,7 @@ async fn result(args: &WaitArgs, run: &RunRecord, reader: LiveReader) -> Result<
     let counts = counted.await.map_err(|_| crate::rendering::lost())??;
     session.close(&*clock()).await;
     let unusable = counts.requests - counts.usable;
-    print_end(&run, counts.requests, counts.usable);
+    print(counts.requests, counts.usable);
     if let Some(part) = pilot_facts::part(&run).filter(|_| !run.cancelled) {
         terminal::message(&format!("run {} is a pilot: {part}", run.id));
         return Ok(Exit::Unfinished);
@@ -195,9 +230,9 @@ async fn result(args: &WaitArgs, run: &RunRecord, reader: LiveReader) -> Result<
     })
 }
 
-fn print_end(run: &RunRecord, requests: u64, usable: u64) {
+fn print_end(run: &RunRecord, state: &str, requests: u64, usable: u64) {
     terminal::message(&format!(
-        "{} has ended: {}, {} usable",
+        "{} is {state}: {}, {} usable",
         named(run),
         format::count(requests, "request", "requests"),
         format::number(usable)

@@ -19,6 +19,13 @@ impl SkippedFile {
         remote::local("--skip-invalid", path)?;
         let refused =
             |why: String| Failure::usage(format!("--skip-invalid: {} {why}", path.display()));
+        // The argument is a whole path by now.
+        if path.ends_with("-") {
+            return Err(
+                refused("would be a file, and not standard output".to_owned())
+                    .hint("choose another name, such as --skip-invalid invalid.jsonl"),
+            );
+        }
         let real = |path: &Path| fs::canonicalize(path).ok();
         if real(path).is_some_and(|file| Some(file) == real(input)) {
             return Err(refused("is the input".to_owned()));

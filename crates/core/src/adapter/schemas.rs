@@ -410,6 +410,9 @@ impl Search<'_, '_> {
     }
 }
 
+/// Beginning of the note about a schema that is not sent at all. A request to correct an answer then shows the schema.
+pub const NOT_SENT: &str = "the schema is not sent";
+
 /// Schema in the form in which it is sent.
 #[derive(Debug, Clone)]
 pub struct SentSchema {
@@ -455,7 +458,7 @@ impl SentSchema {
             schema: None,
             strict: false,
             notes: vec![format!(
-                "the schema is not sent ({why}); answers are checked on this machine"
+                "{NOT_SENT} ({why}); answers are checked on this machine"
             )],
         })
     }

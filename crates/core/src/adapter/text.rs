@@ -119,6 +119,26 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// Returns whether there are no characters other than white space.
+    ///
+    /// ```
+    /// use lmbatch_core::Text;
+    /// assert!(Text::Plain(" \n").is_blank());
+    /// assert!(!Text::Plain(" a ").is_blank());
+    /// ```
+    pub fn is_blank(self) -> bool {
+        let is_blank = |text: &str| text.chars().all(char::is_whitespace);
+        match self {
+            Self::Plain(text) => is_blank(text),
+            Self::Token(token) if !token.is_escaped => is_blank(token.inner()),
+            // Escapes are decoded only where a character before them does not decide.
+            Self::Token(token) => {
+                let begin = token.inner().split('\\').next().unwrap_or_default();
+                is_blank(begin) && is_blank(&self.decode())
+            }
+        }
+    }
+
     /// Returns whether there are no characters.
     pub fn is_empty(self) -> bool {
         match self {

@@ -23,6 +23,7 @@ pub(crate) mod pilot;
 pub(crate) mod poll;
 pub(crate) mod recover;
 pub(crate) mod repair;
+pub(crate) mod repair_message;
 pub(crate) mod requeue;
 pub(crate) mod resume;
 pub(crate) mod retrieve;

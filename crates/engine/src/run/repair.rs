@@ -28,6 +28,7 @@ use crate::results::merge::Merged;
 use crate::results::rows::StoredRows;
 use crate::results::structured::Checker;
 use crate::run::job::Job;
+use crate::run::repair_message::{SentSchemas, message};
 use crate::spool::tables::{Echo, RowLocation};
 use crate::spool::{Files, spooled};
 
@@ -198,6 +199,7 @@ impl Repair {
         let mut answers = Answers::new(&self, collected);
         let mut merge = collected.merge().counting_repairs_from(self.asked);
         let (mut echo, mut row, mut left) = (Echo::default(), Vec::new(), Unrepaired::default());
+        let mut sent_schemas = SentSchemas::default();
         while let Some(merged) = merge.next()? {
             merge.echo(&mut echo)?;
             left.has_schema |= schema(&echo).is_some();
@@ -213,7 +215,11 @@ impl Repair {
             let id = self.wire_id(merged.ordinal, &echo);
             let class = &of.shard.class;
             let continued = answers.continued(merged.outcome, &echo, |output, error| {
-                self.encode(class, &id, sent, output, error, &mut row)
+                let unsent =
+                    schema(&echo).filter(|schema| sent_schemas.is_unsent(codec, class, schema));
+                let message = message(error, unsent);
+                let turns = FollowUp::new(output, &message);
+                self.encode(class, &id, sent, &turns, &mut row)
             })?;
             match continued {
                 None => {}
@@ -258,12 +264,9 @@ impl Repair {
         class: &BatchClass,
         id: &WireId,
         sent: &[u8],
-        output: &OutputView<'_>,
-        error: &SchemaError,
+        turns: &FollowUp<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
-        let message = message(error);
-        let turns = FollowUp::new(output, &message);
         if turns.text().trim().is_empty() {
             return Err(RequestError::invalid_input("the answer has no text"));
         }
@@ -279,7 +282,7 @@ impl Repair {
         })?;
         out.clear();
         out.append(&mut head);
-        codec.follow_up(class, body, &turns, out)?;
+        codec.follow_up(class, body, turns, out)?;
         out.append(&mut tail);
         let (bytes, limits) = (out.len() as u64, codec.limits(class));
         let frame = codec.frame(class, &self.shards[0].shard.label);
@@ -293,15 +296,6 @@ impl Repair {
             ))),
         }
     }
-}
-
-/// Returns the message to the model about an answer.
-fn message(error: &SchemaError) -> String {
-    let error = error.to_string();
-    let error = error.trim_end_matches('.');
-    format!(
-        "The answer does not fit the schema: {error}. Answer again with JSON that fits the schema."
-    )
 }
 
 /// Reads and checks the answers of a run.
@@ -377,27 +371,4 @@ fn schema(echo: &Echo) -> Option<&str> {
 fn lost() -> Error {
     Error::new(ErrorKind::Internal)
         .with_message("the spool does not hold the data that was written to it")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_message_names_the_place_and_the_reason() {
-        for (path, reason, expected) in [
-            (
-                "/mood",
-                "7 is not of type \"string\"",
-                "The answer does not fit the schema: at /mood: 7 is not of type \"string\". Answer again with JSON that fits the schema.",
-            ),
-            (
-                "",
-                "the answer is not JSON.",
-                "The answer does not fit the schema: the answer is not JSON. Answer again with JSON that fits the schema.",
-            ),
-        ] {
-            assert_eq!(message(&SchemaError::new(path, reason)), expected);
-        }
-    }
 }

@@ -110,6 +110,7 @@ impl Context {
         self.in_present_layout(&run).await?;
         let (run, plan) = self.restored(&run).await?;
         self.check_open(&run, &plan).await?;
+        self.check_copies(&run, &plan).await?;
         self.drive(run, plan, options).await
     }
 }

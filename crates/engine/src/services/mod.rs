@@ -1,6 +1,7 @@
 //! Services on recorded runs: the same-run rule, states, accounts of billed answers, and searches at a provider.
 
 pub(crate) mod audit;
+pub(crate) mod copies;
 pub(crate) mod duplicate_batches;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -16,7 +16,8 @@ pub enum RunState {
     Finished,
     /// Every request of a pilot has its final outcome, and the other requests of the input were not added to the run.
     PilotEnded,
-    /// The run was cancelled, and every request has its final outcome.
+    /// The run was cancelled, every request has its final outcome, and at least one was cancelled or was not sent. A run
+    /// whose requests had all ended when it was cancelled is [finished](Self::Finished).
     Cancelled,
     /// The provider refused every batch of the run, or the caller abandoned all of them.
     Failed,
@@ -29,6 +30,7 @@ impl RunState {
             (_, false) if has_failed(run, shards) => Self::Failed,
             (true, false) if run.pilot_of.is_some() => Self::PilotEnded,
             (true, false) => Self::Finished,
+            (true, true) if run.pilot_of.is_none() && have_all_ended(shards) => Self::Finished,
             (true, true) => Self::Cancelled,
             (false, true) => Self::Cancelling,
             (false, false) => Self::Running,
@@ -125,6 +127,18 @@ pub fn has_failed(run: &RunRecord, shards: &[ShardRecord]) -> bool {
         _ => false,
     };
     is_refused(shards) || run.finished && !shards.is_empty() && shards.iter().all(has_failed)
+}
+
+/// Returns whether the provider has ended every request of some shards, and cancelled none.
+fn have_all_ended(shards: &[ShardRecord]) -> bool {
+    let has_ended = |shard: &ShardRecord| match &shard.state {
+        ShardState::Sealed { snapshot, .. } => {
+            let counts = &snapshot.counts;
+            counts.cancelled == 0 && counts.finished() >= u64::from(shard.count)
+        }
+        _ => false,
+    };
+    !shards.is_empty() && shards.iter().all(has_ended)
 }
 
 /// Returns whether the provider refused a create of a run, and no batch of the run exists or may exist: nothing of

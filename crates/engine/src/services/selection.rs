@@ -14,8 +14,10 @@ use crate::results::reader::OutcomeReader;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum OutcomeKind {
-    /// The provider answered with an error.
+    /// The provider answered with an error that a repetition does not cure.
     Errored,
+    /// The provider answered with an error, and the same request may succeed when it is sent again.
+    ErroredRetryable,
     /// The row of the request cannot be read. Its answer was paid for.
     MalformedAnswer,
     /// The request was given up while the result of its create was unknown. If the batch exists, it is paid for.
@@ -34,6 +36,8 @@ pub enum OutcomeKind {
     ContentFilter,
     /// The structured answer does not fit its schema.
     InvalidStructured,
+    /// The answer calls a tool with arguments that are not a JSON object.
+    InvalidArguments,
     /// The answer is empty.
     Empty,
     /// The answer has another problem.
@@ -43,8 +47,17 @@ pub enum OutcomeKind {
 impl OutcomeKind {
     /// Kinds of requests without an answer. They are the default selection. [`MalformedAnswer`](Self::MalformedAnswer)
     /// and [`Doubt`](Self::Doubt) are not among them, since such a request was or may have been paid for.
-    pub const UNANSWERED: [Self; 4] =
-        [Self::Errored, Self::Expired, Self::Cancelled, Self::Missing];
+    pub const UNANSWERED: [Self; 5] = [
+        Self::Errored,
+        Self::ErroredRetryable,
+        Self::Expired,
+        Self::Cancelled,
+        Self::Missing,
+    ];
+
+    /// Kinds of requests without an answer that may have one when they are sent again unchanged, and that were not paid
+    /// for.
+    pub const RETRYABLE: [Self; 2] = [Self::ErroredRetryable, Self::Expired];
 
     /// Returns the kind of an outcome; `None` for an answer without a problem.
     pub fn of(answer: &AnswerView<'_>) -> Option<Self> {
@@ -58,12 +71,14 @@ impl OutcomeKind {
                 return Some(match failure.kind {
                     ErrorKind::MalformedAnswer => Self::MalformedAnswer,
                     ErrorKind::Doubt => Self::Doubt,
+                    _ if failure.retryable => Self::ErroredRetryable,
                     _ => Self::Errored,
                 });
             }
             AnswerView::Row { outcome, .. } => match outcome.verdict() {
                 Verdict::Succeeded => {}
-                Verdict::Errored | Verdict::ErroredRetryable => return Some(Self::Errored),
+                Verdict::Errored => return Some(Self::Errored),
+                Verdict::ErroredRetryable => return Some(Self::ErroredRetryable),
                 Verdict::Expired => return Some(Self::Expired),
                 Verdict::Cancelled => return Some(Self::Cancelled),
             },
@@ -73,6 +88,7 @@ impl OutcomeKind {
             Problem::Refused => Self::Refused,
             Problem::ContentFilter => Self::ContentFilter,
             Problem::InvalidStructured => Self::InvalidStructured,
+            Problem::InvalidArguments => Self::InvalidArguments,
             Problem::Empty => Self::Empty,
             _ => Self::Unrecognized,
         })
@@ -249,7 +265,15 @@ mod tests {
             )),
             structured: Structured::NotRequested,
         };
+        let limited = AnswerView::Row {
+            outcome: OutcomeView::Errored(FailureView::new(
+                ErrorKind::ProviderRateLimit,
+                Retry::Temporary,
+            )),
+            structured: Structured::NotRequested,
+        };
         for (answer, kind, is_unanswered) in [
+            (limited, OutcomeKind::ErroredRetryable, true),
             (AnswerView::Malformed, OutcomeKind::MalformedAnswer, false),
             (unreadable, OutcomeKind::MalformedAnswer, false),
             (doubtful, OutcomeKind::Doubt, false),

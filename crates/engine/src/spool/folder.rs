@@ -217,15 +217,29 @@ impl Opened {
         let file = match self.handles.take(self.number) {
             Some(file) => file,
             None => {
-                let mut options = FolderSpool::options();
-                options.read(true).write(true);
-                let file = self.handles.with_room(|| options.open(&self.path));
+                let open = |writes| {
+                    let mut options = FolderSpool::options();
+                    options.read(true).write(writes).open(&self.path)
+                };
+                let file = self.handles.with_room(|| match open(true) {
+                    // A file that cannot be written can still be read; a write to it fails.
+                    Err(error) if is_read_only(&error) => open(false),
+                    file => file,
+                });
                 Arc::new(file.map_err(|error| of_file(&self.path, error))?)
             }
         };
         self.handles.keep(self.number, &file);
         Ok(file)
     }
+}
+
+/// Returns whether a file may only be read, as in a copy of a state folder that is mounted read-only.
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
 }
 
 impl Drop for Opened {

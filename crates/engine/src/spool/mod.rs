@@ -218,8 +218,11 @@ pub(crate) fn spooled(error: std::io::Error) -> Error {
         Kind::NotFound | Kind::UnexpectedEof | Kind::InvalidData => {
             "a spool file is missing or truncated; restore it from a copy of the state folder, or rebuild the record from the provider's batches and the input"
         }
-        Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => {
+        Kind::StorageFull | Kind::QuotaExceeded => {
             "the disk of the spool is full; free some space, then resume the run"
+        }
+        Kind::FileTooLarge => {
+            "a spool file would exceed the limit on the size of a file (ulimit -f); raise the limit, then resume the run"
         }
         Kind::PermissionDenied | Kind::ReadOnlyFilesystem => {
             "a spool file cannot be accessed; give the user of this process access to it, then resume the run"

@@ -1,5 +1,6 @@
 //! Bytes of an input: compression is recognised by content and removed, and formats that are not tables are refused.
 
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use flate2::bufread::MultiGzDecoder;
@@ -92,7 +93,28 @@ pub(super) fn peeked(mut input: Input, count: usize) -> io::Result<(Input, Vec<u
     Ok((Box::new(again), head))
 }
 
+/// Reason for which the rest of a table cannot be told apart into rows. The input is wrong, not this machine.
+#[derive(Debug)]
+struct Malformed(String);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// Returns the error of a malformed table.
+pub(super) fn malformed(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, Malformed(why))
+}
+
 /// Returns the error of an input that cannot be read or decompressed.
 pub(super) fn unreadable(error: io::Error) -> Error {
+    let source = error.get_ref();
+    if let Some(malformed) = source.and_then(|source| source.downcast_ref::<Malformed>()) {
+        return Error::invalid_input(malformed.0.as_str());
+    }
     Error::local("the input cannot be read", error)
 }

@@ -5,7 +5,7 @@ use std::io;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use memchr::memchr_iter;
 
-use super::decoded::Input;
+use super::decoded::{Input, malformed};
 use super::quotes::Quotes;
 
 /// Largest record in bytes. A larger one usually has a quote that is never closed.
@@ -71,7 +71,7 @@ impl Records {
             match result {
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull if self.bytes.len() >= LARGEST => {
-                    return Err(io::Error::other(format!(
+                    return Err(malformed(format!(
                         "the row on line {start} has more than {} MiB; a quote may not be closed",
                         LARGEST >> 20
                     )));

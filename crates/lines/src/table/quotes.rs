@@ -4,6 +4,8 @@ use std::io;
 
 use memchr::{memchr, memchr_iter, memchr3};
 
+use super::decoded::malformed;
+
 /// Place in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -68,7 +70,7 @@ impl Quotes {
                         line_of(bytes, at, line),
                         self.opened(bytes, opened_at, line),
                     );
-                    return Err(io::Error::other(format!(
+                    return Err(malformed(format!(
                         "line {line} has text after the closing quote of a field that begins on line {opened}; a quote inside such a field is written twice"
                     )));
                 }
@@ -76,7 +78,7 @@ impl Quotes {
         }
         self.opened = self.opened(bytes, opened_at, line);
         if is_end && self.state == State::Quoted {
-            return Err(io::Error::other(format!(
+            return Err(malformed(format!(
                 "the quote of a field that begins on line {} is never closed",
                 self.opened
             )));

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer as _};
 use serde_json::value::RawValue;
 
 use crate::context::bad;
+use crate::spelling::nearest;
 
 /// Cell of a row.
 #[derive(Debug, Clone, Copy)]
@@ -117,14 +118,6 @@ pub(super) fn listed(columns: &[&str]) -> String {
     };
     let named = columns.iter().take(MOST_LISTED);
     named.copied().collect::<Vec<_>>().join(", ") + &more
-}
-
-/// Returns the most similar of some words, if it is similar enough to be meant.
-fn nearest<'n>(word: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let lower = word.to_lowercase();
-    let rated = known.map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name));
-    let (likeness, name) = rated.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (likeness > 0.8).then_some(name)
 }
 
 /// Reads the members of a JSON object in their order. Each name may occur once.

@@ -8,9 +8,9 @@ use arrow_array::builder::{Int32Builder, ListBuilder, MapBuilder, StringBuilder}
 use arrow_array::types::Int32Type;
 use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray,
-    Float32Array, Float64Array, Int8Array, Int64Array, NullArray, RecordBatch, StringArray,
-    StructArray, Time32MillisecondArray, TimestampMicrosecondArray, TimestampNanosecondArray,
-    UInt64Array,
+    DurationMillisecondArray, Float32Array, Float64Array, Int8Array, Int64Array, NullArray,
+    RecordBatch, StringArray, StructArray, Time32MillisecondArray, TimestampMicrosecondArray,
+    TimestampNanosecondArray, UInt64Array,
 };
 use arrow_schema::{DataType, Field, Schema};
 use lmbatch_core::{RequestSource as _, SourcedRequest};
@@ -64,7 +64,7 @@ fn refused(bytes: &[u8], change: impl FnOnce(&mut TableOptions)) -> String {
 #[test]
 fn values_of_every_type_are_those_of_json() {
     let day = 86_400_000_000;
-    let of_type: [(ArrayRef, &str, &str); 16] = [
+    let of_type: [(ArrayRef, &str, &str); 17] = [
         (texts(&["a \"b\"", ""]), "a \"b\"", ""),
         (
             Arc::new(Int64Array::from(vec![i64::MIN, i64::MAX])),
@@ -118,6 +118,11 @@ fn values_of_every_type_are_those_of_json() {
             ),
             "2026-11-27T00:00:00Z",
             "1970-01-01T00:00:00.000001Z",
+        ),
+        (
+            Arc::new(DurationMillisecondArray::from(vec![Some(90_500), None])),
+            "PT1M30.5S",
+            "null",
         ),
         (
             Arc::new(TimestampMicrosecondArray::from(vec![20_784 * day, 0])),

@@ -484,7 +484,7 @@ fn invalid_rows_are_left_out_and_written_to_a_file() {
             vec!["1 1: x"],
             vec![
                 r#"{"line":2,"error":"the line is not a JSON object","row":"nonsense"}"#,
-                r#"{"line":3,"error":"unknown field `promt`"#,
+                r#"{"line":3,"error":"unknown field \"promt\""#,
             ],
         ),
     ] {

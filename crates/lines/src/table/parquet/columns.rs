@@ -8,6 +8,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::{ConvertedType, LogicalType};
 use parquet::schema::types::Type;
 
+use super::duration::Durations;
 use super::file::{Shared, Source, guarded};
 use crate::column_type::{ColumnType, Declared, TimeUnit};
 
@@ -26,6 +27,8 @@ pub(super) enum Kind {
     Json,
     /// 16 bytes that are shown as a UUID.
     Uuid,
+    /// Integers that count time in a unit, and are shown as durations.
+    Duration(ArrowUnit),
     /// Values without such a form, with a reason that follows the name of the column.
     Unreadable(&'static str),
 }
@@ -36,6 +39,7 @@ pub(super) fn read(source: &Arc<Source>) -> Result<(ArrowReaderMetadata, Vec<Col
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let shared = Shared(Arc::clone(source));
     let metadata = guarded(|| ArrowReaderMetadata::load(&shared, options))?;
+    let durations = Durations::of(&metadata);
     let mut columns: Vec<Column> = Vec::new();
     let mut fields: Vec<FieldRef> = Vec::new();
     let types = metadata.parquet_schema().root_schema().get_fields();
@@ -58,7 +62,11 @@ pub(super) fn read(source: &Arc<Source>) -> Result<(ArrowReaderMetadata, Vec<Col
             uuid @ DataType::FixedSizeBinary(16) if is_uuid(of_file) => {
                 (Ok(uuid.clone()), Kind::Uuid)
             }
-            other => (in_json(other), Kind::Json),
+            other => match durations.unit(name, other) {
+                Some(Ok(unit)) => (Ok(other.clone()), Kind::Duration(unit)),
+                Some(Err(what)) => (Err(what), Kind::Json),
+                None => (in_json(other), Kind::Json),
+            },
         };
         fields.push(match &data_type {
             Ok(data_type) => with_type(field, data_type.clone()),
@@ -66,6 +74,7 @@ pub(super) fn read(source: &Arc<Source>) -> Result<(ArrowReaderMetadata, Vec<Col
         });
         let declared = match (kind, &data_type) {
             (Kind::Uuid, _) => Declared::Other("UUIDs"),
+            (Kind::Duration(_), _) => Declared::Other("durations"),
             (_, Ok(data_type)) => declared(data_type),
             (_, Err(what)) => Declared::Other(what),
         };

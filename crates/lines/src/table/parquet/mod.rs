@@ -1,6 +1,7 @@
 //! Rows of Parquet files.
 
 mod columns;
+mod duration;
 mod file;
 mod json;
 
@@ -200,6 +201,7 @@ fn cell<'a>(
     };
     match kind {
         Kind::Uuid => json::write_uuid(values, row, written),
+        Kind::Duration(unit) => duration::write(values, row, unit, written),
         _ => json::write(values, row, written)?,
     }
     json::text(written).map(Cell::Json)
