@@ -76,8 +76,8 @@ async fn after_a_timeout_the_answers_are_retrieved_under_the_callers_ids() {
             let handle = error.handle().unwrap();
             assert_eq!(Some(&handle.batch), error.batch());
             let early = invoker.batch().retrieve(handle).await.unwrap_err();
-            let expected = (ErrorKind::NotEnded, Retry::Temporary);
-            assert_eq!((early.kind(), early.retry()), expected, "{early}");
+            let not_ended = (ErrorKind::NotEnded, Retry::Temporary);
+            assert_eq!((early.kind(), early.retry()), not_ended, "{early}");
             emulator.advance(Duration::from_secs(3600));
             let outcomes = invoker.batch().retrieve(handle).await.unwrap();
             assert_eq!(answers(&outcomes), expected(&asked), "{}", subject.name);

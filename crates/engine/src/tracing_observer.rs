@@ -56,8 +56,8 @@ impl Observer for TracingObserver {
             }
             Event::Staging { bytes, .. } => write_event!(DEBUG, event, "uploading", bytes),
             Event::Creating { .. } => write_event!(DEBUG, event, "creating"),
-            Event::Doubt { patience, .. } => {
-                let wait_s = patience.as_secs_f64();
+            Event::Doubt { max_search_time, .. } => {
+                let wait_s = max_search_time.as_secs_f64();
                 write_event!(WARN, event, "creation status unknown", wait_s);
             }
             Event::Created { found, .. } => write_event!(INFO, event, "created", found),

@@ -557,7 +557,7 @@ async fn the_source_of_an_input_error_names_each_bad_request() {
     let named: Vec<_> = bad
         .first
         .iter()
-        .map(|bad| (bad.place, bad.id.as_deref()))
+        .map(|bad| (bad.position, bad.id.as_deref()))
         .collect();
     assert_eq!(named, [(2, Some("a")), (4, Some("b"))]);
     // The one sentence of the error names them as well.

@@ -12,7 +12,6 @@ use lmbatch_core::{
 };
 
 use crate::context::Context;
-use crate::event::Event;
 use crate::plan::Plan;
 use crate::policy::OnDoubt;
 use crate::spool::marks::Marks;
@@ -61,11 +60,11 @@ impl Context {
         );
         match self.on_doubt {
             OnDoubt::Resubmit => {
-                self.report(&Event::Warning { message: &message });
+                self.warn(self.subject(), &message);
                 Ok(())
             }
             OnDoubt::Abandon => {
-                self.report(&Event::Warning { message: &message });
+                self.warn(self.subject(), &message);
                 for shard in shards {
                     let message = message.as_str().into();
                     let closed = ShardState::Closed(Closed::Abandoned { message });

@@ -43,7 +43,7 @@ impl fmt::Debug for Watch {
 
 impl Observer for Watch {
     fn observe(&self, event: &Event<'_>) {
-        if let Event::Warning { message } = event {
+        if let Event::Warning { message, .. } = event {
             self.warnings.lock().unwrap().push((*message).to_owned());
         }
         let mut hook = self.hook.lock().unwrap();
@@ -291,7 +291,7 @@ async fn a_cancelled_run_says_that_its_doubtful_create_may_be_billed_and_requeue
         );
         assert_eq!(world.times("create"), 1, "{shown}");
         let again = engine.resume(&run, RunOptions::default()).await.unwrap();
-        assert!(again.is_whole(), "{shown}");
+        assert!(again.is_complete(), "{shown}");
         assert_eq!(world.times("create"), 1, "{shown}");
     }
 }
