@@ -546,7 +546,12 @@ async fn a_batch_that_has_not_ended_is_an_error_of_its_own_kind() {
 #[tokio::test]
 async fn the_source_of_an_input_error_names_each_bad_request() {
     let (provider, invoker) = world(Script::default());
-    let asked = [("a", "one"), ("a", "two"), ("b", "three"), ("b", "four")];
+    let image = lmbatch_core::Attachment::from_path("no/such.png");
+    let asked = [
+        Request::new("a", "one"),
+        Request::new("b", vec![lmbatch_core::MessageContent::from(image)]),
+        Request::new("a", "three"),
+    ];
     let error = invoker.batch().invoke(asked).await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap();
     let bad: &BadInput = source.downcast_ref().unwrap();
@@ -554,13 +559,15 @@ async fn the_source_of_an_input_error_names_each_bad_request() {
         (bad.count, bad.to_string().as_str()),
         (2, "2 requests are not valid")
     );
-    let named: Vec<_> = bad
-        .first
-        .iter()
-        .map(|bad| (bad.position, bad.id.as_deref()))
-        .collect();
-    assert_eq!(named, [(2, Some("a")), (4, Some("b"))]);
-    // The one sentence of the error names them as well.
-    assert!(error.to_string().contains("\"a\" (number 2): "), "{error}");
+    let [unreadable, duplicate] = &bad.first[..] else {
+        panic!("{bad:?}");
+    };
+    assert_eq!((unreadable.place, unreadable.id.as_deref()), (2, Some("b")));
+    // Its id is that of another request.
+    assert_eq!((duplicate.place, duplicate.id.as_deref()), (3, None));
+    // The one sentence of the error names both.
+    for bad in [unreadable, duplicate] {
+        assert!(error.to_string().contains(&bad.to_string()), "{error}");
+    }
     assert_eq!(provider.accepted(), 0);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use lmbatch_core::{BatchHandle, BatchId, BatchStatus, Clock, Error, ErrorKind, LMOutput, Result};
-use lmbatch_engine::{LMInvoker, Outcomes};
+use lmbatch_engine::{LMInvoker, Outcomes, StepLimits};
 use lmbatch_testing::{
     FleetRules, Listing, MemoryFleet, MemoryProvider, Script, TestClock, TestRng,
 };
@@ -55,6 +55,11 @@ async fn outcomes_come_as_their_batches_end() {
         ..Script::default()
     });
     let handles = create(&invoker, 3).await;
+    let invoker = invoker.limits(StepLimits {
+        polls: 1,
+        fetches: 1,
+        ..StepLimits::default()
+    });
     let ended = invoker.batch().wait_all(handles.clone()).stream();
     let ended: Vec<_> = ended.collect().await;
     let order: Vec<_> = ended

@@ -101,7 +101,8 @@ impl BadInput {
 pub struct BadRequest {
     /// Position in the source, from 1.
     pub position: u64,
-    /// Caller's id, if it could be read.
+    /// Caller's id; `None` where it could not be read and where another request has it. `position` names the request in
+    /// any case.
     pub id: Option<String>,
     /// Reason why the request is invalid, without content of the request.
     pub reason: String,

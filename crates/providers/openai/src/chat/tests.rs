@@ -506,7 +506,7 @@ fn answered(dialect: Dialect, body: &Value) -> (FinishReason, String, Option<[u6
 
 #[test]
 fn answers_are_read_in_the_words_of_each_service() {
-    use FinishReason::{Length, Other, Stop, ToolUse};
+    use FinishReason::{Length, Stop, ToolUse};
     let choice = |message: Value, finish: &str| json!({"choices": [{"message": message, "finish_reason": finish}]});
     let said = |finish: &str| choice(json!({"content": "x"}), finish);
     let chunks = json!({"content": [
