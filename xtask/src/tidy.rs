@@ -64,7 +64,8 @@ pub(crate) fn tidy() -> Result<(), String> {
             }
         }
     }
-    found.extend(cases::missing(sources.iter().map(String::as_str)));
+    let texts: Vec<&str> = sources.iter().map(String::as_str).collect();
+    found.extend(cases::missing(&texts));
     let ours = |path: &&str| path.starts_with("crates/providers/");
     let manifests = files.lines().filter(|path| path.ends_with("Cargo.toml"));
     for manifest in manifests.filter(|path| ours(path) || path.starts_with(contract::EXAMPLE)) {

@@ -562,9 +562,9 @@ async fn the_source_of_an_input_error_names_each_bad_request() {
     let [unreadable, duplicate] = &bad.first[..] else {
         panic!("{bad:?}");
     };
-    assert_eq!((unreadable.place, unreadable.id.as_deref()), (2, Some("b")));
+    assert_eq!((unreadable.position, unreadable.id.as_deref()), (2, Some("b")));
     // Its id is that of another request.
-    assert_eq!((duplicate.place, duplicate.id.as_deref()), (3, None));
+    assert_eq!((duplicate.position, duplicate.id.as_deref()), (3, None));
     // The one sentence of the error names both.
     for bad in [unreadable, duplicate] {
         assert!(error.to_string().contains(&bad.to_string()), "{error}");

@@ -96,7 +96,7 @@ impl HttpOptions {
             },
             connect_timeout: client.connect_timeout.unwrap_or(Duration::from_secs(10)),
             read_timeout: response_timeout,
-            response_timeout: response_timeout,
+            response_timeout,
             client,
             min_speed: 1 << 10,
             speed_window: Duration::from_secs(60),
@@ -290,7 +290,7 @@ fn build(
     let builder = match &checked.proxy {
         _ if is_local => builder.no_proxy(),
         CheckedProxy::Never => builder.no_proxy(),
-        CheckedProxy::Given(proxy) => builder.proxy(proxy.clone()),
+        CheckedProxy::Given(proxy) => builder.proxy(Proxy::clone(proxy)),
         CheckedProxy::Environment => builder,
     };
     let tls = tls_config(trust, protocols).map_err(unusable)?;

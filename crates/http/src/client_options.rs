@@ -74,7 +74,7 @@ pub(crate) struct Checked {
 pub(crate) enum CheckedProxy {
     Environment,
     Never,
-    Given(Proxy),
+    Given(Box<Proxy>),
 }
 
 impl fmt::Debug for ClientOptions {
