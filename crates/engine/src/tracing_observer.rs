@@ -56,7 +56,9 @@ impl Observer for TracingObserver {
             }
             Event::Staging { bytes, .. } => write_event!(DEBUG, event, "uploading", bytes),
             Event::Creating { .. } => write_event!(DEBUG, event, "creating"),
-            Event::Doubt { max_search_time, .. } => {
+            Event::Doubt {
+                max_search_time, ..
+            } => {
                 let wait_s = max_search_time.as_secs_f64();
                 write_event!(WARN, event, "creation status unknown", wait_s);
             }

@@ -562,7 +562,10 @@ async fn the_source_of_an_input_error_names_each_bad_request() {
     let [unreadable, duplicate] = &bad.first[..] else {
         panic!("{bad:?}");
     };
-    assert_eq!((unreadable.position, unreadable.id.as_deref()), (2, Some("b")));
+    assert_eq!(
+        (unreadable.position, unreadable.id.as_deref()),
+        (2, Some("b"))
+    );
     // Its id is that of another request.
     assert_eq!((duplicate.position, duplicate.id.as_deref()), (3, None));
     // The one sentence of the error names both.

@@ -128,16 +128,13 @@ struct Inner {
 /// on reading the system's certificates.
 struct LazyClient {
     made: OnceLock<Client>,
-    /// Versions of HTTP that the client offers to a server, as the names of ALPN.
-    protocols: &'static [&'static str],
     builder: fn() -> ClientBuilder,
 }
 
 impl LazyClient {
-    fn new(protocols: &'static [&'static str], builder: fn() -> ClientBuilder) -> Self {
+    fn new(builder: fn() -> ClientBuilder) -> Self {
         Self {
             made: OnceLock::new(),
-            protocols,
             builder,
         }
     }
@@ -146,7 +143,7 @@ impl LazyClient {
         if let Some(client) = self.made.get() {
             return Ok(client);
         }
-        let client = build((self.builder)(), self.protocols, options, checked)?;
+        let client = build((self.builder)(), options, checked)?;
         Ok(self.made.get_or_init(|| client))
     }
 }
@@ -183,12 +180,8 @@ impl HttpClient {
         let secrets = credentials.iter().map(|(_, value)| value);
         // Hundreds of runs may poll at the same time. Without a limit their idle connections would use up the
         // process's file descriptors, and a create, which opens a new connection, would fail.
-        let usual = LazyClient::new(&["h2", "http/1.1"], || {
-            Client::builder().pool_max_idle_per_host(16)
-        });
-        let creates = LazyClient::new(&["http/1.1"], || {
-            Client::builder().http1_only().pool_max_idle_per_host(0)
-        });
+        let usual = LazyClient::new(|| Client::builder().pool_max_idle_per_host(16));
+        let creates = LazyClient::new(|| Client::builder().pool_max_idle_per_host(0));
         let rules = Rules {
             limits: Limits {
                 silence: options.read_timeout,
@@ -269,12 +262,7 @@ impl HttpClient {
     }
 }
 
-fn build(
-    builder: ClientBuilder,
-    protocols: &[&str],
-    options: &HttpOptions,
-    checked: &Checked,
-) -> Result<Client> {
+fn build(builder: ClientBuilder, options: &HttpOptions, checked: &Checked) -> Result<Client> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     // Loopback requests may be unencrypted, so that they must not pass a proxy.
@@ -293,7 +281,7 @@ fn build(
         CheckedProxy::Given(proxy) => builder.proxy(Proxy::clone(proxy)),
         CheckedProxy::Environment => builder,
     };
-    let tls = tls_config(trust, protocols).map_err(unusable)?;
+    let tls = tls_config(trust).map_err(unusable)?;
     builder
         .tls_backend_preconfigured(tls)
         .user_agent(&options.user_agent)

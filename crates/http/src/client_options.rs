@@ -230,11 +230,12 @@ impl ClientOptions {
                 let is_http = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https");
                 let url = url.expose_secret().parse().ok().filter(is_http);
                 let proxy = url.and_then(|url: reqwest::Url| Proxy::all(url).ok());
-                CheckedProxy::Given(proxy.ok_or_else(|| {
+                let proxy = proxy.ok_or_else(|| {
                     Error::invalid_input(
                         "the proxy is not a URL such as http://proxy.internal:3128",
                     )
-                })?)
+                })?;
+                CheckedProxy::Given(Box::new(proxy))
             }
         })
     }

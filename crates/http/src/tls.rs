@@ -17,14 +17,15 @@ pub(crate) enum Trust<'a> {
     Nothing,
 }
 
-/// Returns the settings of a client that offers `protocols` by ALPN, most preferred first.
+/// Returns the settings of a client that offers HTTP/1.1 by ALPN: a build without HTTP/2 must not let a server choose
+/// it.
 ///
 /// The cryptography is that of the process, where the program has installed a default, and that of `ring` otherwise.
 /// None is installed: that choice belongs to the program.
 ///
 /// # Errors
 /// The certificates of the system cannot be read, or the process's default cannot speak TLS 1.2 or 1.3.
-pub(crate) fn tls_config(trust: Trust<'_>, protocols: &[&str]) -> Result<ClientConfig, Error> {
+pub(crate) fn tls_config(trust: Trust<'_>) -> Result<ClientConfig, Error> {
     let provider = CryptoProvider::get_default().cloned();
     let provider = provider.unwrap_or_else(|| Arc::new(ring::default_provider()));
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -41,9 +42,17 @@ pub(crate) fn tls_config(trust: Trust<'_>, protocols: &[&str]) -> Result<ClientC
         Trust::Nothing => builder.with_root_certificates(RootCertStore::empty()),
     };
     let mut config = builder.with_no_client_auth();
-    config.alpn_protocols = protocols
-        .iter()
-        .map(|protocol| protocol.as_bytes().to_vec())
-        .collect();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_version_of_http_that_is_built_in_is_offered() {
+        let config = tls_config(Trust::Nothing).unwrap();
+        assert_eq!(config.alpn_protocols, [b"http/1.1"]);
+    }
 }

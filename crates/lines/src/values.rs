@@ -105,7 +105,8 @@ mod tests {
     fn errors_name_the_member_and_the_expected_value() {
         let raw = || Some(serde_json::from_str::<&RawValue>("\"x\"").unwrap());
         let content = |one, other| one_content(one, other, 3).map(RawValue::get);
-        let refused = |found: Result<&str, RequestError>| found.unwrap_err().to_string();
+        let message = |error: RequestError| error.message().unwrap_or_default().to_owned();
+        let refused = |found: Result<&str, RequestError>| message(found.unwrap_err());
         assert_eq!(content(raw(), None).unwrap(), "\"x\"");
         for (found, expected) in [
             (
@@ -117,11 +118,11 @@ mod tests {
                 "messages[3] has both content and contents; keep one of them",
             ),
             (
-                without_messages(r#"{"id":1,"contents":null}"#).to_string(),
+                message(without_messages(r#"{"id":1,"contents":null}"#)),
                 "\"contents\" is null",
             ),
             (
-                without_messages(r#"{"id":1}"#).to_string(),
+                message(without_messages(r#"{"id":1}"#)),
                 "missing \"prompt\", \"contents\" or \"messages\"",
             ),
             (
