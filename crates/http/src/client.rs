@@ -278,7 +278,7 @@ fn build(builder: ClientBuilder, options: &HttpOptions, checked: &Checked) -> Re
     let builder = match &checked.proxy {
         _ if is_local => builder.no_proxy(),
         CheckedProxy::Never => builder.no_proxy(),
-        CheckedProxy::Given(proxy) => builder.proxy(Proxy::clone(proxy)),
+        CheckedProxy::Given(proxy) => builder.proxy((**proxy).clone()),
         CheckedProxy::Environment => builder,
     };
     let tls = tls_config(trust).map_err(unusable)?;

@@ -312,10 +312,10 @@ impl BatchProvider for Connection {
         if !self.account.rules.uploads {
             return Err(Error::unsupported("fencing a create"));
         }
-        if let Some(file) = staged.file() {
-            if state.uploads.remove(file) {
-                state.deleted.insert(file.into(), self.account.clock.now());
-            }
+        if let Some(file) = staged.file()
+            && state.uploads.remove(file)
+        {
+            state.deleted.insert(file.into(), self.account.clock.now());
         }
         Ok(())
     }

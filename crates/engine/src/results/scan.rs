@@ -29,7 +29,8 @@ pub(crate) fn scan<'a>(
     let row = rows.read(raw);
     if !row.value().is_some_and(JsonView::is_object) {
         let pieces = pieces(raw);
-        if pieces != [0..raw.len()] {
+        let is_whole = matches!(&pieces[..], [only] if *only == (0..raw.len()));
+        if !is_whole {
             return Line::Rows(pieces);
         }
     }

@@ -77,7 +77,7 @@ pub(super) fn each_in_body(
         return Ok(());
     };
     let lists = [body.tools, body.functions].into_iter().flatten();
-    lists.map(RawValue::get).try_for_each(|list| check(list))
+    lists.map(RawValue::get).try_for_each(check)
 }
 
 /// Checks the tools of a list whose parameters are JSON Schema at a known place: `function.parameters`,
