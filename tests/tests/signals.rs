@@ -21,7 +21,7 @@ fn send(name: &str, child: &Child) {
     assert!(sent.status().unwrap().success());
 }
 
-/// Number of looks at a process in two seconds.
+/// Number of checks of a process in two seconds.
 const TWO_SECONDS: u32 = 100;
 
 /// Returns the end of a process within ten seconds; a process that does not end is killed.

@@ -63,6 +63,6 @@ mod tests {
             "answer_order_of_choices",
             "fn answer_order_of_choices_again()",
         ];
-        assert_eq!(missing(called.into_iter()).len(), CASES.len());
+        assert_eq!(missing(&called).len(), CASES.len());
     }
 }

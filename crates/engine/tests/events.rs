@@ -28,9 +28,9 @@ fn texts(outcomes: &Outcomes) -> Vec<String> {
 }
 
 /// One event as its name, the run, and whether it names a batch or a label.
-type Told = (String, Option<String>, bool);
+type Seen = (String, Option<String>, bool);
 
-fn told(events: &Arc<Mutex<Vec<Told>>>) -> impl Fn(&Event<'_>) + Send + Sync + 'static {
+fn recorder(events: &Arc<Mutex<Vec<Seen>>>) -> impl Fn(&Event<'_>) + Send + Sync + 'static {
     let events = Arc::clone(events);
     move |event| {
         let subject = event.subject();
@@ -50,13 +50,14 @@ async fn an_observer_of_many_runs_can_tell_them_apart() {
         ..Script::default()
     });
     let events = Arc::default();
-    let invoker = invoker.observe(told(&events));
+    let invoker = invoker.observe(recorder(&events));
     let batch = invoker.batch();
     let (one, two) = futures::join!(
         batch.invoke(ASKED).into_future(),
         batch.invoke(ASKED).into_future()
     );
-    (one.unwrap(), two.unwrap());
+    one.unwrap();
+    two.unwrap();
     let events = events.lock().unwrap();
     let runs: BTreeSet<_> = events.iter().map(|(_, run, _)| run).collect();
     assert_eq!(runs.len(), 2, "{events:?}");

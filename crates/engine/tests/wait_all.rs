@@ -108,7 +108,7 @@ async fn every_batch_has_one_item_also_without_batches_and_with_the_same_one_twi
 async fn the_timeout_ends_the_wait_for_each_batch_that_is_left() {
     let (_, invoker) = fleet();
     let mut handles = create(&invoker, 1).await;
-    tokio::time::sleep(5 * MINUTE).await;
+    tokio::time::advance(5 * MINUTE).await;
     handles.extend(create(&invoker, 2).await);
     let wait = invoker.batch().wait_all(handles).timeout(7 * MINUTE);
     let ended: Vec<_> = wait.stream().collect().await;

@@ -16,6 +16,7 @@ mod rows;
 mod schema;
 mod seal;
 mod sqlite;
+mod structure;
 
 pub use folder::{FoundFolder, StateFolder, own_folders, runs_with_creates};
 pub use live::{LiveCounts, LiveFolder};

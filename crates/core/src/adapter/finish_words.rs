@@ -1,13 +1,10 @@
-//! Finish reasons by the words of providers and of servers that imitate them.
+//! Finish reasons by the words of providers and of compatible servers.
 
 use std::borrow::Cow;
 
 use crate::{FinishReason, Member, Problem};
 
-/// Words for the end of an answer, in lower case. Sources: OpenAI's OpenAPI document 2.3.0 (2026-08-21), Anthropic's
-/// SDK 2.12.0 and google-genai 3.4.0 (2026-11), the Converse API of Amazon Bedrock (`content_filtered`,
-/// `guardrail_intervened`), DeepSeek (`insufficient_system_resource`), Z.ai (`sensitive`, `network_error`), Mistral
-/// (`model_length`), text-generation-inference (`eos_token`), Cohere (`COMPLETE`).
+/// Words for the end of an answer, in lower case. The documentation of each adapter names their sources.
 const WORDS: &[(&str, FinishReason)] = &[
     ("stop", FinishReason::Stop),
     ("end_turn", FinishReason::Stop),

@@ -187,7 +187,7 @@ pub enum ItemView<'a> {
         value: Json<'a>,
     },
     /// A tool call that cannot be read, such as one whose arguments stand under an unknown name, as the provider's
-    /// JSON. An answer with one has a problem, whatever else it holds; in outcomes it is an item of type other.
+    /// JSON. An answer with one has a problem, also beside a text; in outcomes it is an item of type other.
     UnreadCall(Json<'a>),
     /// Any other item, as the provider's JSON.
     Other(Json<'a>),

@@ -94,7 +94,10 @@ mod tests {
             assert_eq!(found, expected, "{line}");
             // What was split once is not split again.
             for piece in found {
-                assert_eq!(pieces(piece.as_bytes()), [0..piece.len()], "{piece}");
+                assert!(
+                    matches!(&pieces(piece.as_bytes())[..], [only] if *only == (0..piece.len())),
+                    "{piece}"
+                );
             }
         }
     }

@@ -183,7 +183,7 @@ impl Work {
         }
         let waits = &context.doubt.waits;
         let searches = search.searches as usize;
-        // A held search goes on with one more look, and with another where the first one shows a
+        // A held search continues with one more search, and with another where the first one shows a
         // batch for the first time.
         let is_new = searches > waits.len() && before.is_none() && search.presumed.is_some();
         let wait = waits.get(if is_new { 1 } else { searches }).copied();

@@ -14,7 +14,7 @@ pub(crate) fn message(error: &SchemaError, unsent: Option<&str>) -> String {
     format!("The answer does not fit the schema: {error}. {again}")
 }
 
-/// Schema that was looked at last, and whether its requests hold it: most requests of a run share one.
+/// Schema that was checked last, and whether its requests hold it: most requests of a run share one.
 #[derive(Debug, Default)]
 pub(crate) struct SentSchemas {
     last: Option<(BatchClass, String, bool)>,

@@ -63,7 +63,7 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// Returns a shard in the state that the ledger has. A held search goes on with one more look,
+    /// Returns a shard in the state that the ledger has. A held search continues with one more search,
     /// since its caller has resumed the run.
     pub(crate) fn new(
         planned: PlannedShard,
@@ -74,7 +74,7 @@ impl Work {
         if let Some(search) = &mut record.progress.search
             && search.phase == SearchPhase::Held
         {
-            // The caller has decided to go on: a further create may be sent, as far as the policy allows.
+            // The caller has resumed the run: a further create may be sent, as far as the policy allows.
             (search.phase, search.is_repeated) = (SearchPhase::Searching, false);
         }
         let state = &record.state;
@@ -300,7 +300,7 @@ impl Work {
         };
         let mut next = self.record.clone().advanced(state);
         if found && self.may_lack_input(context) {
-            // The batch may fail for want of its input. Then the search goes on.
+            // The batch may fail for want of its input. Then the search continues.
             let search = self.record.progress.search.as_ref();
             let (fenced, intent) = match &self.record.state {
                 ShardState::Posting(intent) | ShardState::Doubt(intent) => {

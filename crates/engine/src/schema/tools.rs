@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::check as check_schema;
+use super::check::check as check_schema;
 
 /// Longest name of a tool, in characters, that an error quotes.
 const LONGEST_NAME: usize = 80;
@@ -55,7 +55,7 @@ fn root_type(root: &Map<String, Value>, document: &Value) -> Option<String> {
     }
 }
 
-/// Members of a body with tools, in the words of OpenAI (also of 2023), Anthropic and Google.
+/// Members of a body with tools, in the form of each known API.
 #[derive(Deserialize)]
 struct Body<'a> {
     #[serde(borrow, default)]
@@ -67,7 +67,7 @@ struct Body<'a> {
 /// Passes each list of tools in a body of the caller's own to `check`.
 pub(super) fn each_in_body(
     body: &str,
-    mut check: impl FnMut(&str) -> Result<(), RequestError>,
+    check: impl FnMut(&str) -> Result<(), RequestError>,
 ) -> Result<(), RequestError> {
     let is_named = |name: &str| memchr::memmem::find(body.as_bytes(), name.as_bytes()).is_some();
     if !is_named("\"tools\"") && !is_named("\"functions\"") {

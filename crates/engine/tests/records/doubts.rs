@@ -479,7 +479,7 @@ async fn a_batch_that_may_be_that_of_another_run_in_doubt_is_not_taken() {
 }
 
 #[tokio::test]
-async fn a_held_search_goes_on_with_one_search_before_another_policy_is_carried_out() {
+async fn a_held_search_continues_with_one_search_before_another_policy_is_carried_out() {
     let world = World::new(rules(CreateProof::CountAndTime)).await;
     world.account.lose_answer("W", true);
     let engine = world.engine("W");

@@ -93,7 +93,7 @@ pub(super) fn peeked(mut input: Input, count: usize) -> io::Result<(Input, Vec<u
     Ok((Box::new(again), head))
 }
 
-/// Reason for which the rest of a table cannot be told apart into rows. The input is wrong, not this machine.
+/// Reason for which the rest of a table cannot be divided into rows. The input is wrong, not this machine.
 #[derive(Debug)]
 struct Malformed(String);
 

@@ -357,7 +357,7 @@ pub(super) async fn a_batch_belongs_to_one_shard_of_its_account(subject: Subject
     assert_eq!((stale.kind(), stale.batch()), (ErrorKind::Conflict, None));
     // Another account may have a batch with the same id.
     ledger.advance(&taking("r-far", 0)).await.unwrap();
-    // The owner goes on, and a batch that it gives back can be taken.
+    // The owner continues, and a batch that it gives back can be taken.
     let mut owner = ShardRecord {
         epoch: 1,
         ..taking("r-one", 0)

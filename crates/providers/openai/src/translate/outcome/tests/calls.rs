@@ -163,10 +163,10 @@ fn same_tool_called_twice() {
                 call.replace("}}", "}")
             })
             .collect();
-        for told in [choice(&chat), response("", &items.join(","))] {
-            let found = told.split("call(").skip(1);
+        for shown in [choice(&chat), response("", &items.join(","))] {
+            let found = shown.split("call(").skip(1);
             let found: Vec<&str> = found.filter_map(|call| call.split(',').next()).collect();
-            assert_eq!(found.join(" "), ids, "{told}");
+            assert_eq!(found.join(" "), ids, "{shown}");
         }
     }
 }
