@@ -8,8 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use lmbatch_core::{
-    ErrorKind, LateAcknowledgement, Ledger as _, Result, RunFilter, RunRecord, ShardRecord,
-    ShardState,
+    BatchId, ErrorKind, LateAcknowledgement, Ledger as _, Proof, Result, RunFilter, RunRecord,
+    ShardRecord, ShardState,
 };
 use lmbatch_ledger::SqliteLedger;
 use records::{created, run, shard};
@@ -56,7 +56,11 @@ async fn populate(path: &Path) -> Content {
         ledger.begin(&run, &shards).await.unwrap();
     }
     for number in 0..10 {
-        let moved = shard("r-1", number).advanced(created());
+        let state = ShardState::Created {
+            batch: BatchId::new(format!("b{}", number + 1)),
+            proof: Proof::proved("its create was answered"),
+        };
+        let moved = shard("r-1", number).advanced(state);
         ledger.advance(&moved).await.unwrap();
     }
     ledger.acknowledge_late(&late()).await.unwrap();
@@ -169,7 +173,7 @@ async fn missing_and_changed_rows_are_named_in_the_error() {
             "2 of 3 runs are present",
         ),
         (
-            "UPDATE shard SET record = replace(record, 'b1', 'b2') WHERE run = 'r-1' AND number = 7",
+            "UPDATE shard SET record = replace(record, 'b8', 'b2') WHERE run = 'r-1' AND number = 7",
             "the record of batch 8 of run r-1 does not match its seal",
         ),
         (

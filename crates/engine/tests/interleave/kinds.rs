@@ -150,7 +150,7 @@ pub(crate) const TOKEN: CreateProof = CreateProof::Token;
 ///
 /// Every number is zero: if a create is answered after its driver has lost the shard to a driver
 /// that searches for it, the acknowledgement is recorded late.
-pub(crate) const KINDS: [(Kind, [usize; FATES.len()]); 23] = [
+pub(crate) const KINDS: [(Kind, [usize; FATES.len()]); 22] = [
     (kind("labelled, one shard", LABELLED, ONE), [0, 0, 0]),
     (kind("labelled, two shards", LABELLED, TWO), [0, 0, 0]),
     (kind("fenced, one shard", LABELLED, ONE).fenced(), [0, 0, 0]),
@@ -186,10 +186,6 @@ pub(crate) const KINDS: [(Kind, [usize; FATES.len()]); 23] = [
         kind("fenced, checked later", LABELLED, ONE)
             .fenced()
             .checking_later(),
-        [0, 0, 0],
-    ),
-    (
-        kind("recorded, labelled", LABELLED, ONE).recorded(),
         [0, 0, 0],
     ),
     (

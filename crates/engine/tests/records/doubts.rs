@@ -445,23 +445,21 @@ async fn a_batch_that_may_be_that_of_another_run_in_doubt_is_not_taken() {
     for on_doubt in [OnDoubt::Hold, OnDoubt::Resubmit] {
         let world = World::new(listed).await;
         let other = world.begin().await;
-        // The create of this run is not accepted, that of the other one is; neither is answered.
+        // The create of this run is not accepted, the later one of the other run is; neither is
+        // answered.
         world.account.lose_answer("W", false);
         world.account.lose_answer("V", true);
-        let owner = world.engine("V");
-        let held = owner.resume(
-            &other,
-            RunOptions {
-                once: true,
-                ..RunOptions::default()
-            },
-        );
-        assert!(held.await.is_err());
-        assert!(matches!(
-            world.shard(&other).await.state,
-            ShardState::Doubt(_)
-        ));
+        let once = RunOptions {
+            once: true,
+            ..RunOptions::default()
+        };
         let engine = world.engine("W").with_on_doubt(on_doubt);
+        let owner = world.engine("V");
+        for (engine, run) in [(&engine, &world.run), (&owner, &other)] {
+            assert!(engine.resume(run, once).await.is_err());
+            let state = world.shard(run).await.state;
+            assert!(matches!(state, ShardState::Doubt(_)), "{state:?}");
+        }
         let error = engine.resume(&world.run, RunOptions::default()).await;
         let error = error.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Doubt);
