@@ -73,14 +73,14 @@ impl Kept {
         self.check_batches(change)
     }
 
-    /// Checks that no shard takes a batch that another shard of its account has after the change.
+    /// Checks that no shard presumes a batch that another shard of its account has after the change.
     fn check_batches(&self, change: &Change<'_>) -> Result<()> {
         let changed = || change.shards.iter().chain(change.new_shards);
         for shard in changed() {
             let found = self.run(&shard.key.run);
             let before = found.and_then(|found| found.shards.get(&shard.key.shard));
             let before = before.and_then(|before| before.state.batch());
-            let (Some(batch), Some(run)) = (shard.state.batch(), found) else {
+            let (Some(batch), Some(run)) = (shard.presumed_batch(), found) else {
                 continue;
             };
             if before == Some(batch) {

@@ -329,7 +329,7 @@ impl SqliteLedger {
     /// Refuses a batch that another shard of the account has as well. The index of batches is not unique:
     /// accounts may use equal ids, and earlier versions recorded a batch for two shards.
     async fn check_batch(&self, all: &mut SqliteConnection, shard: &ShardRecord) -> Result<()> {
-        let Some(batch) = shard.state.batch() else {
+        let Some(batch) = shard.presumed_batch() else {
             return Ok(());
         };
         let others: Vec<(String, i64, String)> = sqlx::query_as(OTHERS_OF_BATCH)

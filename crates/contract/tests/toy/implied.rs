@@ -93,10 +93,8 @@ pub(crate) const IMPLIED: &[(&str, &[&str])] = &[
     (
         "a_repeated_row_counts_once",
         &[
-            "a_byte_order_mark_is_ignored",
             "a_results_part_is_read_as_lines",
             "truncated_results_lose_only_the_last_row",
-            "the_last_line_may_lack_a_line_feed",
         ],
     ),
     (

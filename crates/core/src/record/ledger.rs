@@ -97,9 +97,9 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), naming the run or the shard, where a record has
     /// another epoch or does not exist any more, or where a new shard exists already. The same error with the
-    /// batch, [`Error::batch`], where a shard takes a batch that another shard has in its state, in a run whose
-    /// account [may equal](AccountId::may_equal) the same: one batch of a provider belongs to one shard. Shards that
-    /// share a batch since an earlier version keep it.
+    /// batch, [`Error::batch`], where a shard [presumes](ShardRecord::presumed_batch) a batch that another shard
+    /// has in its state, in a run whose account [may equal](AccountId::may_equal) the same: one batch of a provider
+    /// belongs to one shard. Shards that share a batch since an earlier version keep it.
     async fn apply(&self, change: &Change<'_>) -> Result<()>;
 
     /// Replaces the record of a shard that still has the epoch of `shard`, durably, and returns the new

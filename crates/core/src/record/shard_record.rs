@@ -214,6 +214,13 @@ impl ShardRecord {
         is_open && self.count == requests
     }
 
+    /// Returns the batch of the shard where the shard is only presumed to have created it.
+    pub fn presumed_batch(&self) -> Option<&BatchId> {
+        let is_presumed = |proof: &Proof| proof.certainty == Certainty::Presumed;
+        let presumed = self.proof.as_ref().is_some_and(is_presumed);
+        self.state.batch().filter(|_| presumed)
+    }
+
     /// Marks a presumed batch as proved once its results contain rows of the shard.
     fn prove(&mut self, segments: &[Segment]) {
         let presumed = |proof: &Proof| proof.certainty == Certainty::Presumed;

@@ -133,10 +133,10 @@ async fn a_step_makes_at_most_one_exchange_but_for_the_pages_of_a_search() {
         "Cancel",
         "Fence",
         "Fetch",
-        "Look",
         "Poll",
         "Post",
         "Repeat",
+        "Search",
         "Stage",
         "Watermark",
     ];

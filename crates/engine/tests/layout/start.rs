@@ -156,7 +156,7 @@ async fn a_resumed_run_reads_nothing_of_its_sealed_batches_while_another_is_open
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Billing);
     let read = spool.read.lock().unwrap().clone();
     for name in read.keys() {
-        let is_open = ["body-2", "rows-2", "echo-2"];
+        let is_open = ["body-2", "rows-2", "echo-2", "posting-2"];
         let what = name.split_once('.').unwrap().1;
         assert!(is_open.contains(&what), "{read:?}");
     }
