@@ -190,7 +190,7 @@ fn form(kind: AttachmentKind, media_type: &str) -> Option<Form> {
     match kind {
         AttachmentKind::Image => IMAGES.contains(&media_type).then_some(Form::Base64),
         _ if media_type == "application/pdf" => Some(Form::Base64),
-        // Markup, which would be read as words: .docx and .rtf are to be converted to plain text first (files page, 2026-08).
+        // Markup, which the model would read as words: the caller converts it to plain text first.
         _ if matches!(media_type, "application/rtf" | "text/rtf") => None,
         _ => is_text_media_type(media_type).then_some(Form::Text),
     }
