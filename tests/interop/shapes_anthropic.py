@@ -117,7 +117,14 @@ INLINE = {
 }
 
 SHAPES = {"inline": INLINE}
-EXCEPTIONS = {}
+EXCEPTIONS = {
+    "inline": {
+        "stop_reason of a new kind": (
+            "a reason that no document names may be that of an answer which was cut off",
+            {"is_usable": False},
+        ),
+    },
+}
 
 
 def row(key, shape):
