@@ -155,17 +155,7 @@ fn version(said: &str) -> Option<(u32, u32)> {
 
 /// Builds the command; installs the SDKs where what is installed is not what is pinned.
 fn prepare() -> Result<Places, String> {
-    run(
-        "cargo",
-        &[
-            "build",
-            "--locked",
-            "--package",
-            "lmbatch-cli",
-            "--features",
-            "parquet",
-        ],
-    )?;
+    crate::sh::build_command()?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
     let target = std::path::absolute(target).map_err(text)?;
     let folder = target.join(FOLDER);

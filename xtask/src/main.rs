@@ -100,17 +100,7 @@ fn main() -> ExitCode {
 fn test(args: &[String]) -> Result<(), String> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     // The command is run by the end-to-end tests as users run it: as a program.
-    run(
-        "cargo",
-        &[
-            "build",
-            "--locked",
-            "--package",
-            "lmbatch-cli",
-            "--features",
-            "parquet",
-        ],
-    )?;
+    sh::build_command()?;
     // Many tests wait for other processes: two at once for each processor took 11 instead of 20 minutes.
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = (2 * processors).to_string();
@@ -137,17 +127,7 @@ fn test(args: &[String]) -> Result<(), String> {
 
 /// The tests of survival, many more times than in `test`.
 fn chaos() -> Result<(), String> {
-    run(
-        "cargo",
-        &[
-            "build",
-            "--locked",
-            "--package",
-            "lmbatch-cli",
-            "--features",
-            "parquet",
-        ],
-    )?;
+    sh::build_command()?;
     let run_one = |filter: &str| {
         let line = [
             "nextest",

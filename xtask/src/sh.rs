@@ -61,3 +61,9 @@ pub(crate) fn has(program: &str) -> bool {
         .output()
         .is_ok_and(|output| output.status.success())
 }
+
+/// Builds the command with the features that its tests need.
+pub(crate) fn build_command() -> Result<(), String> {
+    let package = ["--package", "lmbatch-cli", "--features", "parquet"];
+    run("cargo", &[&["build", "--locked"], &package[..]].concat())
+}
