@@ -259,8 +259,8 @@ impl Work {
             .with_message(message))
     }
 
-    /// Records a batch as that of the shard. `None` where another shard has the batch: `taken` says
-    /// so then, and the record is unchanged.
+    /// Records a batch as that of the shard. `None` where the batch is only presumed and another shard
+    /// has it: `taken` says so then, and the record is unchanged.
     pub(crate) async fn record_batch(
         &mut self,
         context: &Context,
